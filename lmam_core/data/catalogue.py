@@ -1,0 +1,133 @@
+"""Which datasets exist, where they come from, and how one is loaded.
+
+A new dataset is one module in `sources/` with a `RECORD`, and one line in `_RECORDS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lmam_core.data import synthetic
+from lmam_core.data.conversations import MODALITIES, Dataset
+from lmam_core.data.sources import iemocap, meld, mosi
+from lmam_core.data.sources.base import Record
+from lmam_core.errors import LmamError
+
+_RECORDS = (
+    mosi.RECORD,
+    iemocap.RECORD,
+    meld.RECORD,
+    *synthetic.RECORDS,
+)
+
+_CACHE = Path(__file__).parents[2] / "data" / "cache"
+
+
+def names() -> list[str]:
+    """The names of all datasets, real ones first."""
+    return [record.name for record in _RECORDS]
+
+
+def entry(name: str) -> Record:
+    """What the catalogue knows of a dataset; raises LmamError for a name that it does not hold."""
+    for record in _RECORDS:
+        if record.name == name:
+            return record
+    close = difflib.get_close_matches(name, names(), 1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise LmamError(f"There is no dataset '{name}'{hint}; the datasets are {', '.join(names())}.")
+
+
+def available(name: str) -> bool:
+    """Whether `load(name)` finds what it needs: always for generated data, the file for real data.
+
+    The file's content is checked by `load`, so that a damaged file is reported and not taken for a missing one.
+    """
+    record = entry(name)
+    return record.file is None or _find(record.file) is not None
+
+
+def fingerprint(name: str) -> str:
+    """The sha256 that `load(name).sha256` will have, without opening anything: `load` accepts no other content."""
+    return entry(name).sha256
+
+
+def load(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> Dataset:
+    """A dataset as its source has it: nothing standardised, and no validation split taken out of train.
+
+    `modalities` defaults to those of text, audio and video that the dataset has; `nonverbal` is loaded only where it
+    is named. `features` picks the feature set of a modality, `{"text": "glove200"}`; the default is the first that
+    `entry(name).feature_sets` lists. Text defaults to `minilm384`, a frozen encoder that has seen no label. Raises
+    LmamError for a wrong name, and for a file that is missing, damaged or not the one that the catalogue describes.
+    """
+    record = entry(name)
+    chosen = _chosen(record, features or {}, modalities)
+    if record.file is None:
+        return record.build({}, chosen)
+    path = _verified(record)
+    try:
+        arrays = np.load(path, allow_pickle=False)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise LmamError(f"{path} cannot be read as an npz archive ({error}); copy it again.") from error
+    with arrays:
+        return record.build(arrays, chosen)
+
+
+def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
+    """The feature set of each modality to load, in the fixed order of modalities."""
+    wanted = record.default_modalities if modalities is None else modalities
+    if not wanted:
+        raise LmamError(f"At least one modality is needed; {record.name} has {', '.join(record.feature_sets)}.")
+    for m in (*wanted, *features):
+        if m not in record.feature_sets:
+            raise LmamError(f"{record.name} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
+    for m, chosen in features.items():
+        sets = record.feature_sets[m]
+        if chosen not in sets:
+            raise LmamError(f"{record.name} has no {m} features '{chosen}'; it has {', '.join(sets)}.")
+        if m not in wanted:
+            raise LmamError(
+                f"Features are chosen for {m}, but only {', '.join(wanted)} would be loaded from {record.name}; "
+                f"add {m} to the modalities or leave it out of the features."
+            )
+    return {m: features.get(m, next(iter(record.feature_sets[m]))) for m in MODALITIES if m in wanted}
+
+
+def _find(file: str) -> Path | None:
+    """Where `file` is: in the folder that LMAM_DATA names, else in data/cache of the repository, else nowhere."""
+    given = os.environ.get("LMAM_DATA")
+    folders = [Path(given).expanduser(), _CACHE] if given else [_CACHE]
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def _verified(record: Record) -> Path:
+    """The path of a record's file, after its sha256 has been compared."""
+    path = _find(record.file)
+    if path is None:
+        given = os.environ.get("LMAM_DATA")
+        state = f"LMAM_DATA is '{given}', which does not hold it" if given else "LMAM_DATA is not set"
+        raise LmamError(
+            f"The dataset {record.name} needs the file {record.file} ({record.bytes:,} bytes, sha256 "
+            f"{record.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in data/cache; "
+            f"{state}."
+        )
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise LmamError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    if found != record.sha256:
+        size = path.stat().st_size
+        cause = "it is truncated" if size < record.bytes else "it is another file or another version"
+        raise LmamError(
+            f"{path} is not the file that the catalogue describes: {cause}, with {size:,} bytes and sha256 "
+            f"{found[:12]}... where {record.bytes:,} bytes and {record.sha256[:12]}... were expected; copy it again."
+        )
+    return path

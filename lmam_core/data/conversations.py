@@ -1,0 +1,199 @@
+"""The batch that every model reads, and the dataset that batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmam_core.errors import LmamError
+
+MODALITIES = ("text", "audio", "video", "nonverbal")
+"""The fixed order in which modalities are concatenated, drawn and listed."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation of L utterances, in time order.
+
+    `features[m]` is float32 (L, d_m), `speaker` int64 (L,) with 0 for whoever speaks first, `label` (L,) is int64
+    for classes and float32 for a regression target.
+    """
+
+    id: str
+    features: dict[str, np.ndarray]
+    speaker: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """A batch of B conversations, padded at the end to the longest, L utterances.
+
+    Shapes: `features[m]` (B, L, d_m), `speaker` (B, L), `mask` (B, L) with True where an utterance stands,
+    `label` (B, L). Padding holds zeros everywhere; every model ignores it by `mask`.
+    """
+
+    features: dict[str, Tensor]
+    speaker: Tensor
+    mask: Tensor
+    label: Tensor
+    ids: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> Conversations:
+        """The same batch on `device`."""
+        return replace(
+            self,
+            features={m: x.to(device) for m, x in self.features.items()},
+            speaker=self.speaker.to(device),
+            mask=self.mask.to(device),
+            label=self.label.to(device),
+        )
+
+
+def collate(conversations: Sequence[Conversation]) -> Conversations:
+    """Pad conversations to one `Conversations` batch; raises LmamError for an empty list or empty conversation."""
+    if not conversations:
+        raise LmamError("A batch needs at least one conversation; the list was empty.")
+    for c in conversations:
+        if len(c) == 0:
+            raise LmamError(f"Conversation '{c.id}' has no utterances; leave it out of the dataset.")
+    first, longest = conversations[0], max(map(len, conversations))
+    B, L = len(conversations), longest
+    features = {m: np.zeros((B, L, x.shape[1]), np.float32) for m, x in first.features.items()}
+    speaker = np.zeros((B, L), np.int64)
+    mask = np.zeros((B, L), bool)
+    label = np.zeros((B, L), first.label.dtype)
+    for b, c in enumerate(conversations):
+        n = len(c)
+        for m, x in c.features.items():
+            features[m][b, :n] = x
+        speaker[b, :n], mask[b, :n], label[b, :n] = c.speaker, True, c.label
+    return Conversations(
+        {m: torch.from_numpy(x) for m, x in features.items()},
+        torch.from_numpy(speaker),
+        torch.from_numpy(mask),
+        torch.from_numpy(label),
+        tuple(c.id for c in conversations),
+    )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset with its splits; `classes` is None for regression, where labels are real numbers.
+
+    `feature_sets[m]` names which features stand for modality m (`minilm384`), `splits` has the keys `train` and
+    `test`, and `validation` where the source brings one. `about` is the sentence that pages print beside numbers
+    from it, `synthetic` says whether the data was generated, `sha256` identifies the content.
+    """
+
+    name: str
+    feature_sets: dict[str, str]
+    classes: tuple[str, ...] | None
+    splits: dict[str, list[Conversation]]
+    sha256: str
+    about: str
+    synthetic: bool = False
+    label_range: tuple[float, float] | None = None
+    widths: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = self.splits["train"][0]
+        object.__setattr__(self, "widths", {m: x.shape[1] for m, x in first.features.items()})
+        for split, conversations in self.splits.items():
+            for c in conversations:
+                self._check(split, c)
+
+    def _check(self, split: str, c: Conversation) -> None:
+        where = f"{self.name}, split '{split}', conversation '{c.id}'"
+        if len(c) == 0:
+            raise LmamError(f"{where}: it has no utterances; leave it out of the dataset.")
+        for m, x in c.features.items():
+            if x.shape != (len(c), self.widths[m]):
+                raise LmamError(f"{where}: {m} has shape {x.shape}, expected {(len(c), self.widths[m])}.")
+            if not np.isfinite(x).all():
+                t = int(np.argwhere(~np.isfinite(x))[0][0])
+                raise LmamError(f"{where}: {m} holds NaN or infinity at utterance {t}; repair or drop that utterance.")
+        if not np.isfinite(c.label).all():
+            raise LmamError(f"{where}: a label is NaN; repair or drop that utterance.")
+        if self.classes is not None and (c.label.min() < 0 or c.label.max() >= len(self.classes)):
+            raise LmamError(f"{where}: a label lies outside 0..{len(self.classes) - 1}.")
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model puts out for an utterance: one per class, or 1 for regression."""
+        return len(self.classes) if self.classes else 1
+
+    def with_validation(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
+        """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
+
+        The choice depends on `seed` and the conversation ids alone, so that every run of a dataset shares it.
+        Raises LmamError where train is left empty or a class that the test split needs is missing from train.
+        """
+        splits = dict(self.splits)
+        if "validation" not in splits:
+            train = splits["train"]
+            count = max(1, round(fraction * len(train)))
+            if count >= len(train):
+                raise LmamError(f"{self.name}: {len(train)} training conversations cannot spare a validation split.")
+            chosen = set(np.random.default_rng(seed).permutation(len(train))[:count].tolist())
+            splits["validation"] = [c for i, c in enumerate(train) if i in chosen]
+            splits["train"] = [c for i, c in enumerate(train) if i not in chosen]
+        if self.classes is not None:
+            seen = np.unique(np.concatenate([c.label for c in splits["train"]]))
+            missing = [name for k, name in enumerate(self.classes) if k not in seen]
+            if missing:
+                raise LmamError(
+                    f"{self.name}: no training utterance has the class {', '.join(missing)}; "
+                    "add conversations that do, or drop the class."
+                )
+        return replace(self, splits=splits)
+
+    def standardised(self) -> Dataset:
+        """Features with mean 0 and deviation 1 per column, measured on `train` alone; constant columns become 0."""
+        scaled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for m in self.widths:
+            x = np.concatenate([c.features[m] for c in self.splits["train"]]).astype(np.float64)
+            mean, deviation = x.mean(0), x.std(0)
+            scale = np.where(deviation > 1e-8, 1 / np.maximum(deviation, 1e-8), 0.0)
+            scaled[m] = mean, scale
+
+        def scale_one(c: Conversation) -> Conversation:
+            features = {m: ((x - scaled[m][0]) * scaled[m][1]).astype(np.float32) for m, x in c.features.items()}
+            return replace(c, features=features)
+
+        return replace(self, splits={s: [scale_one(c) for c in cs] for s, cs in self.splits.items()})
+
+    def select(self, modalities: Sequence[str]) -> Dataset:
+        """The dataset with these modalities only, in the fixed order; raises LmamError for one that it lacks."""
+        if not modalities:
+            raise LmamError("At least one modality is needed.")
+        for m in modalities:
+            if m not in self.widths:
+                raise LmamError(f"{self.name} has no modality '{m}'; it has {', '.join(self.widths)}.")
+        kept = [m for m in MODALITIES if m in modalities]
+
+        def pick(c: Conversation) -> Conversation:
+            return replace(c, features={m: c.features[m] for m in kept})
+
+        return replace(
+            self,
+            feature_sets={m: self.feature_sets[m] for m in kept},
+            splits={s: [pick(c) for c in cs] for s, cs in self.splits.items()},
+        )
+
+    def batches(self, split: str, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Conversations]:
+        """Batches of `batch_size` conversations, shuffled by `generator`, in stored order without one."""
+        conversations = self.splits[split]
+        order = (
+            torch.randperm(len(conversations), generator=generator).tolist() if generator else range(len(conversations))
+        )
+        chosen = [conversations[i] for i in order]
+        for start in range(0, len(chosen), batch_size):
+            yield collate(chosen[start : start + batch_size])

@@ -1,0 +1,94 @@
+"""What every source is described by, and the two steps that all builders share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lmam_core.data.conversations import Conversation, Dataset
+
+Arrays = Mapping[str, np.ndarray]
+"""The arrays of an opened npz by name; each is read when it is asked for."""
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    """A file of a public repository, pinned by commit, that a dataset was gathered from."""
+
+    repository: str
+    commit: str
+    path: str
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """The page of exactly this version."""
+        return f"{self.repository}/blob/{self.commit}/{self.path}"
+
+
+def public_files(repository: str, commit: str, folder: str, sha256: dict[str, str]) -> tuple[PublicFile, ...]:
+    """The files of one folder of one repository at one commit, given as name -> sha256."""
+    return tuple(PublicFile(repository, commit, f"{folder}/{name}", digest) for name, digest in sha256.items())
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that the catalogue knows of a dataset without opening it.
+
+    `feature_sets[m]` maps the name of each feature set of modality m to its array in the npz, the default first.
+    `sha256` and `bytes` are those of `file`; a generated dataset has neither `file` nor `bytes`, and its `sha256`
+    identifies the settings that it is generated from. `missing` says what the paper used and this dataset lacks.
+    """
+
+    name: str
+    kind: Literal["real", "synthetic"]
+    about: str
+    missing: str
+    licence: str
+    feature_sets: dict[str, dict[str, str]]
+    sha256: str
+    build: Callable[[Arrays, dict[str, str]], Dataset]
+    file: str | None = None
+    bytes: int | None = None
+    sources: tuple[PublicFile, ...] = ()
+
+    @property
+    def default_modalities(self) -> list[str]:
+        """The modalities of the paper that the dataset has: all of its own except `nonverbal`."""
+        return [m for m in self.feature_sets if m != "nonverbal"]
+
+    def read(self, arrays: Arrays, features: dict[str, str]) -> dict[str, np.ndarray]:
+        """The array (N, d_m) of each modality's chosen feature set."""
+        return {m: arrays[self.feature_sets[m][chosen]] for m, chosen in features.items()}
+
+
+def speakers_by_appearance(speaker: np.ndarray) -> np.ndarray:
+    """Speaker codes (L,) renumbered so that whoever speaks first is 0, the next new voice 1, and so on."""
+    _, first, code = np.unique(speaker, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[code].astype(np.int64)  # (L,)
+
+
+def conversations(
+    ids: Sequence[str], owner: np.ndarray, features: dict[str, np.ndarray], speaker: np.ndarray, label: np.ndarray
+) -> Iterator[Conversation]:
+    """Cut arrays of N utterances into conversations, in stored order.
+
+    `owner` (N,) holds the index into `ids` of each utterance's conversation and never falls; `features[m]` (N, d_m),
+    `speaker` (N,), `label` (N,) already of the wanted type.
+    """
+    ends = np.searchsorted(owner, np.arange(len(ids) + 1))
+    for i, start, stop in zip(ids, ends[:-1], ends[1:], strict=True):
+        rows = slice(start, stop)
+        x = {m: a[rows].astype(np.float32, copy=False) for m, a in features.items()}  # (L, d_m)
+        yield Conversation(str(i), x, speakers_by_appearance(speaker[rows]), label[rows])
+
+
+def by_split(names: Sequence[str], split: np.ndarray, cut: Iterator[Conversation]) -> dict[str, list[Conversation]]:
+    """Sort conversations into splits: conversation i goes to `names[split[i]]`."""
+    splits: dict[str, list[Conversation]] = {name: [] for name in names}
+    for code, c in zip(split, cut, strict=True):
+        splits[names[code]].append(c)
+    return splits

@@ -1,0 +1,74 @@
+"""MELD: scenes of the series Friends, seven emotions; only the transcripts are public in a usable size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmam_core.data.conversations import Dataset
+from lmam_core.data.sources.base import Arrays, Record, by_split, conversations, public_files
+
+CLASSES = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+"""In the order of the paper's tables and of the stored codes."""
+
+
+def build(arrays: Arrays, features: dict[str, str]) -> Dataset:
+    """A dialogue is a conversation; the source's own train, validation and test splits (1,038, 114, 280).
+
+    The source counts dialogues from 0 in each split, so an id is `<split>-<number>`. 76 dialogues have gaps in their
+    utterance ids, and 9 test clips share season, episode and start with train; both stay as published. `glove200`
+    is the mean over the words that are in IEMOCAP's vocabulary of 1,748, all zeros where none is.
+    """
+    names = ("train", "validation", "test")
+    split = arrays["dialogue_split"]
+    cut = conversations(
+        ids=[f"{names[s]}-{number}" for s, number in zip(split, arrays["dialogue_orig_id"], strict=True)],
+        owner=arrays["utt_dialogue"],
+        features=RECORD.read(arrays, features),
+        speaker=arrays["speaker"],
+        label=arrays["label"].astype(np.int64),
+    )
+    return Dataset(
+        name=RECORD.name,
+        feature_sets=features,
+        classes=CLASSES,
+        splits=by_split(names, split, cut),
+        sha256=RECORD.sha256,
+        about=RECORD.about,
+    )
+
+
+RECORD = Record(
+    name="meld",
+    kind="real",
+    about=(
+        "MELD: 1,432 scenes of the series Friends (1,038 train, 114 validation, 280 test) with 9,989, 1,109 and 2,610 "
+        "utterances, one to nine speakers, seven emotions; text only."
+    ),
+    missing="Audio and video: none are in the public sources. The paper's own text features.",
+    licence="GPL-3.0, the licence of the repository that published the transcripts.",
+    feature_sets={"text": {"minilm384": "text_minilm384", "glove200": "text_glove200_mean"}},
+    sha256="bee8367b90aa0c7bbc8b029330937cbb1681e69c1be19534bc55f175a10fac49",
+    build=build,
+    file="meld.npz",
+    bytes=29_735_334,
+    sources=(
+        *public_files(
+            "https://github.com/declare-lab/MELD",
+            "2d2011b409d3ca2d7e94460cd007d434b1d0a102",
+            "data/MELD",
+            {
+                "train_sent_emo.csv": "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
+                "dev_sent_emo.csv": "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",
+                "test_sent_emo.csv": "8d37103938f7067600839fe29d5a114a6cd1bcdafb75bec101e06464c5006888",
+            },
+        ),
+        *public_files(
+            "https://github.com/declare-lab/conv-emotion",
+            "6128ca20e9c736605cce7e99d5d95db0356c35f5",
+            "COSMIC/feature-extraction/meld",
+            {
+                "meld.pkl": "3713dab8c0b1d3ae4bb40251599fc6aff687cad1c2468e2f4b50554705a260f8",
+            },
+        ),
+    ),
+)

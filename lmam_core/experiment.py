@@ -1,0 +1,256 @@
+"""What is asked (`Experiment`), what came out (`Run`), and the one way from the first to the second (`run`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lmam_core import fusion
+from lmam_core.backbones import backbone
+from lmam_core.data import catalogue
+from lmam_core.data.conversations import MODALITIES, Dataset
+from lmam_core.embedding import EMBEDDINGS, Embedded
+from lmam_core.errors import LmamError
+from lmam_core.lmam import READINGS
+from lmam_core.memory import PeakMemory
+from lmam_core.metrics import summarise
+from lmam_core.training import PROTOCOLS, Budget, Training, evaluate, train
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked: everything that decides the numbers of a run, on a given machine.
+
+    `resolved()` fills in what is left open (the dataset's modalities and feature sets, the backbone's own embedding
+    way) and drops what means nothing (the rank of a concatenation), so that one question has one `key`.
+
+    `features` and `readings` are written `text=glove200,audio=gemaps47` and `keys=others`; `rank` is 1..d;
+    `learning_rate` and `weight_decay` are Adam's; `epochs` and `patience` are counted in passes over train;
+    `dialogues` keeps that many conversations of each split, for quick looks (0: all).
+    """
+
+    dataset: str = "synthetic-iemocap"
+    features: str = ""
+    modalities: tuple[str, ...] = ()
+    backbone: str = "bc_lstm"
+    fusion: str = "lmam"
+    embedding: str | None = None
+    variant: str | None = None
+    rank: int | None = None
+    readings: str = ""
+    protocol: str = "honest"
+    seed: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    batch_size: int = 32
+    epochs: int = 60
+    patience: int = 10
+    dialogues: int = 0
+
+    def resolved(self) -> Experiment:
+        """The same question with nothing left open; raises LmamError for whatever is not possible."""
+        record = catalogue.entry(self.dataset)
+        modalities = self.modalities or tuple(record.default_modalities)
+        for m in modalities:
+            if m not in record.feature_sets:
+                raise LmamError(f"{self.dataset} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
+        modalities = tuple(m for m in MODALITIES if m in modalities)
+        chosen = pairs(self.features, "features")
+        for m, name in chosen.items():
+            if name not in record.feature_sets.get(m, ()):
+                raise LmamError(f"{self.dataset} has no features '{m}={name}'; see `lmam data`.")
+        features = {m: chosen.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
+        embedding = self.embedding or backbone(self.backbone).native
+        if embedding not in EMBEDDINGS:
+            raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+        if self.protocol not in PROTOCOLS:
+            raise LmamError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+        self._check_numbers()
+        return dataclasses.replace(
+            self,
+            features=",".join(f"{m}={name}" for m, name in features.items()),
+            modalities=modalities,
+            embedding=embedding,
+            **self._fusion_fields(),
+        )
+
+    def _fusion_fields(self) -> dict[str, Any]:
+        """Variant, rank and readings as the fusion method understands them."""
+        options = fusion.method(self.fusion).options
+        variant = (self.variant or "paper") if "variant" in options else None
+        ranked = "rank" in options and variant != "released"
+        readings = pairs(self.readings, "readings")
+        for name, value in readings.items():
+            if name not in options or value not in READINGS.get(name, ()):
+                raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
+        return {
+            "variant": variant,
+            "rank": (45 if self.rank is None else self.rank) if ranked else None,
+            "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
+        }
+
+    def _check_numbers(self) -> None:
+        if self.rank is not None and self.rank < 1:
+            raise LmamError(f"The rank must be at least 1 and at most the feature width; got {self.rank}.")
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.dialogues < 0:
+            raise LmamError("learning_rate must be positive, weight_decay and dialogues must not be negative.")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the sha256 of the resolved record.
+
+        Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
+        the keys of stored runs as they are.
+        """
+        asked = {name: value for name, value in dataclasses.asdict(self.resolved()).items() if value}
+        text = json.dumps(asked, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def arm(self) -> str:
+        """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
+        e = self.resolved()
+        rank = f"r{e.rank}" if e.rank else None
+        return ".".join(part for part in (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+")) if part)
+
+
+def pairs(text: str, what: str) -> dict[str, str]:
+    """`a=b,c=d` as a dict; raises LmamError for anything else."""
+    try:
+        return dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise LmamError(f"{what} are written name=value,name=value; got '{text}'.") from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out: the resolved experiment, test outcomes and metrics, sizes, times, and where it all came from.
+
+    `outcomes[conversation]` are additive counts (see `metrics`); under the tuning protocol they and `metrics` are
+    empty. `parameters` are trainable numbers, `seconds_per_epoch` the median over epochs of training alone,
+    `peak_memory_mb` the process's (on a GPU the allocator's) highest use while the run lasted.
+    """
+
+    experiment: Experiment
+    metrics: dict[str, float]
+    outcomes: dict[str, np.ndarray]
+    classes: tuple[str, ...] | None
+    training: Training
+    parameters: int
+    fusion_parameters: int
+    seconds: float
+    peak_memory_mb: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total(self) -> np.ndarray:
+        """The outcomes summed over conversations."""
+        return sum(self.outcomes.values())
+
+
+@lru_cache(maxsize=4)
+def prepared(dataset: str, features: str, modalities: tuple[str, ...], protocol: str, dialogues: int) -> Dataset:
+    """The dataset of an experiment: validation taken out of train (not under `released`), then standardised."""
+    data = catalogue.load(dataset, pairs(features, "features"), modalities)
+    if dialogues:
+        data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
+    if protocol != "released":
+        data = data.with_validation()
+    return data.standardised()
+
+
+def build(experiment: Experiment, data: Dataset) -> Embedded:
+    """The model of an experiment, initialised from its seed."""
+    e = experiment.resolved()
+    torch.manual_seed(e.seed)
+    options = {"rank": e.rank, "variant": e.variant, **pairs(e.readings, "readings")}
+    speakers = 1 + max(int(c.speaker.max()) for cs in data.splits.values() for c in cs)
+    return Embedded(
+        data.widths,
+        data.outputs,
+        backbone(e.backbone),
+        lambda widths: fusion.build(e.fusion, widths, **options),
+        e.embedding,
+        speakers,
+    )
+
+
+def fit(
+    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+) -> tuple[Embedded, Dataset, Training]:
+    """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on."""
+    e = experiment.resolved()
+    data = prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues)
+    model = build(e, data).to(device)
+    budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay)
+    how = {"progress": progress} if progress else {}
+    return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
+
+
+def run(
+    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+) -> Run:
+    """Carry out an experiment: the same record, code and data give the same numbers on the same machine."""
+    e = experiment.resolved()
+    with PeakMemory(device) as memory:
+        started = time.perf_counter()
+        model, data, training = fit(e, device, progress)
+        found = {} if e.protocol == "tuning" else evaluate(model, data, "test", torch.device(device))
+        seconds = time.perf_counter() - started
+    classes = data.outputs if data.classes else None
+    return Run(
+        experiment=e,
+        metrics=summarise(sum(found.values()), classes) if found else {},
+        outcomes=found,
+        classes=data.classes,
+        training=training,
+        parameters=_count(model),
+        fusion_parameters=_count(model.fusion) + _count(model.match),
+        seconds=seconds,
+        peak_memory_mb=memory.megabytes,
+        provenance=provenance(data, device),
+    )
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def provenance(data: Dataset, device: str) -> dict[str, Any]:
+    """Code version, data sha256, library versions, device and threads of a run."""
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
+    return {
+        "code": code_version(),
+        "data_sha256": data.sha256,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": f"{device} ({name})",
+        "threads": torch.get_num_threads(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed."""
+    root = Path(__file__).parent
+    parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
+    parts += [f"{name}.py" for name in ("lmam", "embedding", "experiment", "training", "metrics")]
+    digest = hashlib.sha256()
+    for path in sorted(p for part in parts for p in root.glob(part)):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

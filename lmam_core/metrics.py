@@ -1,0 +1,97 @@
+"""Metrics from counts that add up over conversations, so that conversations can be resampled later.
+
+`outcomes` turns the predictions for one conversation into a vector of additive counts. The sum of such vectors, over
+a split or over any sample of its conversations, holds everything that `summarise` needs.
+
+Classes: the C x C confusion counts, rows true, columns predicted. Regression (y in [-3, 3]): 13 sums and counts named
+in `SUMS`, then the 7 x 7 confusion of y and its prediction, both rounded and clipped to -3..3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SUMS = (
+    "count",
+    "absolute_error",
+    "label",
+    "prediction",
+    "label_squared",
+    "prediction_squared",
+    "product",
+    "negative_as_negative",
+    "negative_as_positive",
+    "positive_as_negative",
+    "positive_as_positive",
+    "nonzero",
+    "nonzero_agreements",
+)
+"""Of a regression's outcome. The four counts call 0 positive ("non-negative"), as the low-rank fusion paper does."""
+
+
+def outcomes(label: np.ndarray, prediction: np.ndarray, classes: int | None) -> np.ndarray:
+    """The additive counts of one conversation, (C * C,) for C classes or (13 + 49,) for regression.
+
+    `prediction` holds class indices, or real numbers where `classes` is None; both arrays are (L,).
+    """
+    if classes is not None:
+        return np.bincount(label * classes + prediction, minlength=classes * classes).astype(np.int64)
+    y, p = label.astype(np.float64), prediction.astype(np.float64)
+    binary = np.bincount((y >= 0) * 2 + (p >= 0), minlength=4)
+    nonzero = y != 0
+    agreements = nonzero & ((y > 0) == (p > 0))
+    sums = [len(y), np.abs(y - p).sum(), y.sum(), p.sum(), (y * y).sum(), (p * p).sum(), (y * p).sum()]
+    return np.concatenate([sums, binary, [nonzero.sum(), agreements.sum()], outcomes(_seven(y), _seven(p), 7)])
+
+
+def _seven(y: np.ndarray) -> np.ndarray:
+    """The seven classes of a value in [-3, 3], 0..6."""
+    return (np.clip(np.rint(y), -3, 3) + 3).astype(np.int64)
+
+
+def summarise(total: np.ndarray, classes: int | None) -> dict[str, float]:
+    """Metrics of summed outcomes, in percent but for `mae` and `corr`.
+
+    Classes: `accuracy`, `weighted_f1`, `macro_f1`. Regression: `mae`, `corr` (Pearson), `acc2` and `f1` with 0 as
+    positive, `acc2_nonzero` (utterances whose label is 0 left out), `acc7`. A correlation with a constant is 0.
+    """
+    if classes is not None:
+        return _classification(total.reshape(classes, classes))
+    s = dict(zip(SUMS, total[: len(SUMS)], strict=True))
+    n = s["count"]
+    binary = total[7:11].reshape(2, 2)
+    seven = total[len(SUMS) :].reshape(7, 7)
+    covariance = s["product"] - s["label"] * s["prediction"] / n
+    variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
+    found = {
+        "mae": s["absolute_error"] / n,
+        "corr": covariance / variances**0.5 if variances > 1e-12 else 0.0,
+        "acc2": 100 * binary.trace() / n,
+        "f1": _classification(binary)["weighted_f1"],
+        "acc2_nonzero": 100 * s["nonzero_agreements"] / max(s["nonzero"], 1),
+        "acc7": 100 * seven.trace() / n,
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _classification(confusion: np.ndarray) -> dict[str, float]:
+    """Accuracy and averaged F1 in percent; classes that neither occur nor are predicted count as F1 0 in the macro."""
+    f1 = per_class(confusion)["f1"]
+    support = confusion.sum(1)
+    return {
+        "accuracy": float(100 * confusion.trace() / confusion.sum()),
+        "weighted_f1": float(f1 @ support / support.sum()),
+        "macro_f1": float(f1.mean()),
+    }
+
+
+def per_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall and F1 of each class in percent, and its support, each (C,); 0 where a quotient is 0 / 0."""
+    hits = np.diag(confusion).astype(np.float64)
+    support, predicted = confusion.sum(1), confusion.sum(0)
+    return {
+        "precision": 100 * hits / np.maximum(predicted, 1),
+        "recall": 100 * hits / np.maximum(support, 1),
+        "f1": 200 * hits / np.maximum(support + predicted, 1),
+        "support": support,
+    }

@@ -1,0 +1,97 @@
+"""Carrying out many experiments: several processes, resumable, safe beside another sweep on the same store."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Sequence
+
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment
+from lmam_core.results import Store
+
+POLL_SECONDS = 1.0
+"""How often a worker with nothing left to claim looks whether another process's runs have arrived."""
+
+
+def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
+    """Carry out what the store does not hold yet; returns one sentence for each experiment that failed.
+
+    `jobs` processes (default: one a core on the CPU, one on a GPU) share the list without a queue: each walks it and
+    claims what is neither held nor claimed. A process that dies frees its claim, so another one takes the run over.
+    """
+    experiments = list(dict.fromkeys(e.resolved() for e in experiments))
+    open_ = [e for e in experiments if e not in store]
+    if not open_:
+        print(f"All {len(experiments)} runs are in the store.", flush=True)
+        return []
+    jobs = max(1, min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), len(open_)))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    print(f"{len(open_)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
+    # Spawned rather than forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    failures = context.Queue()
+    workers = [context.Process(target=_work, args=(experiments, store, device, threads, failures)) for _ in range(jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    found = []
+    while not failures.empty():
+        found.append(failures.get())
+    missing = [e for e in experiments if e not in store]
+    if missing and not found:
+        found = [f"{len(missing)} runs are missing because a worker was ended; run the same command again."]
+    return sorted(set(found))
+
+
+def _work(experiments: Sequence[Experiment], store: Store, device: str, threads: int, failures: object) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    failed: set[Experiment] = set()
+    try:
+        while open_ := [e for e in experiments if e not in store and e not in failed]:
+            # Any list() taken once: another process may finish a run while this one walks.
+            if not any([_attempt(e, experiments, store, device, failed, failures) for e in open_]):
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        failures.put("Interrupted; the same command goes on where it stopped.")
+
+
+def _attempt(
+    e: Experiment,
+    experiments: Sequence[Experiment],
+    store: Store,
+    device: str,
+    failed: set[Experiment],
+    failures: object,
+) -> bool:
+    """Run one experiment unless it is held or claimed elsewhere; whether anything was done."""
+    from lmam_core.experiment import run
+
+    with store.claim(e) as mine:
+        if not mine or e in store:
+            return False
+        try:
+            result = run(e, device)
+            store.add(result)
+        except LmamError as error:
+            failed.add(e)
+            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}: {error}")
+            return True
+        except Exception:
+            failed.add(e)
+            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed} failed:\n{traceback.format_exc()}")
+            return True
+    held = sum(other in store for other in experiments)
+    scores = result.metrics or {"validation": result.training.best_score}
+    name, value = next(iter(scores.items()))
+    print(
+        f"[{held}/{len(experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
+        f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s",
+        flush=True,
+    )
+    return True

@@ -1,0 +1,145 @@
+"""Training one model under a protocol, and reading its outcomes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lmam_core.data.conversations import Conversations, Dataset
+from lmam_core.metrics import outcomes, summarise
+
+PROTOCOLS = ("honest", "released", "tuning")
+"""`honest`: validation conversations come out of the training set, the epoch is chosen on them, test is read once.
+`released`: what the authors' code does: all of train, the loss also over padding (as class 0), class weights
+1 / frequency, random numbers reseeded every epoch, and the epoch chosen on the test set; kept to measure what that is
+worth.
+`tuning`: honest without the test set, to choose a learning rate."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What training may spend: at most `epochs`, stopped after `patience` epochs without a better selection score."""
+
+    epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came out of training: the chosen epoch (from 1), its score, and one value per epoch for the curves."""
+
+    best_epoch: int
+    best_score: float
+    train_loss: list[float]
+    selection_score: list[float]
+    seconds_per_epoch: float
+
+
+def selection_metric(data: Dataset) -> tuple[str, int]:
+    """The metric that chooses the epoch, and its sign: weighted F1 for classes, minus MAE for regression."""
+    return ("weighted_f1", 1) if data.classes else ("mae", -1)
+
+
+def train(
+    model: nn.Module,
+    data: Dataset,
+    budget: Budget,
+    protocol: str,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[int, float, float], None] = lambda epoch, loss, score: None,
+) -> Training:
+    """Train with Adam and leave `model` at its best epoch; `progress` is called after every epoch.
+
+    The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol.
+    """
+    released = protocol == "released"
+    select = "test" if released else "validation"
+    metric, sign = selection_metric(data)
+    optimizer = torch.optim.Adam(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
+    weight = _class_weights(data).to(device) if released and data.classes else None
+    order = torch.Generator().manual_seed(seed)
+    losses, scores, seconds = [], [], []
+    best, state = -float("inf"), None
+    for epoch in range(1, budget.epochs + 1):
+        if released:
+            torch.manual_seed(seed)
+            order.manual_seed(seed)
+        started = time.perf_counter()
+        losses.append(_epoch(model, data, budget.batch_size, optimizer, order, device, weight, padded=released))
+        seconds.append(time.perf_counter() - started)
+        total = sum(evaluate(model, data, select, device).values())
+        scores.append(sign * summarise(total, data.outputs if data.classes else None)[metric])
+        progress(epoch, losses[-1], sign * scores[-1])
+        if scores[-1] > best:
+            best, best_epoch, state = scores[-1], epoch, copy.deepcopy(model.state_dict())
+        if epoch - best_epoch >= budget.patience:
+            break
+    model.load_state_dict(state)
+    return Training(best_epoch, sign * best, losses, [sign * s for s in scores], float(np.median(seconds)))
+
+
+def _epoch(
+    model: nn.Module,
+    data: Dataset,
+    batch_size: int,
+    optimizer: torch.optim.Optimizer,
+    order: torch.Generator,
+    device: torch.device,
+    weight: Tensor | None,
+    padded: bool,
+) -> float:
+    """One pass over train; returns the mean loss per batch, read once at the end so that a GPU never waits."""
+    model.train()
+    total, count = torch.zeros((), device=device), 0
+    for batch in data.batches("train", batch_size, order):
+        batch = batch.to(device)
+        loss = _loss(model(batch), batch, data, weight, padded)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+        count += 1
+    return total.item() / count
+
+
+def _loss(output: Tensor, batch: Conversations, data: Dataset, weight: Tensor | None, padded: bool) -> Tensor:
+    """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well."""
+    keep = torch.ones_like(batch.mask) if padded else batch.mask
+    output, label = output[keep], batch.label[keep]  # (N, outputs), (N,)
+    if data.classes:
+        return F.cross_entropy(output, label, weight)
+    return F.l1_loss(output.squeeze(-1), label)
+
+
+def _class_weights(data: Dataset) -> Tensor:
+    """1 / frequency of each class in train, (C,)."""
+    count = np.bincount(np.concatenate([c.label for c in data.splits["train"]]), minlength=data.outputs)
+    return torch.from_numpy(count.sum() / np.maximum(count, 1)).float()
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, data: Dataset, split: str, device: torch.device, batch_size: int = 64
+) -> dict[str, np.ndarray]:
+    """The additive outcomes of each conversation of a split, by conversation id."""
+    model.eval()
+    classes = data.outputs if data.classes else None
+    found = {}
+    for batch in data.batches(split, batch_size):
+        output = model(batch.to(device))  # (B, L, outputs)
+        prediction = (output.argmax(-1) if classes else output.squeeze(-1)).cpu().numpy()  # (B, L)
+        label, mask = batch.label.numpy(), batch.mask.numpy()
+        for b, name in enumerate(batch.ids):
+            found[name] = outcomes(label[b, mask[b]], prediction[b, mask[b]], classes)
+    return found

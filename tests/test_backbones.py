@@ -1,0 +1,138 @@
+"""Backbones and embedding ways: sizes, the attention against its loop, padding, order, gradients, bad input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lmam_core.backbones import BACKBONES
+from lmam_core.backbones.bc_lstm import MatchingSelfAttention
+from lmam_core.data.conversations import Conversations
+from lmam_core.embedding import EMBEDDINGS, Embedded
+from lmam_core.errors import LmamError
+from lmam_core.fusion import build
+
+WIDTHS = {"text": 7, "audio": 5, "video": 9}
+FUSIONS = [
+    ("concat", {}),
+    ("lmam", {"rank": 3}),
+    ("lmam", {"rank": 3, "keys": "others"}),
+    ("lmam", {"variant": "released"}),
+]
+
+
+def batch(lengths: tuple[int, ...] = (6, 4, 1), pad: int = 0, fill: float = 0.0) -> Conversations:
+    generator = torch.Generator().manual_seed(3)
+    L = max(lengths) + pad
+    mask = torch.arange(L)[None] < torch.tensor(lengths)[:, None]
+    features = {}
+    for m, d in WIDTHS.items():
+        x = torch.randn(len(lengths), max(lengths), d, generator=generator, dtype=torch.float64)
+        features[m] = torch.cat([x, x.new_full((len(lengths), pad, d), fill)], 1)
+        features[m][~mask] = fill
+    speaker = (torch.arange(L)[None] % 2).expand(len(lengths), L) * mask
+    return Conversations(features, speaker, mask, torch.zeros(len(lengths), L, dtype=torch.long))
+
+
+def model(backbone: str, fusion: str, options: dict, embedding: str, outputs: int = 6) -> Embedded:
+    torch.manual_seed(0)
+    made = Embedded(WIDTHS, outputs, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding)
+    return made.double().eval()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+@pytest.mark.parametrize(("fusion", "options"), FUSIONS)
+def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: dict, embedding: str) -> None:
+    made = model(backbone, fusion, options, embedding)
+    plain, padded = batch(), batch(pad=5, fill=50.0)
+    out = made(plain)
+    assert out.shape == (3, 6, 6)
+    torch.testing.assert_close(made(padded)[:, :6][plain.mask], out[plain.mask], rtol=0, atol=1e-12)
+    alone = Conversations(
+        {m: x[1:2, :4] for m, x in plain.features.items()},
+        plain.speaker[1:2, :4],
+        plain.mask[1:2, :4],
+        plain.label[1:2, :4],
+    )
+    torch.testing.assert_close(made(alone)[0], out[1, :4], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+@pytest.mark.parametrize(("fusion", "options"), FUSIONS)
+def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: dict, embedding: str) -> None:
+    made = model(backbone, fusion, options, embedding).train()
+    some = batch()
+    torch.nn.functional.cross_entropy(made(some)[some.mask], torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4])).backward()
+    for name, p in made.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("width", "outputs", "plain", "attention"),
+    [(100, 6, 423_906, 464_106), (712, 6, 913_506, 953_706), (600, 7, 824_007, 864_207)],
+)
+def test_sizes_are_the_originals(width: int, outputs: int, plain: int, attention: int) -> None:
+    for name, expected in (("bc_lstm", plain), ("bc_lstm_att", attention)):
+        made = Embedded({"text": width}, outputs, BACKBONES[name], lambda w: build("concat", w), "early")
+        assert sum(p.numel() for p in made.parameters()) == expected
+
+
+def test_self_attention_equals_its_loop_over_time() -> None:
+    torch.manual_seed(0)
+    layer = MatchingSelfAttention(5).double()
+    h = torch.randn(2, 4, 5, dtype=torch.float64)
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    got = layer(h, mask)
+    for b, n in enumerate((4, 2)):
+        for t in range(n):
+            scores = torch.stack(
+                [torch.tanh((layer.transform.weight @ h[b, t] + layer.transform.bias) @ h[b, s]) for s in range(n)]
+            )
+            torch.testing.assert_close(got[b, t], torch.softmax(scores, 0) @ h[b, :n])
+    assert (got[1, 2:] == 0).all()
+
+
+def test_context_reaches_both_ways() -> None:
+    made = model("bc_lstm", "concat", {}, "early")
+    one, other = batch(), batch()
+    other.features["text"][0, 2] += 1
+    changed = (made(one) - made(other))[0].abs().amax(-1)
+    assert (changed[[0, 1, 2, 3, 4, 5]] > 0).all()
+
+
+def test_early_residual_adds_the_concatenated_features() -> None:
+    torch.manual_seed(0)
+    made = model("bc_lstm", "lmam", {"rank": 3}, "early_residual")
+    some = batch()
+    for p in made.fusion.output.parameters():
+        p.data.zero_()  # a fusion that adds nothing
+    expected = made.classifier(
+        made.backbone({"fused": torch.cat(list(some.features.values()), -1)}, some.speaker, some.mask)["fused"]
+    )
+    torch.testing.assert_close(made(some), expected)
+    released = model("bc_lstm", "lmam", {"variant": "released"}, "early_residual")
+    assert released.match.weight.shape == (21, 9)
+
+
+def test_late_fusion_sees_contexts_and_early_fusion_features() -> None:
+    some = batch()
+    assert {m: x.shape[-1] for m, x in model("bc_lstm", "concat", {}, "early").fusion_inputs(some).items()} == WIDTHS
+    late = model("bc_lstm", "concat", {}, "late").fusion_inputs(some)
+    assert {x.shape[-1] for x in late.values()} == {200}
+
+
+def test_bad_input_is_told_in_a_sentence() -> None:
+    with pytest.raises(LmamError, match="no embedding way 'middle'"):
+        model("bc_lstm", "concat", {}, "middle")
+    made = model("bc_lstm", "concat", {}, "early")
+    some = batch()
+    del some.features["audio"]
+    with pytest.raises(LmamError, match="lacks audio"):
+        made(some)
+    with pytest.raises(LmamError, match="no fusion method 'sum'"):
+        build("sum", WIDTHS)
+    with pytest.raises(LmamError, match="'concat' has no option 'rank'"):
+        build("concat", WIDTHS, rank=3)
