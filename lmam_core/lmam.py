@@ -292,8 +292,9 @@ class LMAM(nn.Module):
                 A = torch.bmm(part, x[j]) if A is None else torch.baddbmm(A, part, x[j])  # (B, L, d)
             O[i] = self.norm[i](A) if i in self.norm else A
             if i in self.output:
-                O[i] = F.relu(self.output[i](O[i]))
+                O[i] = F.relu_(self.output[i](O[i]))
         fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
         if self.variant == "released":
             fused = F.gelu(fused) + x[self.modalities[0]]
-        return fused * mask[..., None]  # (B, L, d_out)
+        # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
+        return fused.mul_(mask[..., None])  # (B, L, d_out)

@@ -54,8 +54,13 @@ def _work(experiments: Sequence[Experiment], store: Store, device: str, threads:
     failed: set[Experiment] = set()
     try:
         while open_ := [e for e in experiments if e not in store and e not in failed]:
-            # Any list() taken once: another process may finish a run while this one walks.
-            if not any([_attempt(e, experiments, store, device, failed, failures) for e in open_]):
+            done = False
+            for e in open_:
+                # A worker whose sweep was killed finishes the run in flight and stops.
+                if not multiprocessing.parent_process().is_alive():
+                    return
+                done |= _attempt(e, experiments, store, device, failed, failures)
+            if not done:
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         failures.put("Interrupted; the same command goes on where it stopped.")

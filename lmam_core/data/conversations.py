@@ -104,6 +104,8 @@ class Dataset:
     widths: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.splits.get("train"):
+            raise LmamError(f"{self.name} has no training conversations.")
         first = self.splits["train"][0]
         object.__setattr__(self, "widths", {m: x.shape[1] for m, x in first.features.items()})
         for split, conversations in self.splits.items():
@@ -114,6 +116,10 @@ class Dataset:
         where = f"{self.name}, split '{split}', conversation '{c.id}'"
         if len(c) == 0:
             raise LmamError(f"{where}: it has no utterances; leave it out of the dataset.")
+        if c.features.keys() != self.widths.keys():
+            raise LmamError(f"{where}: it has {', '.join(c.features)}, the first one has {', '.join(self.widths)}.")
+        if c.speaker.shape != c.label.shape:
+            raise LmamError(f"{where}: {len(c.speaker)} speakers for {len(c)} utterances.")
         for m, x in c.features.items():
             if x.shape != (len(c), self.widths[m]):
                 raise LmamError(f"{where}: {m} has shape {x.shape}, expected {(len(c), self.widths[m])}.")
@@ -134,7 +140,7 @@ class Dataset:
         """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
 
         The choice depends on `seed` and the conversation ids alone, so that every run of a dataset shares it.
-        Raises LmamError where train is left empty or a class that the test split needs is missing from train.
+        Raises LmamError where train cannot spare a conversation, or lacks a class.
         """
         splits = dict(self.splits)
         if "validation" not in splits:

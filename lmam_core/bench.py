@@ -1,0 +1,142 @@
+"""`lmam bench`: speed and memory as ratios, both programs of a pair measured in one run on one machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lmam_core.lmam import LMAM
+
+MODALITIES = ("text", "audio", "video")
+
+
+class SelfAttention(nn.Module):
+    """What the paper compares with (Fig. 1b): queries, keys and values of every modality, nine square projections."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.projections = nn.ModuleDict({f"{m}_{k}": nn.Linear(width, width) for m in MODALITIES for k in "qkv"})
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        fused = []
+        for m in MODALITIES:
+            q, k, v = (self.projections[f"{m}_{part}"](features[m])[:, None] for part in "qkv")  # (B, 1, L, d)
+            fused.append(F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])[:, 0])
+        return torch.cat(fused, -1)  # (B, L, 3 d)
+
+
+class ReleasedLoop(nn.Module):
+    """The released variant with one query utterance at a time, as its algorithm reads; shares `module`'s weights."""
+
+    def __init__(self, module: LMAM) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        x, mask = self.module._inputs(features, mask)
+        K, keep = x["text"], mask.float()  # (B, L, d), (B, L)
+        total = 0
+        for m in MODALITIES:
+            rows = []
+            for t in range(K.shape[1]):
+                q = self.module.weights["shared"].W(x[m][:, t])  # (B, d)
+                kept = K * keep[..., None]  # (B, L, d)
+                scores = torch.tanh(torch.bmm(kept, q[:, :, None])[..., 0])  # (B, L)
+                alpha = torch.softmax(scores, -1) * keep
+                alpha = alpha / alpha.sum(-1, keepdim=True)
+                rows.append(torch.bmm(alpha[:, None], kept))  # (B, 1, d)
+            total = total + torch.cat(rows, 1)
+        return (F.gelu(total) + K) * mask[..., None]
+
+
+def seconds(programs: Mapping[str, Callable[[], Tensor]], repeats: int) -> dict[str, float]:
+    """Median seconds of forward and backward of each program, their repetitions interleaved so that drift is shared."""
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for repeat in range(repeats + 1):
+        for name, program in programs.items():
+            started = time.perf_counter()
+            program().square().mean().backward()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if repeat:  # the first is a warm-up
+                times[name].append(time.perf_counter() - started)
+    return {name: sorted(t)[len(t) // 2] for name, t in times.items()}
+
+
+def bench(repeats: int) -> int:
+    """Print every comparison with its target; returns 1 when one misses it, else 0."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n")
+    # A list, not a generator: every row is measured and printed even when an early one misses its target.
+    return 0 if all([_attention(device, repeats), _released(device, repeats), _import()]) else 1
+
+
+def _inputs(B: int, L: int, d: int, device: str) -> tuple[dict[str, Tensor], Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    features = {m: torch.randn(B, L, d, generator=generator).to(device).requires_grad_() for m in MODALITIES}
+    return features, torch.ones(B, L, dtype=torch.bool, device=device)
+
+
+def _line(what: str, slow: float, fast: float, target: float) -> bool:
+    ratio = slow / fast
+    met = ratio >= target
+    wanted = f"at least {target}" if met else f"at least {target}: MISSED"
+    print(f"  {what:48} {1e3 * slow:8.1f} / {1e3 * fast:7.1f} ms = {ratio:5.2f}  ({wanted})")
+    return met
+
+
+def _attention(device: str, repeats: int) -> bool:
+    B, L, d = 32, 110, 512
+    print(f"Forward and backward, {B} conversations of {L} utterances, d = {d}, three modalities")
+    features, mask = _inputs(B, L, d, device)
+    widths = dict.fromkeys(MODALITIES, d)
+    rivals = {"self-attention": SelfAttention(d)}
+    for keys in ("own", "others"):
+        rivals |= {f"{keys} keys": LMAM(widths, 45, keys=keys, output=False)}
+        rivals |= {f"{keys} keys, output layer": LMAM(widths, 45, keys=keys)}
+    rivals = {name: module.to(device) for name, module in rivals.items()}
+    times = seconds({name: lambda module=module: module(features, mask) for name, module in rivals.items()}, repeats)
+    baseline = times["self-attention"]
+    met = _line("self-attention / LMAM r=45", baseline, times["own keys"], 3.3)
+    met &= _line("self-attention / LMAM r=45 with output layers", baseline, times["own keys, output layer"], 1.8)
+    for name in ("others keys", "others keys, output layer"):
+        print(f"  for comparison, {name:40} {baseline / times[name]:.2f}")
+    counts = {name: sum(p.numel() for p in module.parameters()) for name, module in rivals.items()}
+    print("  parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + "\n")
+    return met
+
+
+def _released(device: str, repeats: int) -> bool:
+    B, L, d = 32, 110, 512
+    features, mask = _inputs(B, L, d, device)
+    closed = LMAM(dict.fromkeys(MODALITIES, d), variant="released").to(device)
+    loop = ReleasedLoop(closed)
+    print(f"Released variant, its loop over time / our closed form, ({L}, {B}, {d})")
+    difference = (closed(features, mask) - loop(features, mask)).abs().max().item()
+    times = seconds({"loop": lambda: loop(features, mask), "closed": lambda: closed(features, mask)}, min(repeats, 3))
+    met = _line("loop over time / closed form", times["loop"], times["closed"], 12)
+    equal = difference <= 1e-5
+    print(f"  largest difference {difference:.1e} (at most 1e-5{'' if equal else ': MISSED'})\n")
+    return met and equal
+
+
+def _import() -> bool:
+    """What `import lmam_core` and its module cost on top of torch, in fresh interpreters."""
+
+    def once(code: str) -> float:
+        text = f"import time, torch; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+        return float(subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout)
+
+    print("Import, seconds on top of torch's own")
+    met = True
+    for code in ("import lmam_core", "from lmam_core import LMAM", "from lmam_core import run"):
+        cost = sorted(once(code) for _ in range(3))[1]
+        met &= cost < 1
+        print(f"  {code:58} {cost:.2f} s (under 1{'' if cost < 1 else ': MISSED'})")
+    return met

@@ -1,0 +1,250 @@
+"""The command line: `lmam run | sweep | results | data | bench | book`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from lmam_core.errors import LmamError
+
+LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol")
+"""Fields of an experiment that `lmam sweep` takes several values for, separated by commas or semicolons."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; a mistake in what was asked is one sentence on the error stream and exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.action(options) or 0
+    except LmamError as error:
+        print(f"lmam: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lmam: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `lmam results --csv | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lmam", description="Experiments, results and pages of the LMAM Book.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands)
+    _add_sweep(commands)
+    results = commands.add_parser("results", help="what the store holds, one row a run")
+    results.add_argument("--csv", action="store_true", help="as CSV on the output stream")
+    _store(results)
+    results.set_defaults(action=_results)
+    commands.add_parser("data", help="the datasets, and which of them are at hand").set_defaults(action=_data)
+    bench = commands.add_parser("bench", help="speed and memory, as ratios measured in one run")
+    bench.add_argument("--repeats", type=int, default=7, help="timed repetitions of each program (default 7)")
+    bench.set_defaults(action=_bench)
+    book = commands.add_parser("book", help="execute the notebooks and build the book")
+    book.add_argument("--jobs", type=int, default=None, help="notebooks at a time (default: one a core)")
+    book.add_argument("--force", action="store_true", help="execute and build everything again")
+    book.set_defaults(action=_book)
+    return parser
+
+
+def _store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", default=None, help="folder of runs (default: data/results of the book)")
+
+
+def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
+    """One option a field of Experiment, with the field's own default."""
+    from lmam_core.experiment import Experiment
+
+    for field in dataclasses.fields(Experiment):
+        if several and field.name == "seed":
+            continue
+        kind = str if several and field.name in LISTS else _type(field)
+        text = f"default {field.default}" if field.default not in ("", None, ()) else "default: the usual one"
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None, help=text)
+
+
+def _type(field: dataclasses.Field) -> type:
+    return {"int": int, "int | None": int, "float": float}.get(str(field.type), str)
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="carry out one experiment and keep it in the store")
+    _fields(run, several=False)
+    run.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    _store(run)
+    run.set_defaults(action=_run)
+
+
+def _add_sweep(commands: Any) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="carry out a plan of the book, or all combinations of the values given",
+        description="With a plan's name: tune and measure it, or go on where it stopped. "
+        "Without: every combination of the values given (commas between values, semicolons for features and readings).",
+    )
+    sweep.add_argument("plan", nargs="?", help="a plan of the book, such as bc_lstm")
+    _fields(sweep, several=True)
+    sweep.add_argument("--seeds", default="0-9", help="such as 0-9 or 0,3,7 (default 0-9)")
+    sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
+    sweep.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    _store(sweep)
+    sweep.set_defaults(action=_sweep)
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The experiment's fields that were given on the command line."""
+    from lmam_core.experiment import Experiment
+
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    given = {n: getattr(options, n) for n in names if getattr(options, n, None) is not None}
+    if "modalities" in given:
+        given["modalities"] = tuple(m for m in given["modalities"].replace("+", ",").split(",") if m)
+    return given
+
+
+def _open(options: argparse.Namespace) -> Any:
+    from lmam_core.results import DEFAULT, Store
+
+    return Store(options.store or DEFAULT)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lmam_core.experiment import Experiment, run
+
+    experiment, store = Experiment(**_asked(options)).resolved(), _open(options)
+    if experiment in store:
+        print(f"The store holds this run already: {store.path(experiment)}")
+        _show(store.get(experiment))
+        return 0
+    result = run(experiment, _device(options.device), _bar(experiment.epochs))
+    path = store.add(result)
+    _show(result)
+    print(f"kept in {path}")
+    return 0
+
+
+def _bar(epochs: int) -> Any:
+    """A progress bar over epochs, with loss and selection score."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=epochs, unit="epoch", disable=not sys.stderr.isatty())
+
+    def step(epoch: int, loss: float, score: float) -> None:
+        bar.set_postfix(loss=f"{loss:.3f}", score=f"{score:.3f}")
+        bar.update()
+
+    return step
+
+
+def _show(result: Any) -> None:
+    from lmam_core.metrics import per_class
+
+    print("  ".join(f"{name} {value:.3f}" for name, value in result.metrics.items()))
+    if result.classes and result.outcomes:
+        C = len(result.classes)
+        table = per_class(result.total.reshape(C, C))
+        for k, name in enumerate(result.classes):
+            print(f"  {name:12}" + "  ".join(f"{column} {values[k]:6.2f}" for column, values in table.items()))
+    print(
+        f"{result.parameters:,} parameters, best epoch {result.training.best_epoch}, "
+        f"{result.training.seconds_per_epoch:.2f} s an epoch, {result.peak_memory_mb:.0f} MB"
+    )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise LmamError("No CUDA device is available here; leave --device out to use the CPU.")
+    try:
+        return str(torch.device(name))
+    except RuntimeError:
+        raise LmamError(f"There is no device '{name}'; use cpu or cuda.") from None
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lmam_core.experiment import Experiment
+    from lmam_core.plans import carry_out
+    from lmam_core.sweep import sweep
+
+    given, store, device = _asked(options), _open(options), _device(options.device)
+    if options.plan:
+        if given:
+            raise LmamError(f"A plan fixes its experiments; leave out --{next(iter(given))} or the plan's name.")
+        failures = carry_out(options.plan, store, options.jobs, device)
+    else:
+        lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
+        combined = itertools.product(_seeds(options.seeds), *lists.values())
+        experiments = [Experiment(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
+        failures = sweep(experiments, store, options.jobs, device)
+    for failure in failures:
+        print(f"lmam: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _values(name: str, text: str) -> list[Any]:
+    parts = [p.strip() for p in text.split(";" if name in ("features", "readings") else ",")]
+    if name != "rank":
+        return parts
+    try:
+        return [int(p) for p in parts]
+    except ValueError:
+        raise LmamError(f"--rank takes whole numbers separated by commas; got '{text}'.") from None
+
+
+def _seeds(text: str) -> list[int]:
+    """`0-4,9` as [0, 1, 2, 3, 4, 9]."""
+    try:
+        ends = [part.split("-") for part in text.split(",")]
+        return [seed for end in ends for seed in range(int(end[0]), int(end[-1]) + 1)]
+    except ValueError:
+        raise LmamError(f"--seeds is written like 0-9 or 0,3,7; got '{text}'.") from None
+
+
+def _results(options: argparse.Namespace) -> int:
+    frame = _open(options).frame()
+    if frame.empty:
+        raise LmamError("The store holds no runs yet; make some with `lmam run` or `lmam sweep`.")
+    if options.csv:
+        frame.to_csv(sys.stdout, index=False)
+        return 0
+    honest = frame[frame.protocol != "tuning"]
+    grouped = honest.groupby(["dataset", "backbone", "arm", "protocol"], dropna=False)
+    metrics = [m for m in ("accuracy", "weighted_f1", "mae", "corr", "acc2", "acc7") if m in honest]
+    print(grouped[metrics].mean().round(2).assign(seeds=grouped.size()).to_string())
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from lmam_core.data import catalogue
+
+    for name in catalogue.names():
+        record = catalogue.entry(name)
+        state = "at hand" if catalogue.available(name) else f"not here: put {record.file} where LMAM_DATA points"
+        print(f"{name} ({record.kind}, {state})\n  {record.about}")
+        for m, sets in record.feature_sets.items():
+            print(f"  {m}: {', '.join(sets)}")
+        if record.missing:
+            print(f"  missing: {record.missing}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from lmam_core.bench import bench
+
+    return bench(options.repeats)
+
+
+def _book(options: argparse.Namespace) -> int:
+    from lmam_core.book import build
+
+    return build(jobs=options.jobs, force=options.force)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Intervals over seeds, and the written rule by which a claim gets its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable")
+SMALL = 0.2
+"""The standardised difference below which two arms count as alike (Cohen's "small")."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over n seeds with its 95 % Student interval; the ends are NaN for n < 2."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        """`64.21 [63.50, 64.92] (n = 10)`."""
+        ends = f" [{self.low:.2f}, {self.high:.2f}]" if self.n > 1 else ""
+        return f"{self.mean:.2f}{ends} (n = {self.n})"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value a seed; equal values give a width of 0."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
+        return Interval(float(x.mean()) if len(x) else np.nan, np.nan, np.nan, len(x))
+    half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
+    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much arm b is above arm a: the mean difference over shared seeds, and it in units of the pooled deviation."""
+
+    difference: Interval
+    effect: float
+
+
+def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
+    """b minus a over the seeds that both have, paired by seed (same validation split, batch order and test set).
+
+    `effect` is the mean difference over √((s_a² + s_b²) / 2); infinite where neither arm varies and they differ.
+    """
+    seeds = sorted(a.keys() & b.keys())
+    x, y = np.array([a[s] for s in seeds]), np.array([b[s] for s in seeds])
+    difference = interval(y - x)
+    if len(seeds) < 2:
+        return Comparison(difference, np.nan)
+    spread = ((x.var(ddof=1) + y.var(ddof=1)) / 2) ** 0.5
+    gain = difference.mean
+    return Comparison(
+        difference, float(gain / spread) if spread > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
+    )
+
+
+def verdict(paper_gain: float, found: Comparison | None) -> str:
+    """The verdict on "b is better than a by `paper_gain`", for a gain above 0 in a metric where more is better.
+
+    reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
+    same direction: not that, but the mean is above 0 by at least 0.2 pooled deviations;
+    not reproduced: neither; not testable: fewer than five shared seeds, or no runs at all.
+    """
+    if found is None or found.difference.n < 5:
+        return "not testable"
+    if found.difference.low > 0 and found.difference.mean >= paper_gain / 2:
+        return "reproduced"
+    if found.difference.mean > 0 and found.effect >= SMALL:
+        return "same direction"
+    return "not reproduced"

@@ -1,0 +1,38 @@
+"""Shared pieces: a store in a temporary folder and the quickest experiment that goes the whole way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmam_core.data import catalogue
+from lmam_core.experiment import Experiment
+from lmam_core.results import Store
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small tensors gain nothing from threads, and several tests run beside each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def quick() -> Experiment:
+    """One epoch of bc-LSTM with LMAM on a few generated conversations; under a second."""
+    return Experiment(dataset="synthetic-iemocap", embedding="early", rank=4, epochs=1, dialogues=12)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real data say plainly why they are skipped."""
+    for item in items:
+        if item.get_closest_marker("real_data") and not all(
+            catalogue.available(n) for n in ("mosi", "iemocap", "meld")
+        ):
+            item.add_marker(pytest.mark.skip(reason="LMAM_DATA does not hold mosi.npz, iemocap.npz and meld.npz"))

@@ -1,0 +1,173 @@
+"""The builders: on arrays made up here, and on the real files where LMAM_DATA has them."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from lmam_core.data import catalogue
+from lmam_core.data.sources import iemocap, meld, mosi
+from lmam_core.data.sources.base import speakers_by_appearance
+
+
+def real(name: str):
+    there = catalogue.available(name)
+    reason = f"LMAM_DATA holds no {name}.npz"
+    return [pytest.mark.real_data, pytest.mark.skipif(not there, reason=reason)]
+
+
+def test_speakers_are_numbered_by_appearance():
+    assert speakers_by_appearance(np.array([7, 3, 7, 9, 3])).tolist() == [0, 1, 0, 2, 1]
+    assert speakers_by_appearance(np.array([5])).tolist() == [0]
+
+
+def test_mosi_builder():
+    arrays = {
+        "video_id": np.array(["v", "w"]),
+        "video_split": np.array([1, 0], np.int8),
+        "utt_video": np.array([0, 0, 1], np.int16),
+        "label": np.array([-3.0, 0.4, 3.0], np.float32),
+        "text100": np.arange(6, dtype=np.float32).reshape(3, 2),
+    }
+    d = mosi.build(arrays, {"text": "cnn100"})
+    assert d.classes is None
+    assert d.label_range == (-3, 3)
+    assert [c.id for c in d.splits["train"]] == ["w"]
+    (test,) = d.splits["test"]
+    np.testing.assert_array_equal(test.features["text"], [[0, 1], [2, 3]])
+    np.testing.assert_allclose(test.label, [-3, 0.4])
+    assert not test.speaker.any()
+
+
+def test_iemocap_builder_fills_missing_rows_with_the_training_mean():
+    arrays = {
+        "dialogue_id": np.array(["a", "b"]),
+        "dialogue_split": np.array([0, 1], np.int8),
+        "utt_split": np.array([0, 0, 0, 1], np.int8),
+        "utt_dialogue": np.array([0, 0, 0, 1], np.int16),
+        "label": np.array([0, 5, 4, 3], np.int8),
+        "speaker_dyad": np.array([1, 0, 1, 1], np.int8),
+        "audio_librosa8": np.array([[2.0], [0.0], [4.0], [0.0]], np.float32),
+        "audio_librosa8_mask": np.array([True, False, True, False]),
+    }
+    d = iemocap.build(arrays, {"audio": "librosa8"})
+    (train,), (test,) = d.splits["train"], d.splits["test"]
+    assert train.features["audio"].ravel().tolist() == [2, 3, 4]
+    assert test.features["audio"].ravel().tolist() == [3]
+    assert train.speaker.tolist() == [0, 1, 0]
+    assert test.speaker.tolist() == [0]
+    assert [d.classes[k] for k in train.label] == ["happy", "frustrated", "excited"]
+
+
+def test_meld_builder():
+    arrays = {
+        "dialogue_split": np.array([0, 1, 2], np.int8),
+        "dialogue_orig_id": np.array([0, 0, 4], np.int16),
+        "utt_dialogue": np.array([0, 0, 1, 2], np.int16),
+        "label": np.array([0, 6, 1, 2], np.int8),
+        "speaker": np.array([40, 12, 40, 7], np.int16),
+        "text_glove200_mean": np.ones((4, 3), np.float32),
+    }
+    d = meld.build(arrays, {"text": "glove200"})
+    assert {s: [c.id for c in cs] for s, cs in d.splits.items()} == {
+        "train": ["train-0"],
+        "validation": ["validation-0"],
+        "test": ["test-4"],
+    }
+    assert d.splits["train"][0].speaker.tolist() == [0, 1]
+    assert [d.classes[k] for k in d.splits["train"][0].label] == ["neutral", "anger"]
+
+
+def counts(d):
+    return {split: (len(cs), sum(map(len, cs))) for split, cs in d.splits.items()}
+
+
+def histogram(d, split):
+    label = np.concatenate([c.label for c in d.splits[split]])
+    return dict(zip(d.classes, np.bincount(label, minlength=len(d.classes)).tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "widths"),
+    [
+        pytest.param(
+            "mosi",
+            {"train": (62, 1447), "test": (31, 752)},
+            {"text": 384, "audio": 73, "video": 100},
+            marks=real("mosi"),
+        ),
+        pytest.param(
+            "iemocap",
+            {"train": (120, 5810), "test": (31, 1623)},
+            {"text": 384, "audio": 47},
+            marks=real("iemocap"),
+        ),
+        pytest.param(
+            "meld",
+            {"train": (1038, 9989), "validation": (114, 1109), "test": (280, 2610)},
+            {"text": 384},
+            marks=real("meld"),
+        ),
+    ],
+)
+def test_real_counts(name, expected, widths):
+    d = catalogue.load(name)
+    assert counts(d) == expected
+    assert d.widths == widths
+    assert not d.synthetic
+    assert d.sha256 == catalogue.fingerprint(name)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=real(n)) for n in ("mosi", "iemocap", "meld")])
+def test_real_features_are_finite_and_conversations_apart(name):
+    for m, sets in catalogue.entry(name).feature_sets.items():
+        for chosen in sets:
+            d = catalogue.load(name, {m: chosen}, [m])  # Dataset refuses NaN
+            assert d.widths[m] == int("".join(filter(str.isdigit, chosen.removeprefix("cnn3d"))))
+    ids = [c.id for cs in d.splits.values() for c in cs]
+    assert len(set(ids)) == len(ids)
+    for c in d.splits["train"]:
+        assert c.speaker[0] == 0
+        assert len(np.unique(c.speaker)) == c.speaker.max() + 1
+
+
+@pytest.mark.parametrize("name", [pytest.param("iemocap", marks=real("iemocap"))])
+def test_iemocap_classes(name):
+    d = catalogue.load(name, modalities=["audio"])
+    names = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+    assert d.classes == names
+    assert histogram(d, "train") == dict(zip(names, (504, 839, 1324, 933, 742, 1468), strict=True))
+    assert histogram(d, "test") == dict(zip(names, (144, 245, 384, 170, 299, 381), strict=True))
+    assert all(c.speaker.max() == 1 for c in d.splits["train"])
+
+
+@pytest.mark.parametrize("name", [pytest.param("meld", marks=real("meld"))])
+def test_meld_classes(name):
+    d = catalogue.load(name)
+    names = ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear")
+    assert histogram(d, "train") == dict(zip(names, (4710, 1743, 1205, 1109, 683, 271, 268), strict=True))
+    assert histogram(d, "validation") == dict(zip(names, (470, 163, 150, 153, 111, 22, 40), strict=True))
+    assert histogram(d, "test") == dict(zip(names, (1256, 402, 281, 345, 208, 68, 50), strict=True))
+
+
+def rows(d, split):
+    x = np.concatenate([np.concatenate(list(c.features.values()), axis=1) for c in d.splits[split]])
+    y = np.concatenate([c.label for c in d.splits[split]])
+    return x, y if d.classes else y >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "modalities", "accuracy"),
+    [
+        pytest.param("iemocap", {}, ["text", "audio"], 54.0, marks=real("iemocap")),
+        pytest.param("iemocap", {}, ["audio"], 42.7, marks=real("iemocap")),
+        pytest.param("iemocap", {"text": "glove200"}, ["text"], 43.0, marks=real("iemocap")),
+        pytest.param("mosi", {"text": "cnn100"}, ["text"], 75.3, marks=real("mosi")),
+        pytest.param("meld", {"text": "glove200"}, ["text"], 58.1, marks=real("meld")),
+    ],
+)
+def test_linear_model_reaches_the_known_accuracy(name, features, modalities, accuracy):
+    """The accuracies were measured on the same arrays by another program, so rows, labels and splits fit together."""
+    d = catalogue.load(name, features, modalities).standardised()
+    x, y = rows(d, "train")
+    reached = 100 * LogisticRegression(C=0.01, max_iter=300).fit(x, y).score(*rows(d, "test"))
+    assert abs(reached - accuracy) < 1.5

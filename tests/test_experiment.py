@@ -1,0 +1,157 @@
+"""Experiments: one question has one key, the same question has the same answer, bad questions get a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lmam_core.data.conversations import Conversation, Dataset
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment, build, fit, prepared, run
+from lmam_core.metrics import summarise
+from lmam_core.training import Budget, _loss, evaluate, train
+
+
+def test_one_question_has_one_key(quick: Experiment) -> None:
+    assert (
+        Experiment(fusion="concat", rank=7).key == Experiment(fusion="concat", variant="paper", embedding="early").key
+    )
+    assert (
+        Experiment(variant="released", rank=7, embedding="late").key
+        == Experiment(variant="released", embedding="late").key
+    )
+    assert Experiment(dataset="mosi").key == Experiment(dataset="mosi", features="text=minilm384").key
+    assert Experiment(dataset="mosi", modalities=("video", "text")).key == (
+        Experiment(dataset="mosi", modalities=("text", "video")).key
+    )
+    different = [
+        dataclasses.replace(quick, seed=1),
+        dataclasses.replace(quick, rank=5),
+        dataclasses.replace(quick, epochs=2),
+    ]
+    assert len({quick.key, *(e.key for e in different)}) == 4
+
+
+def test_the_key_of_a_stored_question_stays_what_it_is() -> None:
+    """A field added later must be empty by default, or every stored run would be asked for again."""
+    e = Experiment(dataset="mosi", modalities=("text", "audio", "video"), fusion="concat", seed=3, learning_rate=1e-3)
+    assert e.key == "fb37bc8225c11643"
+
+
+def test_the_same_experiment_gives_the_same_numbers(quick: Experiment) -> None:
+    first, second = run(quick), run(quick)
+    assert first.metrics == second.metrics
+    assert first.training.train_loss == second.training.train_loss
+    other = run(dataclasses.replace(quick, seed=1))
+    assert other.training.train_loss != first.training.train_loss
+
+
+def test_a_run_carries_what_it_needs(quick: Experiment) -> None:
+    found = run(quick)
+    assert set(found.metrics) == {"accuracy", "weighted_f1", "macro_f1"}
+    data = prepared(found.experiment.dataset, found.experiment.features, found.experiment.modalities, "honest", 12)
+    assert set(found.outcomes) == {c.id for c in data.splits["test"]}
+    assert found.total.sum() == sum(len(c) for c in data.splits["test"])
+    assert found.parameters == sum(p.numel() for p in build(quick, data).parameters())
+    assert 0 < found.fusion_parameters < found.parameters
+    assert found.peak_memory_mb > 50
+    assert {"code", "data_sha256", "torch", "device", "threads"} <= found.provenance.keys()
+
+
+def test_training_learns_what_the_corpus_holds() -> None:
+    e = Experiment(dataset="synthetic-iemocap", fusion="concat", epochs=6, learning_rate=3e-3)
+    assert run(e).metrics["accuracy"] > 45  # the largest class has 26
+
+
+def test_tuning_never_reads_the_test_set(quick: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    original = Dataset.batches
+    monkeypatch.setattr(Dataset, "batches", lambda self, split, *a: (seen.append(split), original(self, split, *a))[1])
+    found = run(dataclasses.replace(quick, protocol="tuning"))
+    assert set(seen) == {"train", "validation"}
+    assert found.metrics == {}
+    assert found.outcomes == {}
+    seen.clear()
+    run(quick)
+    assert seen.count("test") == 1
+    assert seen[-1] == "test"
+
+
+def test_released_protocol_selects_on_test_and_trains_on_all_of_train(quick: Experiment) -> None:
+    released = dataclasses.replace(quick, protocol="released", epochs=3)
+    found = run(released)
+    e = found.experiment
+    data = prepared(e.dataset, e.features, e.modalities, "released", 12)
+    assert "validation" not in data.splits
+    assert found.training.best_score == pytest.approx(max(found.training.selection_score))
+    assert found.metrics["weighted_f1"] == pytest.approx(found.training.best_score)
+
+
+def test_early_stopping_keeps_the_best_epoch(quick: Experiment) -> None:
+    model, data, training = fit(dataclasses.replace(quick, epochs=40, patience=2, learning_rate=0.02))
+    assert len(training.train_loss) == min(training.best_epoch + 2, 40)
+    assert training.best_score == max(training.selection_score)
+    total = sum(evaluate(model, data, "validation", torch.device("cpu")).values())
+    assert summarise(total, 6)["weighted_f1"] == pytest.approx(training.best_score)
+
+
+def tiny(values: list[float] | None = None) -> Dataset:
+    def talk(name: str, n: int) -> Conversation:
+        x = np.random.default_rng(len(name)).normal(size=(n, 3)).astype(np.float32)
+        label = np.arange(n) % 2 if values is None else np.resize(np.array(values, np.float32), n)
+        return Conversation(name, {"text": x}, np.zeros(n, np.int64), label)
+
+    splits = {"train": [talk("a", 4), talk("bb", 2)], "validation": [talk("c", 3)], "test": [talk("d", 3)]}
+    return Dataset("tiny", {"text": "x"}, None if values else ("no", "yes"), splits, "0" * 64, "Tiny.")
+
+
+def test_padding_never_reaches_the_honest_loss_and_does_the_released_one() -> None:
+    data = tiny()
+    batch = next(data.batches("train", 2))
+    output = torch.zeros(2, 4, 2)
+    output[1, 2:] = torch.tensor([-9.0, 9.0])  # a confident error, were padding of class 0 counted
+    assert _loss(output, batch, data, None, padded=False).item() == pytest.approx(np.log(2))
+    assert _loss(output, batch, data, None, padded=True).item() > 4
+
+
+def test_regression_trains_on_absolute_error() -> None:
+    data = tiny([-1.0, 2.0, 0.5])
+    batch = next(data.batches("train", 2))
+    expected = batch.label[batch.mask].abs().mean()
+    assert _loss(torch.zeros(2, 4, 1), batch, data, None, padded=False) == expected
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(3, 1))
+    model.forward = lambda b: b.features["text"] @ model.weight
+    training = train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+    assert training.best_score == min(training.selection_score)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (dict(dataset="iemocpa"), "no dataset 'iemocpa' .did you mean 'iemocap'"),
+        (dict(modalities=("text", "smell")), "no modality 'smell'"),
+        (dict(dataset="meld", modalities=("audio",)), "meld has no modality 'audio'"),
+        (dict(features="text=word2vec"), "no features 'text=word2vec'"),
+        (dict(features="minilm384"), "written name=value"),
+        (dict(backbone="bc_rnn"), "no backbone 'bc_rnn'"),
+        (dict(fusion="glue"), "no fusion method 'glue'"),
+        (dict(embedding="middle"), "no embedding way 'middle'"),
+        (dict(protocol="lucky"), "no protocol 'lucky'"),
+        (dict(readings="keys=mine"), "no reading 'keys=mine'"),
+        (dict(rank=0), "rank must be at least 1"),
+        (dict(epochs=0), "epochs must be at least 1"),
+        (dict(learning_rate=-1.0), "learning_rate must be positive"),
+    ],
+)
+def test_a_bad_question_gets_a_sentence(fields: dict, sentence: str) -> None:
+    with pytest.raises(LmamError, match=sentence):
+        Experiment(**fields).resolved()
+
+
+def test_a_rank_above_the_width_gets_a_sentence(quick: Experiment) -> None:
+    with pytest.raises(LmamError, match="from 1 to 100"):
+        run(dataclasses.replace(quick, rank=101))

@@ -1,0 +1,39 @@
+"""What a notebook says when its parameters are wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmam_core.errors import LmamError
+from lmam_core.parameters import check_parameters
+
+GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick"}
+RULES = {"rank": range(1, 101), "dataset": ("mosi", "iemocap"), "rate": float, "profile": str}
+
+
+def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
+    check_parameters(GOOD | {"In": ["", "x = 1", "# Parameters\nrank = 30\n"], "x": 1}, **RULES)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rank": 0}, r"rank must lie in 1\.\.100; got 0"),
+        ({"rank": 101}, r"rank must lie in 1\.\.100"),
+        ({"rank": "30"}, "rank must be a whole number"),
+        ({"rank": True}, "rank must be a whole number"),
+        ({"rank": 3.0}, "rank must be a whole number"),
+        ({"dataset": "mosei"}, r"dataset must be one of mosi, iemocap; got 'mosei' \(did you mean 'mosi'"),
+        ({"rate": "fast"}, "rate must be of type float"),
+        ({"profile": 3}, "profile must be of type str"),
+        ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak'; did you mean 'rank'"),
+        ({"In": ["", "# Parameters\nzzz = 30\n"]}, "no parameter 'zzz'; it has rank, dataset"),
+    ],
+)
+def test_a_mistake_is_one_sentence(change: dict, sentence: str) -> None:
+    with pytest.raises(LmamError, match=sentence):
+        check_parameters(GOOD | change, **RULES)
+
+
+def test_a_notebook_shows_the_sentence_in_place_of_a_traceback() -> None:
+    assert LmamError("rank is wrong.")._render_traceback_() == ["LmamError: rank is wrong."]

@@ -1,0 +1,50 @@
+"""Intervals, paired comparisons and the written rule of the verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lmam_core.statistics import compare, interval, verdict
+
+
+def test_interval_is_students() -> None:
+    x = [61.2, 63.0, 62.4, 60.9, 62.2]
+    low, high = stats.t.interval(0.95, 4, np.mean(x), stats.sem(x))
+    found = interval(x)
+    assert (found.mean, found.low, found.high, found.n) == pytest.approx((np.mean(x), low, high, 5))
+    assert str(found) == "61.94 [60.86, 63.02] (n = 5)"
+    assert math.isnan(interval([3.0]).low)
+    assert interval([2.0, 2.0, 2.0]).low == 2.0
+
+
+def test_comparison_pairs_by_seed_and_ignores_seeds_that_one_side_lacks() -> None:
+    a, b = {0: 60.0, 1: 62.0, 2: 61.0, 9: 0.0}, {2: 62.5, 0: 61.0, 1: 63.5}
+    found = compare(a, b)
+    assert found.difference.n == 3
+    assert found.difference.mean == pytest.approx(4 / 3)
+    assert found.effect == pytest.approx((4 / 3) / math.sqrt((1.0 + np.var([61, 63.5, 62.5], ddof=1)) / 2))
+
+
+@pytest.mark.parametrize(
+    ("gains", "paper", "expected"),
+    [
+        ([2.0, 2.2, 1.9, 2.1, 2.0], 3.0, "reproduced"),
+        ([0.5, 0.6, 0.5, 0.6, 0.5], 5.0, "same direction"),  # certain, but far below the paper's gain
+        ([3.0, -1.5, 2.5, -0.5, 2.0], 3.0, "same direction"),  # the interval holds 0
+        ([0.01, -0.01, 0.02, 0.0, -0.01], 3.0, "not reproduced"),
+        ([-2.0, -2.2, -1.9, -2.1, -2.0], 3.0, "not reproduced"),
+        ([2.0, 2.0, 2.0, 2.0], 3.0, "not testable"),
+    ],
+)
+def test_verdict_follows_its_rule(gains: list[float], paper: float, expected: str) -> None:
+    base = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
+    other = {s: base[s] + g for s, g in enumerate(gains)}
+    assert verdict(paper, compare(base, other)) == expected
+
+
+def test_no_runs_is_not_testable() -> None:
+    assert verdict(1.0, None) == "not testable"
