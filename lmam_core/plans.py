@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lmam_core.errors import LmamError
-from lmam_core.experiment import Experiment
+from lmam_core.experiment import Experiment, Run
 from lmam_core.results import Store
 from lmam_core.sweep import sweep
 
@@ -74,6 +74,15 @@ def measured(arms: Sequence[Experiment], store: Store, seeds: Sequence[int] = SE
     """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
     chosen = [tuned(arm, store) for arm in arms]
     return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in chosen]
+
+
+def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """A plan's measured runs that the store holds, in the plan's order; arms that are not tuned yet have none."""
+    runs = []
+    for arm in plan(name):
+        if all(e in store for e in tuning([arm])):
+            runs += [store.get(e) for e in measured([arm], store, seeds) if e in store]
+    return runs
 
 
 def carry_out(name: str, store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import inspect
 import platform
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from IPython.display import HTML, Code
+from IPython.display import HTML, Markdown
 
 from lmam_core.statistics import Interval, interval
 
@@ -61,9 +62,9 @@ def style() -> None:
     )
 
 
-def source(thing: Callable[..., Any] | type) -> Code:
+def source(thing: Callable[..., Any] | type) -> Markdown:
     """The package's own code of a function, class or method, as a code block: what a chapter shows is what runs."""
-    return Code(inspect.cleandoc("\n" + inspect.getsource(thing)), language="python")
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
 
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:

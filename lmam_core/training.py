@@ -143,3 +143,9 @@ def evaluate(
         for b, name in enumerate(batch.ids):
             found[name] = outcomes(label[b, mask[b]], prediction[b, mask[b]], classes)
     return found
+
+
+def score(model: nn.Module, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
+    """The metrics of a trained model on a split; see `metrics.summarise`."""
+    total = sum(evaluate(model, data, split, torch.device(device)).values())
+    return summarise(total, data.outputs if data.classes else None)

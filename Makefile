@@ -1,0 +1,51 @@
+# Python 3.11, make and a network to the package registry are all that is needed. The first target that is called sets
+# up .venv; `make` alone lists the targets.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that runs: a version manager's stand-in may lie on the path without a Python behind it.
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help book test lint address verdicts clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make book     run the chapters that are stale, build the book, say where to open it"
+	@echo "make test     lint, then all tests: package, chapters, book, README"
+	@echo "make lint     ruff only"
+	@echo "make address  carry the repository's address from _config.yml to where it is used"
+	@echo "make verdicts write the verdict tables of README and front page from the store"
+	@echo "make clean    remove what was built; the environment stays"
+
+book: $(STAMP)
+	@$(BIN)/python -m lmam_core.book
+
+test: lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+address: $(STAMP)
+	@$(BIN)/python -m lmam_core.address
+
+verdicts: $(STAMP)
+	@$(BIN)/python -m lmam_core.scoreboard
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache
+
+# pip's own output is long: one line for every 25 packages shows that it goes on; errors pass through, warnings do not.
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11 or later." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " + sys.version.split()[0] + ": install Python 3.11 or later.")'
+	@test -x $(BIN)/pip || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing $$(grep -c == requirements.lock) packages into $(VENV) (a few minutes the first time)"
+	@set -o pipefail; $(BIN)/pip install --disable-pip-version-check --progress-bar off -r requirements.lock \
+		2> >(grep -v ^WARNING >&2) | \
+		awk '/^(Collecting|Requirement already)/ && ++n % 25 == 0 {print "  " n " packages found"; fflush()} \
+			/^Installing collected/ {print "  unpacking"; fflush()}'
+	@$(BIN)/pip install --disable-pip-version-check -qq --no-deps --editable .
+	@touch $@

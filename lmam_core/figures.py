@@ -1,0 +1,168 @@
+"""The figures that more than one chapter draws; each returns its figure, in the look of `reporting.style()`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from lmam_core.reporting import COLOURS, INK
+from lmam_core.statistics import Interval, interval
+
+HEAT = LinearSegmentedColormap.from_list("lmam", ["#8a93a022", COLOURS["lmam"]])
+"""From nearly transparent to LMAM's red, so that an empty cell shows the page on both schemes."""
+
+Box = tuple[str, str]
+"""A box of a drawing: its label and the name of its colour in `COLOURS`."""
+
+
+def pipeline(
+    axes: Axes, columns: Sequence[Sequence[Box]], title: str = "", skip: tuple[int, int] | None = None
+) -> None:
+    """Draw columns of boxes with an arrow from every box to those of the next column that it feeds.
+
+    A column as tall as the one before is fed box by box, otherwise all feed all. `skip` draws a residual arrow over the
+    top from one column to another.
+    """
+    tallest = max(map(len, columns))
+    places = [[(x, (tallest - len(c)) / 2 + y) for y in range(len(c))] for x, c in enumerate(columns)]
+    for x, (column, place) in enumerate(zip(columns, places, strict=True)):
+        for (label, colour), (_, y) in zip(column, place, strict=True):
+            box = FancyBboxPatch((x - 0.36, -y - 0.3), 0.72, 0.6, boxstyle="round,pad=0,rounding_size=0.08")
+            box.set(facecolor=COLOURS[colour] + "33", edgecolor=COLOURS[colour], linewidth=1.2)
+            axes.add_patch(box)
+            axes.text(x, -y, label, ha="center", va="center", fontsize=8)
+    for here, there in pairwise(places):
+        one_to_one = len(here) == len(there)
+        for a, (x, y) in enumerate(here):
+            for b, (u, v) in enumerate(there):
+                if a == b or not one_to_one:
+                    _arrow(axes, (x + 0.37, -y), (u - 0.37, -v))
+    if skip:
+        start, end = skip
+        top = 0.55
+        axes.plot([start, start, end], [-places[start][0][1] + 0.3, top, top], color=COLOURS["baseline"], lw=1.2)
+        _arrow(axes, (end, top), (end, -places[end][0][1] + 0.32), COLOURS["baseline"])
+    axes.set_title(title, fontsize=9)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-tallest + 0.45, 0.75))
+    axes.axis("off")
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = INK) -> None:
+    axes.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+    )
+
+
+def embeddings(backbone: str, modalities: Sequence[str]) -> Figure:
+    """The three ways to embed LMAM in a backbone (Fig. 4a to c), drawn for these modalities."""
+    inputs = [(m, m) for m in modalities]
+    lmam, context, head = [("LMAM", "lmam")], [(backbone, "baseline")], [("classifier", "baseline")]
+    each = [(backbone, m) for m in modalities]
+    figure, axes = plt.subplots(3, 1, figsize=(7, 1.9 * 3))
+    pipeline(axes[0], [inputs, lmam, context, head], "early: fuse the features, then encode")
+    pipeline(
+        axes[1], [inputs, lmam, [("+", "baseline")], context, head], "early_residual: add the features back", (0, 2)
+    )
+    pipeline(axes[2], [inputs, each, lmam, head], "late: encode each modality, then fuse the contexts")
+    return figure
+
+
+def attention(maps: Mapping[str, np.ndarray], ticks: Sequence[str] | None = None) -> Figure:
+    """Attention weights of one conversation as heat maps, queries down and keys across, in units of 1 / n.
+
+    1 is uniform averaging. `maps[title]` is (n, n); `ticks` names the utterances where there are few.
+    """
+    figure, axes = plt.subplots(1, len(maps), figsize=(2.5 * len(maps) + 0.8, 2.9), squeeze=False)
+    top = max(float(a.max() * a.shape[1]) for a in maps.values())
+    for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
+        image = ax.imshow(weights * weights.shape[1], cmap=HEAT, vmin=0, vmax=top, interpolation="nearest")
+        ax.set_title(title)
+        ax.set_xlabel("key utterance")
+        if ticks is not None and len(ticks) <= 24:
+            ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
+    axes[0][0].set_ylabel("query utterance")
+    figure.colorbar(image, ax=axes[0], label="weight x n (1 = uniform)", shrink=0.8)
+    return figure
+
+
+def curves(trainings: Mapping[str, tuple[Sequence[float], Sequence[float]]], score: str) -> Figure:
+    """Training loss and selection score by epoch of each named training, `(train_loss, selection_score)`."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
+    for (name, (loss, selection)), colour in zip(trainings.items(), _colours(len(trainings)), strict=True):
+        for ax, values in zip(axes, (loss, selection), strict=True):
+            ax.plot(range(1, len(values) + 1), values, marker="o", ms=2.5, lw=1.2, label=name, color=colour)
+    axes[0].set(xlabel="epoch", title="training loss")
+    axes[1].set(xlabel="epoch", title=f"validation {score}")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def _colours(n: int) -> list[str]:
+    return [COLOURS[k] for k in ("baseline", "lmam", "text", "audio", "video", "nonverbal", "paper")][:n]
+
+
+def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axis: str) -> Figure:
+    """Each arm's seeds as dots with mean and 95 % interval; the value that the paper prints as a diamond."""
+    figure, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
+    for row, (name, found) in enumerate(values.items()):
+        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
+        jitter = 0.12 * np.sin(2.4 * np.arange(len(found)))  # apart, and the same on every build
+        ax.scatter(found, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
+        _bar(ax, row, interval(found), colour)
+        if name in paper:
+            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
+    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
+    ax.set_yticks(range(len(values)), [f"{name} (n={len(found)})" for name, found in values.items()])
+    ax.invert_yaxis()
+    ax.set_xlabel(axis)
+    ax.legend(loc="best", fontsize=8)
+    return figure
+
+
+def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
+    if found.n > 1:
+        ax.plot([found.low, found.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+    ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
+
+
+def gains(found: Mapping[str, Interval], paper: Mapping[str, float], axis: str) -> Figure:
+    """Forest plot of differences: mean and 95 % interval each, the paper's printed gain as a diamond, 0 as a line."""
+    figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
+    ax.axvline(0, color=INK, lw=0.9)
+    for row, (name, difference) in enumerate(found.items()):
+        _bar(ax, row, difference, COLOURS["lmam"])
+        if name in paper:
+            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
+    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
+    ax.set_yticks(range(len(found)), [f"{name} (n={difference.n})" for name, difference in found.items()])
+    ax.invert_yaxis()
+    ax.set_xlabel(axis)
+    ax.legend(loc="best", fontsize=8)
+    return figure
+
+
+def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Confusion matrices beside each other: rows true, columns predicted, percent of the true class."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.2), squeeze=False)
+    for ax, (title, counts) in zip(axes[0], matrices.items(), strict=True):
+        percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        sns.heatmap(
+            percent, ax=ax, cmap=HEAT, vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False, annot_kws={"size": 7}
+        )
+        short = [name[:4] for name in classes]
+        ax.set_xticks(np.arange(len(short)) + 0.5, short, rotation=0, fontsize=7)
+        ax.set_yticks(np.arange(len(short)) + 0.5, classes, rotation=0, fontsize=7)
+        for text in ax.texts:
+            text.set_color(INK)
+        ax.set_title(title)
+        ax.set_xlabel("predicted")
+    axes[0][0].set_ylabel("true")
+    return figure

@@ -1,0 +1,199 @@
+"""The paper beside ours for a backbone's chapter: arms, printed cells, differences and verdicts.
+
+Everything here is a function of a plan's runs in the store (`plans.held`) and of `data/paper`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lmam_core import paper
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment, Run
+from lmam_core.metrics import per_class
+from lmam_core.results import row
+from lmam_core.statistics import Comparison, compare, interval, verdict
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "mosi": ("acc2", "f1", "mae", "corr", "acc7"),
+    "iemocap": ("accuracy", "weighted_f1"),
+    "meld": ("accuracy", "weighted_f1"),
+}
+"""What the paper prints for a dataset, in its order; the first named in `HEADLINE` decides a claim."""
+HEADLINE = {"mosi": "acc2", "iemocap": "weighted_f1", "meld": "weighted_f1"}
+PRINTED = {
+    "accuracy": "Acc",
+    "weighted_f1": "F1",
+    "acc2": "Acc-2",
+    "f1": "F1",
+    "mae": "MAE",
+    "corr": "Corr",
+    "acc7": "Acc-7",
+}
+"""Our names of metrics and the paper's."""
+TITLES = {
+    "accuracy": "accuracy %",
+    "weighted_f1": "weighted F1 %",
+    "acc2": "Acc-2 %",
+    "f1": "F1 %",
+    "mae": "MAE (less is better)",
+    "corr": "correlation",
+    "acc7": "Acc-7 %",
+}
+PLACES = {
+    "mosi": (4, "CMU-MOSI", "overall"),
+    "iemocap": (2, "IEMOCAP", "Average(w)"),
+    "meld": (3, "MELD", "Average(w)"),
+}
+"""The main table of a dataset: its number, the dataset's and the column's printed names."""
+BACKBONES = {"bc_lstm": "bc-LSTM"}
+"""The paper's name of each backbone."""
+
+WAYS = {"early": "LMAM early", "early_residual": "LMAM early + residual", "late": "LMAM late"}
+
+
+def arm(e: Experiment) -> str:
+    """What an experiment's arm is called in tables: `concatenation`, `self-attention`, `LMAM late`, ..."""
+    if e.fusion != "lmam":
+        return "self-attention" if e.backbone.endswith("_att") else "concatenation"
+    name = WAYS[e.embedding]
+    if e.variant != "paper":
+        name += f", {e.variant} variant"
+    return f"{name}, {e.readings}" if e.readings else name
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run with its `arm` under the name that tables use, in the order of the plan."""
+    return pd.DataFrame([row(r) | {"arm": arm(r.experiment)} for r in runs])
+
+
+def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
+    """The paper's number for an arm of a backbone; NaN where it prints none.
+
+    `LMAM late` stands beside the starred row of Tables II to IV, though the paper does not say which way of embedding
+    those use; `LMAM early` and `early + residual` stand beside Table XI, which names them.
+    """
+    number, printed_dataset, column = PLACES[dataset]
+    rows = {"concatenation": "", "self-attention": "+Att", "LMAM late": "*"}
+    if name in rows:
+        place = (number, BACKBONES[backbone] + rows[name], column)
+    elif name in ("LMAM early", "LMAM early + residual"):
+        place = (11, BACKBONES[backbone] + ("*(R)" if "residual" in name else "*"), "overall")
+    else:
+        return np.nan
+    try:
+        return paper.cell(*place, PRINTED[metric], printed_dataset)
+    except LmamError:
+        return np.nan
+
+
+def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int, float]]:
+    """The metric by seed, for each arm in the order of the plan."""
+    if frame.empty:
+        return {}
+    grouped = frame[frame.dataset == dataset].groupby("arm", sort=False)
+    return {name: dict(zip(rows.seed.astype(int), rows[metric], strict=True)) for name, rows in grouped}
+
+
+def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
+    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds."""
+    table: dict[str, dict[str, object]] = {}
+    for metric in METRICS[dataset]:
+        digits = 3 if metric in ("mae", "corr") else 1
+        for name, by_seed in values(frame, dataset, metric).items():
+            ours = interval(list(by_seed.values()))
+            cells = table.setdefault(name, {"arm": name, "n": ours.n})
+            number = printed(backbone, name, dataset, metric)
+            cells[f"{TITLES[metric]}: paper"] = f"{number:g}" if np.isfinite(number) else "–"
+            ends = f" [{ours.low:.{digits}f}, {ours.high:.{digits}f}]" if ours.n > 1 else ""
+            cells["ours" + "\u200b" * METRICS[dataset].index(metric)] = f"{ours.mean:.{digits}f}{ends}"
+    return pd.DataFrame(table.values())
+
+
+def sign(metric: str) -> int:
+    """1 where more is better, -1 where less is."""
+    return -1 if metric == "mae" else 1
+
+
+def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
+    """How much better `other` is than `baseline`, paired by seed, positive for better; None where one has no runs."""
+    found = values(frame, dataset, metric)
+    if baseline not in found or other not in found:
+        return None
+    signed = [{s: sign(metric) * v for s, v in found[name].items()} for name in (baseline, other)]
+    return compare(*signed)
+
+
+def claims(backbone: str) -> list[tuple[str, str, str]]:
+    """The paper's claims about a backbone as (baseline, other, where the paper prints the gain)."""
+    pairs = [("concatenation", "LMAM late", "Tables II to IV")]
+    if backbone == "bc_lstm":
+        pairs.append(("self-attention", "LMAM late", "Tables II to IV"))
+    return [*pairs, ("LMAM early", "LMAM early + residual", "Table XI")]
+
+
+def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("iemocap", "mosi")) -> pd.DataFrame:
+    """One row a claim, dataset and printed metric: the paper's gain, ours with interval and effect, and the verdict.
+
+    A claim whose gain the paper does not print for a dataset has no row.
+    """
+    rows = []
+    for dataset in datasets:
+        for baseline, other, where in claims(backbone):
+            for metric in METRICS[dataset]:
+                numbers = [printed(backbone, name, dataset, metric) for name in (baseline, other)]
+                if not np.isfinite(numbers).all():
+                    continue
+                paper_gain = sign(metric) * (numbers[1] - numbers[0])
+                ours = gain(frame, dataset, metric, baseline, other)
+                digits = 3 if metric in ("mae", "corr") else 2
+                d = ours.difference if ours else None
+                rows.append(
+                    {
+                        "claim": f"{other} beats {baseline}",
+                        "where": where,
+                        "dataset": dataset,
+                        "metric": metric,
+                        "paper": f"{paper_gain:+.{digits}f}",
+                        "ours": f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]" if d else "–",
+                        "effect": f"{ours.effect:+.2f}" if ours else "–",
+                        "n": d.n if d else 0,
+                        "verdict": verdict(paper_gain, ours),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def class_table(runs: Sequence[Run], backbone: str, dataset: str, other: str = "LMAM late") -> pd.DataFrame:
+    """F1 of each class, mean over seeds, without and with LMAM, the paper's printed F1 beside it."""
+    number, printed_dataset, _ = PLACES[dataset]
+    found = {name: _class_scores(runs, dataset, name) for name in ("concatenation", other)}
+    table = []
+    for k, (name, support) in enumerate(found["concatenation"][1]):
+        cells: dict[str, object] = {"class": name, "test utterances": support}
+        for label, suffix in (("concatenation", ""), (other, "*")):
+            cells[f"{label}: paper F1"] = paper.cell(
+                number, BACKBONES[backbone] + suffix, name.title(), "F1", printed_dataset
+            )
+            cells[f"{label}: our F1"] = found[label][0][k]
+        cells["our gain"] = found[other][0][k] - found["concatenation"][0][k]
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
+def _class_scores(runs: Sequence[Run], dataset: str, name: str) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """Mean F1 of each class over an arm's seeds, (C,), and the classes with their support."""
+    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
+    C = len(chosen[0].classes)
+    tables = [per_class(r.total.reshape(C, C)) for r in chosen]
+    return np.mean([t["f1"] for t in tables], axis=0), list(zip(chosen[0].classes, tables[0]["support"], strict=True))
+
+
+def confusion(runs: Sequence[Run], dataset: str, name: str) -> np.ndarray:
+    """The confusion counts of an arm, (C, C), rows true, summed over its seeds."""
+    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
+    C = len(chosen[0].classes)
+    return sum(r.total.reshape(C, C) for r in chosen)

@@ -1,0 +1,93 @@
+"""The real book, built through the manifest: every page is there, whole, and needs nothing from elsewhere."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from lmam_core import book
+from lmam_core.address import address
+
+SOURCES = book.toc_sources(book.ROOT)
+CHAPTERS = [source for source in SOURCES if source.endswith(".ipynb")]
+
+
+@pytest.fixture(scope="module")
+def html() -> Path:
+    book.build()
+    return book.ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(html) -> dict[str, BeautifulSoup]:
+    """Every page of the table of contents, parsed, by its source."""
+    paths = {source: (html / source).with_suffix(".html") for source in SOURCES}
+    return {source: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for source, path in paths.items()}
+
+
+def test_front_door_leads_to_the_first_page(html):
+    assert Path(SOURCES[0]).with_suffix(".html").as_posix() in (html / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_page_has_a_title_and_text(pages, source):
+    article = pages[source].select_one("article")
+    assert article.select_one("h1")
+    assert len(article.get_text()) > len(article.select_one("h1").get_text())
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_chapter_shows_its_outputs_and_no_error(html, pages, source):
+    executed = json.loads((html.parent / "stage" / source).read_text(encoding="utf-8"))["cells"]
+    with_outputs = [c for c in executed if c.get("outputs") and "remove-cell" not in c["metadata"].get("tags", [])]
+    assert len(pages[source].select(".cell_output")) >= len(with_outputs) > 0
+    assert not pages[source].select(".jupyter-error, .output.traceback, .cell_output .output.error")
+    assert "Traceback (most recent call last)" not in pages[source].get_text()
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_reader_does_not_see_bootstrap_and_injected_cells(pages, source):
+    code = "\n".join(block.get_text() for block in pages[source].select(".cell_input"))
+    assert "google.colab" not in code
+    assert "# Parameters" not in code
+    assert "profile: str" in code
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_internal_links_resolve(html, pages, source):
+    here = (html / source).with_suffix(".html")
+    broken = []
+    for link in pages[source].select("a[href]"):
+        target = urlsplit(link["href"])
+        path = (here.parent / unquote(target.path)).resolve() if target.path else here
+        if target.scheme or link["href"] == "#":
+            continue
+        anchors = pages[source] if path == here else None
+        if not path.is_file() or (anchors and target.fragment and not anchors.find(id=unquote(target.fragment))):
+            broken.append(link["href"])
+    assert not broken
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_one_search_field(pages, source):
+    assert len(pages[source].select("form.bd-search input[type=search]")) == 1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_nothing_is_loaded_from_elsewhere(pages, source):
+    loaded = [tag.get("src") or tag.get("href") for tag in pages[source].select("script[src], link[href], img[src]")]
+    assert loaded
+    assert [url for url in loaded if urlsplit(url).scheme in ("http", "https") or url.startswith("//")] == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_buttons_name_the_repository(pages, source):
+    links = {link["href"] for link in pages[source].select(".article-header-buttons a[href]")}
+    assert address() in links
+    branch = yaml.safe_load((book.ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["branch"]
+    owner_and_name = urlsplit(address()).path
+    colab = f"https://colab.research.google.com/github{owner_and_name}/blob/{branch}/{source}"
+    assert (colab in links) == (source in CHAPTERS)
