@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmam_core.errors import LmamError
 from lmam_core.lmam import LMAM
 
 MODALITIES = ("text", "audio", "video")
@@ -74,7 +78,7 @@ def bench(repeats: int) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n")
     # A list, not a generator: every row is measured and printed even when an early one misses its target.
-    return 0 if all([_attention(device, repeats), _released(device, repeats), _import()]) else 1
+    return 0 if all([_attention(device, repeats), _released(device, repeats), _import(), _notebooks()]) else 1
 
 
 def _inputs(B: int, L: int, d: int, device: str) -> tuple[dict[str, Tensor], Tensor]:
@@ -140,3 +144,40 @@ def _import() -> bool:
         met &= cost < 1
         print(f"  {code:58} {cost:.2f} s (under 1{'' if cost < 1 else ': MISSED'})")
     return met
+
+
+def _notebooks() -> bool:
+    """The peak memory of each quick-profile chapter, papermill and kernel together."""
+    from lmam_core.book import PARAMETERS, ROOT, toc_sources
+
+    print("\nPeak memory of the quick-profile chapters")
+    met = True
+    chapters = [source for source in toc_sources(ROOT) if source.endswith(".ipynb")]
+    with tempfile.TemporaryDirectory() as folder:
+        for chapter in chapters:
+            given = [part for name, value in PARAMETERS.items() for part in ("-p", name, value)]
+            command = [
+                sys.executable,
+                "-m",
+                "papermill",
+                "--no-progress-bar",
+                ROOT / chapter,
+                f"{folder}/out.ipynb",
+                *given,
+            ]
+            peak = _peak(subprocess.Popen(command, cwd=(ROOT / chapter).parent, stderr=subprocess.DEVNULL))
+            met &= peak < 2e9
+            print(f"  {chapter:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")
+    return met
+
+
+def _peak(process: subprocess.Popen) -> float:
+    """The highest resident memory, in bytes, of a process and its children together while it runs."""
+    watched, peak = psutil.Process(process.pid), 0.0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            peak = max(peak, sum(p.memory_info().rss for p in (watched, *watched.children(recursive=True))))
+        time.sleep(0.05)
+    if process.returncode:
+        raise LmamError("A chapter failed while its memory was measured; see `make book`.")
+    return peak

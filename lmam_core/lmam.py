@@ -12,7 +12,7 @@ Three places of the equations decide the cost, and the code keeps to them:
 
 * M_i U_i = x_i U_i[1:] + U_i[0]: padding with ones is the bias of a linear layer, so it is never materialised.
 * Q_i K^T = (M_i U_i)(K V_i)^T + (K b_i)^T lives in rank space: W_i is never built.
-* tanh bounds every score by 1, so exp needs no running maximum, and softmax is one product divided by a row sum.
+* tanh bounds every score by 1, so softmax cannot overflow, and a finite floor for padding is enough.
 """
 
 from __future__ import annotations

@@ -99,18 +99,22 @@ def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int
 
 
 def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
-    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds."""
-    table: dict[str, dict[str, object]] = {}
+    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
+
+    The columns have two levels, the metric above `paper` and `ours`.
+    """
+    table: dict[str, dict[tuple[str, str], object]] = {}
     for metric in METRICS[dataset]:
         digits = 3 if metric in ("mae", "corr") else 1
         for name, by_seed in values(frame, dataset, metric).items():
             ours = interval(list(by_seed.values()))
-            cells = table.setdefault(name, {"arm": name, "n": ours.n})
+            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n})
             number = printed(backbone, name, dataset, metric)
-            cells[f"{TITLES[metric]}: paper"] = f"{number:g}" if np.isfinite(number) else "–"
+            cells[TITLES[metric], "paper"] = f"{number:g}" if np.isfinite(number) else "–"
             ends = f" [{ours.low:.{digits}f}, {ours.high:.{digits}f}]" if ours.n > 1 else ""
-            cells["ours" + "\u200b" * METRICS[dataset].index(metric)] = f"{ours.mean:.{digits}f}{ends}"
-    return pd.DataFrame(table.values())
+            cells[TITLES[metric], "ours"] = f"{ours.mean:.{digits}f}{ends}"
+    found = pd.DataFrame(table.values())
+    return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
 
 
 def sign(metric: str) -> int:

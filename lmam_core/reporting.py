@@ -69,9 +69,7 @@ def source(thing: Callable[..., Any] | type) -> Markdown:
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
     """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash."""
-    shown = frame.copy()
-    for name in shown.select_dtypes("floating"):
-        shown[name] = [f"{v:.{digits}f}" if pd.notna(v) else "–" for v in shown[name]]
+    shown = frame.map(lambda v: (f"{v:.{digits}f}" if pd.notna(v) else "–") if isinstance(v, float) else v)
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
     title = f"<p class='lmam-caption'>{caption}</p>" if caption else ""
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")

@@ -1,0 +1,106 @@
+"""What the chapters' outputs say, read from the executed copies that the book is built from; and their parameters."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lmam_core import book
+from lmam_core.plans import held
+from lmam_core.plugin import HEADLINE, frame, verdicts
+from lmam_core.results import Store
+
+
+@pytest.fixture(scope="module")
+def stage() -> Path:
+    book.build()
+    return book.ROOT / "_build" / "stage" / "notebooks"
+
+
+def said(path: Path) -> str:
+    """All text that a notebook's cells put out, markup removed."""
+    parts = []
+    for cell in nbformat.read(path, 4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            parts.append(output.get("text") or data.get("text/html") or data.get("text/markdown") or "")
+    return re.sub(r"[ \t\n]+", " ", re.sub(r"<[^>]+>", " ", "\n".join(parts)))
+
+
+def pictures(path: Path) -> int:
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    return sum("image/svg+xml" in o.get("data", {}) for o in outputs)
+
+
+def test_start_here_trains_both_models_and_shows_the_attention(stage: Path) -> None:
+    text = said(stage / "01-start-here.ipynb")
+    assert "Synthetic data." in text
+    accuracies = [float(v) for v in re.findall(r"(?:concatenation\)|late\)) ([\d.]+)", text)]
+    assert len(accuracies) == 2
+    largest = float(re.search(r"largest class: ([\d.]+)", text).group(1))
+    oracle = float(re.search(r"was made: ([\d.]+)", text).group(1))
+    assert largest < min(accuracies) < max(accuracies) < oracle
+    weights = [float(v) for v in re.findall(r"'(?:text|audio|video)': ([\d.]+)", text)]
+    assert len(weights) == 3
+    assert all(1 <= w <= 7.39 for w in weights)
+    assert pictures(stage / "01-start-here.ipynb") == 3
+
+
+def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
+    text = said(stage / "03-bc-lstm.ipynb")
+    table = verdicts(frame(held("bc_lstm", Store())), "bc_lstm")
+    assert len(table) == 16
+    for row in table.itertuples():
+        expected = f"{row.claim} {row.where} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
+        assert f"{expected} {row.verdict}" in text
+    answer = table[(table.claim == "LMAM late beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
+    for row in answer.itertuples():
+        assert f"the paper prints {row.paper}; we measure {row.ours} over {row.n} seeds: {row.verdict}" in text
+
+
+def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
+    text = said(stage / "03-bc-lstm.ipynb")
+    for number in ("423,906", "913,506", "464,106", "0.53 M", "4.7 M"):
+        assert number in text
+    assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
+    assert pictures(stage / "03-bc-lstm.ipynb") == 7
+
+
+def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(book.ROOT / "notebooks")]
+    pairs = [part for name, value in (p.split("=") for p in parameters) for part in ("-p", name, value)]
+    paths = [str(book.ROOT / "notebooks" / notebook), str(tmp_path / "out.ipynb")]
+    return subprocess.run([*command, *paths, *pairs], capture_output=True, text=True, env=book._environment(book.ROOT))
+
+
+@pytest.mark.parametrize(
+    ("notebook", "parameter", "sentence"),
+    [
+        ("03-bc-lstm.ipynb", "rnak=30", "This notebook has no parameter 'rnak'; did you mean 'rank'?"),
+        ("01-start-here.ipynb", "rank=0", r"rank must lie in 1..512; got 0."),
+        ("03-bc-lstm.ipynb", "dataset=moci", "did you mean 'mosi'"),
+        ("01-start-here.ipynb", "embedding=3", "embedding must be one of early, early_residual, late; got 3."),
+    ],
+)
+def test_a_wrong_parameter_stops_with_a_sentence(notebook: str, parameter: str, sentence: str, tmp_path: Path) -> None:
+    done = papermill(notebook, tmp_path, parameter)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    errors = [o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert len(errors) == 1
+    assert len(errors[0].traceback) == 1, "the reader sees a sentence, not a traceback"
+
+
+@pytest.mark.real_data
+def test_bc_lstm_runs_on_another_dataset_and_rank(tmp_path: Path) -> None:
+    done = papermill("03-bc-lstm.ipynb", tmp_path, "dataset=iemocap", "rank=30")
+    assert done.returncode == 0, done.stderr[-2000:]
+    text = said(tmp_path / "out.ipynb")
+    assert "dataset=iemocap, rank=30" in text
+    assert "text minilm384 (384), audio gemaps47 (47)" in text
