@@ -43,7 +43,8 @@ RECORD = Record(
         "and a sentiment between -3 and 3 for each."
     ),
     missing=(
-        "The paper's own features, and its count of utterances: Table I has 1,513 and 686 in the same 62 and 31 videos."
+        "The paper's own features. Table I's 1,513 and 686 utterances are those of the other split of the same videos, "
+        "the standard one; the audio-visual features here were made for this one."
     ),
     licence="MIT licence of the repository that published the features.",
     feature_sets={

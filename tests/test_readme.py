@@ -1,0 +1,214 @@
+"""What the README and the prose pages say can be done: commands parse, code runs, links and paths lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import torch
+import yaml
+
+from lmam_core import LMAM
+from lmam_core.backbones import BACKBONES
+from lmam_core.cli import _parser
+from lmam_core.data import catalogue
+from lmam_core.embedding import EMBEDDINGS
+from lmam_core.fusion import FUSIONS
+from lmam_core.lmam import READINGS, VARIANTS
+from lmam_core.paper import table
+from lmam_core.plans import PLANS
+from lmam_core.statistics import VERDICTS
+from lmam_core.training import PROTOCOLS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "book").glob("*.md"))
+PROSE = [README, *PAGES]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(path.read_text(encoding="utf-8")) if kind == language]
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The command lines of a page's bash blocks, without comments and what follows a redirection."""
+    lines = [line for body in blocks(path, "bash") for line in body.splitlines()]
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words[: words.index(">")] if ">" in words else words for words in found if words]
+
+
+def test_commands_are_found():
+    assert len([c for path in PROSE for c in commands(path)]) > 20
+    assert {"make", "papermill", "lmam"} <= {c[0] for c in commands(README)}
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_make_commands_are_targets(path):
+    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.M))
+    assert {"book", "test"} <= targets
+    named = {c[1] for c in commands(path) if c[0] == "make"}
+    named |= set(re.findall(r"`make ([a-z]+)", path.read_text(encoding="utf-8")))
+    assert named <= targets
+
+
+def lmam_commands() -> list[str]:
+    """Every `lmam ...` of a bash block or of the running text, where NAME stands for a name."""
+    shown = {shlex.join(c[1:]) for path in PROSE for c in commands(path) if c[0] == "lmam"}
+    for path in PROSE:
+        shown |= set(re.findall(r"`lmam ([a-z][^`|]*)`", path.read_text(encoding="utf-8")))
+    return sorted(shown)
+
+
+@pytest.mark.parametrize("line", lmam_commands())
+def test_lmam_commands_parse(line):
+    options = _parser().parse_args(shlex.split(line.replace("NAME", "bc_lstm")))
+    assert callable(options.action)
+    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": PLANS}.items():
+        assert getattr(options, name, None) in (None, *known)
+
+
+def test_every_lmam_command_has_an_example():
+    shown = {line.split()[0] for line in lmam_commands()}
+    assert shown == set(_parser()._subparsers._group_actions[0].choices)
+
+
+def test_options_in_the_text_exist():
+    parsers = _parser()._subparsers._group_actions[0].choices.values()
+    known = {name for parser in parsers for name in parser._option_string_actions}
+    outside = {"--keep-id"}  # of nbstripout
+    for path in PROSE:
+        named = set(re.findall(r"`(--[a-z-]+)", path.read_text(encoding="utf-8")))
+        assert named - outside <= known, path.name
+
+
+def test_notebooks_of_papermill_commands_exist():
+    for path in PROSE:
+        for command in commands(path):
+            if command[0] == "papermill":
+                assert (ROOT / command[1]).is_file()
+                assert command[2].endswith(".ipynb")
+                assert command[3::3] == ["-p"] * len(command[3::3])
+
+
+@pytest.mark.parametrize("path", [p for p in PROSE if blocks(p, "python")], ids=lambda path: path.name)
+def test_python_blocks_run(path):
+    batch = {m: torch.randn(2, 9, d) for m, d in {"text": 100, "audio": 100, "video": 512}.items()}
+    namespace = {**batch, "mask": torch.ones(2, 9, dtype=torch.bool)} if path.name == "index.md" else {}
+    for body in blocks(path, "python"):
+        exec(compile(body, path.name, "exec"), namespace)
+    if "fused" in namespace:
+        assert namespace["fused"].shape == (2, 9, 712)
+
+
+def test_the_readme_plugs_lmam_in():
+    (body,) = blocks(README, "python")
+    assert "from lmam_core import LMAM" in body
+    assert "assert fused.shape == (2, 9, 712)" in body
+
+
+def links(source: str) -> list[str]:
+    """Where a page's links and pictures lead, without those to other sites."""
+    prose = re.sub(r"(?<!})`[^`\n]*`", "", FENCE.sub("", source))  # code is not a link, a role such as {doc}`...` is
+    found = re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r'(?:src|href)="([^"]+)"', prose)
+    return [link for link in found if not re.match(r"https?://", link)]
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_relative_links_resolve(path):
+    source = path.read_text(encoding="utf-8")
+    labels = {label for page in PAGES for label in re.findall(r"^\(([\w-]+)\)=$", page.read_text("utf-8"), re.M)}
+    targets = [link.split("#")[0] for link in links(source) if link not in labels]
+    targets += re.findall(r"^```{figure} (\S+)", source, re.M)
+    assert [target for target in targets if not (path.parent / unquote(target)).exists()] == []
+    pages = re.findall(r"{doc}`(?:[^`<]*<)?([^`>]+)>?`", source)
+    pages += re.findall(r"^:link: (\S+)\n:link-type: doc$", source, re.M)
+    missing = [p for p in pages if not any((path.parent / f"{p}{end}").is_file() for end in (".md", ".ipynb"))]
+    assert missing == []
+
+
+def test_every_page_of_prose_is_in_the_table_of_contents():
+    toc = yaml.safe_load(text("_toc.yml"))
+    listed = {toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])}
+    assert {f"book/{page.stem}" for page in PAGES} <= listed
+
+
+def test_layout_names_what_exists():
+    (tree,) = blocks(README, "text")
+    parents: list[str] = []
+    for line in tree.splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        parents = [*parents[:depth], name]
+        assert (ROOT / "".join(parents)).exists(), "".join(parents)
+        assert (ROOT / "".join(parents)).is_dir() == name.endswith("/")
+
+
+def test_paths_in_the_text_exist():
+    for path in PROSE:
+        named = re.findall(r"`((?:book|data|lmam_core|notebooks|tests)/[\w./-]*)`", path.read_text(encoding="utf-8"))
+        for name in named:
+            if not re.search("NAME|NN-|data/cache", name):
+                assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_no_path_of_one_machine(path):
+    source = path.read_text(encoding="utf-8")
+    assert re.findall(r"(?<![\w.~])/(?:home|Users|root|mnt|opt)/\S*|\b[A-Z]:\\\S*", source) == []
+
+
+def test_readme_is_short_and_has_room_for_verdicts():
+    source = text("README.md")
+    assert source.count("\n") < 130
+    assert source.count("<!-- verdicts:begin -->") == source.count("<!-- verdicts:end -->") == 1
+    assert source.index("<!-- verdicts:begin -->") < source.index("<!-- verdicts:end -->")
+
+
+def test_pages_name_every_choice():
+    records = [catalogue.entry(name) for name in catalogue.names()]
+    pages = {
+        "how-to-run": [*catalogue.names(), *BACKBONES, *FUSIONS, *EMBEDDINGS, *VARIANTS, *PROTOCOLS],
+        "paper-vs-code": [*READINGS, *EMBEDDINGS, *(value for values in READINGS.values() for value in values)],
+        "data-statement": [name for record in records for sets in record.feature_sets.values() for name in sets],
+    }
+    for page, names in pages.items():
+        source = text(f"book/{page}.md")
+        assert [name for name in names if not re.search(rf'[`"]{name}[`",=]', source)] == [], page
+    for word in VERDICTS:
+        assert word in text("book/index.md")
+
+
+def test_variants_of_the_readme_exist():
+    named = re.findall(r'`variant="(\w+)"`', text("README.md"))
+    assert named
+    for variant in named:
+        assert LMAM({"text": 4}, rank=2, variant=variant).variant == variant
+
+
+def test_sizes_are_those_of_the_catalogue_and_of_table_i():
+    source = text("book/data-statement.md")
+    frame, name, seen = table(1), "", 0
+    for line in source.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 4 or cells[1] not in ("train + val", "test"):
+            continue
+        name, seen = cells[0] or name, seen + 1
+        printed = frame[(frame.dataset == name) & (frame.row == cells[1].replace(" ", ""))].set_index("column").value
+        theirs = cells[3].replace(",", "").split(" / ")
+        assert theirs == [str(printed["dialogues"]), str(printed["utterances"])]
+        about = catalogue.entry({"CMU-MOSI": "mosi"}.get(name, name.lower())).about
+        if (name, cells[1]) != ("MELD", "train + val"):
+            assert [count for count in cells[2].split(" / ") if count not in re.findall(r"[\d,]*\d", about)] == []
+    assert seen == 6
+
+
+def test_meld_adds_up():
+    counts = re.findall(r"[\d,]*\d", catalogue.entry("meld").about)
+    _, train, validation, _, train_utterances, validation_utterances, _ = (int(n.replace(",", "")) for n in counts)
+    said = f"{train + validation:,} / {train_utterances + validation_utterances:,}"
+    assert f"| MELD | train + val | {said} |" in text("book/data-statement.md")
