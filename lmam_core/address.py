@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 BOOTSTRAP = """\
 from importlib.util import find_spec
 
-if find_spec("lmam_core") is None:  # on Colab the repository brings the package, its data and its versions
+if find_spec("lmam_core") is None:  # on Colab the repository brings package and data
     import subprocess
     import sys
 
     if "google.colab" not in sys.modules:
-        raise ImportError("lmam_core is not installed: run `pip install -e .` in the repository's folder first.")
+        raise ImportError("lmam_core is missing: run `pip install -e .` in the repository first.")
     here, address = "/content/lmam-book", "{address}"
     subprocess.run(["git", "clone", "--depth=1", address, here], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)

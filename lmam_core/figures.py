@@ -19,6 +19,9 @@ from lmam_core.statistics import Interval, interval
 HEAT = LinearSegmentedColormap.from_list("lmam", ["#8a93a022", COLOURS["lmam"]])
 """From nearly transparent to LMAM's red, so that an empty cell shows the page on both schemes."""
 
+AROUND = LinearSegmentedColormap.from_list("around", [COLOURS["text"], "#8a93a018", COLOURS["lmam"]])
+"""Blue below the middle, nearly transparent at it, red above."""
+
 Box = tuple[str, str]
 """A box of a drawing: its label and the name of its colour in `COLOURS`."""
 
@@ -81,9 +84,9 @@ def attention(maps: Mapping[str, np.ndarray], ticks: Sequence[str] | None = None
     1 is uniform averaging. `maps[title]` is (n, n); `ticks` names the utterances where there are few.
     """
     figure, axes = plt.subplots(1, len(maps), figsize=(2.5 * len(maps) + 0.8, 2.9), squeeze=False)
-    top = max(float(a.max() * a.shape[1]) for a in maps.values())
+    reach = max(float(np.abs(a * a.shape[1] - 1).max()) for a in maps.values())
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
-        image = ax.imshow(weights * weights.shape[1], cmap=HEAT, vmin=0, vmax=top, interpolation="nearest")
+        image = ax.imshow(weights * weights.shape[1], cmap=AROUND, vmin=1 - reach, vmax=1 + reach)
         ax.set_title(title)
         ax.set_xlabel("key utterance")
         if ticks is not None and len(ticks) <= 24:
@@ -96,17 +99,15 @@ def attention(maps: Mapping[str, np.ndarray], ticks: Sequence[str] | None = None
 def curves(trainings: Mapping[str, tuple[Sequence[float], Sequence[float]]], score: str) -> Figure:
     """Training loss and selection score by epoch of each named training, `(train_loss, selection_score)`."""
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
-    for (name, (loss, selection)), colour in zip(trainings.items(), _colours(len(trainings)), strict=True):
+    others = iter(("baseline", "text", "audio", "video", "nonverbal"))
+    for name, (loss, selection) in trainings.items():
+        colour = COLOURS["lmam" if "LMAM" in name else next(others)]
         for ax, values in zip(axes, (loss, selection), strict=True):
             ax.plot(range(1, len(values) + 1), values, marker="o", ms=2.5, lw=1.2, label=name, color=colour)
     axes[0].set(xlabel="epoch", title="training loss")
     axes[1].set(xlabel="epoch", title=f"validation {score}")
     axes[0].legend(fontsize=8)
     return figure
-
-
-def _colours(n: int) -> list[str]:
-    return [COLOURS[k] for k in ("baseline", "lmam", "text", "audio", "video", "nonverbal", "paper")][:n]
 
 
 def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axis: str) -> Figure:
@@ -160,8 +161,8 @@ def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fi
         short = [name[:4] for name in classes]
         ax.set_xticks(np.arange(len(short)) + 0.5, short, rotation=0, fontsize=7)
         ax.set_yticks(np.arange(len(short)) + 0.5, classes, rotation=0, fontsize=7)
-        for text in ax.texts:
-            text.set_color(INK)
+        for text, value in zip(ax.texts, percent.ravel(), strict=True):
+            text.set_color("white" if value > 45 else INK)
         ax.set_title(title)
         ax.set_xlabel("predicted")
     axes[0][0].set_ylabel("true")

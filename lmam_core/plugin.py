@@ -15,7 +15,7 @@ from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import per_class
 from lmam_core.results import row
-from lmam_core.statistics import Comparison, compare, interval, verdict
+from lmam_core.statistics import Comparison, Interval, compare, interval, verdict
 
 METRICS: dict[str, tuple[str, ...]] = {
     "mosi": ("acc2", "f1", "mae", "corr", "acc7"),
@@ -66,7 +66,12 @@ def arm(e: Experiment) -> str:
 
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run with its `arm` under the name that tables use, in the order of the plan."""
+    """One row a run with its `arm` under the name that tables use, in the order of the plan.
+
+    Raises LmamError where there are none.
+    """
+    if not runs:
+        raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
     return pd.DataFrame([row(r) | {"arm": arm(r.experiment)} for r in runs])
 
 
@@ -92,8 +97,6 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
 
 def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int, float]]:
     """The metric by seed, for each arm in the order of the plan."""
-    if frame.empty:
-        return {}
     grouped = frame[frame.dataset == dataset].groupby("arm", sort=False)
     return {name: dict(zip(rows.seed.astype(int), rows[metric], strict=True)) for name, rows in grouped}
 
@@ -111,10 +114,15 @@ def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
             cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n})
             number = printed(backbone, name, dataset, metric)
             cells[TITLES[metric], "paper"] = f"{number:g}" if np.isfinite(number) else "–"
-            ends = f" [{ours.low:.{digits}f}, {ours.high:.{digits}f}]" if ours.n > 1 else ""
-            cells[TITLES[metric], "ours"] = f"{ours.mean:.{digits}f}{ends}"
+            cells[TITLES[metric], "ours"] = spread(ours, digits)
     found = pd.DataFrame(table.values())
     return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
+
+
+def spread(found: Interval, digits: int, plus: str = "") -> str:
+    """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
+    half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
+    return f"{found.mean:{plus}.{digits}f}{half}"
 
 
 def sign(metric: str) -> int:
@@ -162,7 +170,7 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
                         "dataset": dataset,
                         "metric": metric,
                         "paper": f"{paper_gain:+.{digits}f}",
-                        "ours": f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]" if d else "–",
+                        "ours": spread(d, digits, "+") if d else "–",
                         "effect": f"{ours.effect:+.2f}" if ours else "–",
                         "n": d.n if d else 0,
                         "verdict": verdict(paper_gain, ours),
@@ -172,20 +180,24 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
 
 
 def class_table(runs: Sequence[Run], backbone: str, dataset: str, other: str = "LMAM late") -> pd.DataFrame:
-    """F1 of each class, mean over seeds, without and with LMAM, the paper's printed F1 beside it."""
+    """F1 of each class, mean over seeds, without and with LMAM, the paper's printed F1 beside it.
+
+    The columns have two levels, the arm above `paper` and `ours`.
+    """
     number, printed_dataset, _ = PLACES[dataset]
     found = {name: _class_scores(runs, dataset, name) for name in ("concatenation", other)}
     table = []
     for k, (name, support) in enumerate(found["concatenation"][1]):
-        cells: dict[str, object] = {"class": name, "test utterances": support}
+        cells: dict[tuple[str, str], object] = {("", "class"): name, ("", "n in test"): support}
         for label, suffix in (("concatenation", ""), (other, "*")):
-            cells[f"{label}: paper F1"] = paper.cell(
-                number, BACKBONES[backbone] + suffix, name.title(), "F1", printed_dataset
-            )
-            cells[f"{label}: our F1"] = found[label][0][k]
-        cells["our gain"] = found[other][0][k] - found["concatenation"][0][k]
+            place = (number, BACKBONES[backbone] + suffix, name.title(), "F1", printed_dataset)
+            cells[label, "paper"] = paper.cell(*place)
+            cells[label, "ours"] = found[label][0][k]
+        cells["gain", "paper"] = cells[other, "paper"] - cells["concatenation", "paper"]
+        cells["gain", "ours"] = cells[other, "ours"] - cells["concatenation", "ours"]
         table.append(cells)
-    return pd.DataFrame(table)
+    shown = pd.DataFrame(table)
+    return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
 
 
 def _class_scores(runs: Sequence[Run], dataset: str, name: str) -> tuple[np.ndarray, list[tuple[str, int]]]:

@@ -22,7 +22,7 @@ def markdown(store: Store) -> str:
     """The verdicts on the paper's claims about bc-LSTM, one row a claim and dataset, in its headline metric."""
     claims = plugin.verdicts(plugin.frame(held("bc_lstm", store)), "bc_lstm")
     lines = [
-        "| claim | dataset, metric | paper | ours, mean of seeds [95 %] | seeds | verdict |",
+        "| claim | dataset, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for row in claims[claims.metric == claims.dataset.map(plugin.HEADLINE)].itertuples():

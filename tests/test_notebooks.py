@@ -129,7 +129,7 @@ def test_bootstrap_fetches_the_repository_on_colab():
 def test_bootstrap_says_what_to_do_elsewhere():
     done = bootstrap("")
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("ImportError: lmam_core is not installed: run")
+    assert done.stderr.splitlines()[-1].startswith("ImportError: lmam_core is missing: run")
 
 
 def test_bootstrap_does_nothing_where_the_package_is():
