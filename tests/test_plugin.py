@@ -1,0 +1,170 @@
+"""The paper beside ours: printed cells, pairing, verdicts and tables, on runs that were made up for the test."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lmam_core import figures, plans, plugin, reporting, scoreboard
+from lmam_core.data import synthetic
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment, Run
+from lmam_core.metrics import outcomes, summarise
+from lmam_core.results import DEFAULT, Store
+from lmam_core.training import Training
+
+CLASSES = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+
+
+def made(e: Experiment, right: float) -> Run:
+    """A run in which the share `right` of 600 IEMOCAP-like utterances is recognised, the rest called frustrated."""
+    rng = np.random.default_rng(e.seed)
+    found = {}
+    for name in ("one", "two"):
+        label = np.repeat(np.arange(6), 50)
+        prediction = np.where(rng.random(300) < right, label, 5)
+        found[name] = outcomes(label, prediction, 6)
+    metrics = summarise(sum(found.values()), 6)
+    return Run(e.resolved(), metrics, found, CLASSES, Training(1, 50.0, [1.0], [50.0], 0.1), 10, 1, 1.0, 99.0)
+
+
+RIGHT = {
+    "concatenation": 0.5,
+    "self-attention": 0.4,
+    "LMAM early": 0.55,
+    "LMAM early + residual": 0.5,
+    "LMAM late": 0.7,
+}
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    arms = [e for e in plans.bc_lstm() if e.dataset == "iemocap"]
+    return [
+        made(dataclasses.replace(e, seed=s), RIGHT[plugin.arm(e)])
+        for s in range(6)
+        for e in arms
+        if plugin.arm(e) in RIGHT
+    ]
+
+
+def test_arms_have_the_names_of_the_tables() -> None:
+    names = [plugin.arm(e) for e in plans.bc_lstm()[:7]]
+    assert names == [*RIGHT, "LMAM late, released variant", "LMAM late, keys=others"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "dataset", "metric", "expected"),
+    [
+        ("concatenation", "iemocap", "weighted_f1", 54.96),
+        ("self-attention", "iemocap", "accuracy", 56.31),
+        ("LMAM late", "iemocap", "weighted_f1", 60.29),
+        ("LMAM early", "iemocap", "weighted_f1", 59.16),
+        ("LMAM early + residual", "meld", "accuracy", 59.56),
+        ("LMAM late", "mosi", "mae", 0.96),
+        ("LMAM late", "mosi", "acc7", 34.7),
+    ],
+)
+def test_printed_cells_are_the_papers(arm: str, dataset: str, metric: str, expected: float) -> None:
+    assert plugin.printed("bc_lstm", arm, dataset, metric) == expected
+
+
+def test_what_the_paper_does_not_print_is_nan() -> None:
+    assert np.isnan(plugin.printed("bc_lstm", "LMAM early", "mosi", "mae"))
+    assert np.isnan(plugin.printed("bc_lstm", "LMAM late, released variant", "iemocap", "accuracy"))
+
+
+def test_gains_pair_seeds_and_count_less_error_as_better(runs: list[Run]) -> None:
+    table = plugin.frame(runs)
+    found = plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late")
+    by_seed = [
+        100 * (np.trace(b.total.reshape(6, 6)) - np.trace(a.total.reshape(6, 6))) / 600
+        for a, b in zip(
+            [r for r in runs if plugin.arm(r.experiment) == "concatenation"],
+            [r for r in runs if plugin.arm(r.experiment) == "LMAM late"],
+            strict=True,
+        )
+    ]
+    assert found.difference.mean == pytest.approx(np.mean(by_seed))
+    assert found.difference.n == 6
+    assert plugin.sign("mae") == -plugin.sign("corr") == -1
+    assert plugin.gain(table, "iemocap", "accuracy", "concatenation", "absent") is None
+
+
+def test_verdicts_follow_the_runs(runs: list[Run]) -> None:
+    rows = plugin.verdicts(plugin.frame(runs), "bc_lstm", ("iemocap",)).set_index(["claim", "metric"])
+    assert rows.loc[("LMAM late beats concatenation", "accuracy"), "verdict"] == "reproduced"
+    assert rows.loc[("LMAM early + residual beats LMAM early", "accuracy"), "verdict"] == "not reproduced"
+    few = plugin.verdicts(plugin.frame([r for r in runs if r.experiment.seed < 4]), "bc_lstm", ("iemocap",))
+    assert set(few.verdict) == {"not testable"}
+
+
+def test_tables_hold_paper_and_ours(runs: list[Run]) -> None:
+    beside = plugin.beside(plugin.frame(runs), "bc_lstm", "iemocap")
+    assert list(beside[("", "arm")]) == list(RIGHT)
+    late = beside[beside[("", "arm")] == "LMAM late"].iloc[0]
+    assert late[("weighted F1 %", "paper")] == "60.29"
+    mean = np.mean([r.metrics["weighted_f1"] for r in runs if plugin.arm(r.experiment) == "LMAM late"])
+    assert late[("weighted F1 %", "ours")].startswith(f"{mean:.1f} ± ")
+    classes = plugin.class_table(runs, "bc_lstm", "iemocap")
+    assert classes[("LMAM late", "paper")].tolist() == [31.52, 73.08, 55.54, 49.79, 77.01, 59.31]
+    assert classes[("", "n in test")].tolist() == [100] * 6
+    assert plugin.confusion(runs, "iemocap", "LMAM late").sum() == 6 * 600
+
+
+def test_no_runs_is_told_in_a_sentence() -> None:
+    with pytest.raises(LmamError, match="no measured runs of this plan yet"):
+        plugin.frame([])
+
+
+def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
+    reporting.style()
+    table = plugin.frame(runs)
+    scores = {n: list(v.values()) for n, v in plugin.values(table, "iemocap", "accuracy").items()}
+    drawn = figures.seeds(scores, {"concatenation": 55.19}, "accuracy")
+    assert [t.get_text() for t in drawn.axes[0].get_yticklabels()] == [f"{n} (n=6)" for n in RIGHT]
+    matrices = {n: plugin.confusion(runs, "iemocap", n) for n in ("concatenation", "LMAM late")}
+    shown = figures.confusions(matrices, CLASSES).axes[0]
+    assert [float(t.get_text()) for t in shown.texts[::7]] == pytest.approx([50, 50, 50, 50, 50, 100], abs=8)
+    maps = figures.attention({"text": np.full((4, 4), 0.25)})
+    assert maps.axes[0].images[0].get_array().max() == pytest.approx(1)
+    assert len(figures.embeddings("bc-LSTM", ("text", "audio")).axes) == 3
+    lines = figures.curves({"without": ([2, 1], [3, 4]), "LMAM": ([2, 1], [3, 4])}, "F1").axes[0].lines
+    assert lines[1].get_color() == reporting.COLOURS["lmam"]
+    bars = figures.gains(
+        {"late": plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late").difference}, {}, "x"
+    )
+    assert bars.axes[0].get_yticklabels()[0].get_text() == "late (n=6)"
+
+
+def test_a_page_says_which_data_is_generated() -> None:
+    data = synthetic.generate(dataclasses.replace(synthetic.IEMOCAP_LIKE, conversations=8))
+    assert "<strong>Synthetic data. </strong>" in reporting.note(data).data
+    assert "synthetic-note" in reporting.note(data).data
+
+
+def test_source_shows_the_code_that_runs() -> None:
+    shown = reporting.source(plugin.sign).data
+    assert shown.startswith("```python\ndef sign(metric: str) -> int:")
+    assert "return -1 if metric ==" in shown
+
+
+def test_readme_and_front_page_say_what_the_store_bears_out() -> None:
+    for page, text in scoreboard.in_step(Store(DEFAULT)).items():
+        assert page.read_text(encoding="utf-8") == text, f"{page.name} is out of step: run `make verdicts`"
+
+
+def test_a_verdict_on_the_pages_changes_with_the_runs(store: Store) -> None:
+    arms = plans.bc_lstm()
+    for e in plans.tuning(arms):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured([a for a in arms if a.dataset == "iemocap"], store, range(6)):
+        store.add(made(e, RIGHT.get(plugin.arm(e), 0.5)))
+    line = next(x for x in scoreboard.markdown(store).splitlines() if "LMAM late beats concatenation" in x)
+    assert line.endswith("| 6 | **reproduced** |")
+    for path in store.root.glob("iemocap/bc_lstm/lmam.late.paper.r45.honest.s[3-5]*.json"):
+        path.unlink()
+    line = next(x for x in scoreboard.markdown(store).splitlines() if "LMAM late beats concatenation" in x)
+    assert line.endswith("| 3 | **not testable** |")
