@@ -7,7 +7,8 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -204,9 +205,12 @@ def fit(
 def run(
     experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
 ) -> Run:
-    """Carry out an experiment: the same record, code and data give the same numbers on the same machine."""
+    """Carry out an experiment: the same record, code and data give the same numbers on the same machine.
+
+    On one thread, because the order of additions, and with it the last digits, depends on how many there are.
+    """
     e = experiment.resolved()
-    with PeakMemory(device) as memory:
+    with PeakMemory(device) as memory, _one_thread():
         started = time.perf_counter()
         model, data, training = fit(e, device, progress)
         found = {} if e.protocol == "tuning" else evaluate(model, data, "test", torch.device(device))
@@ -226,12 +230,22 @@ def run(
     )
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _count(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def provenance(data: Dataset, device: str) -> dict[str, Any]:
-    """Code version, data sha256, library versions, device and threads of a run."""
+    """Code version, data sha256, library versions and device of a run."""
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
     return {
         "code": code_version(),
@@ -239,7 +253,6 @@ def provenance(data: Dataset, device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": f"{device} ({name})",
-        "threads": torch.get_num_threads(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

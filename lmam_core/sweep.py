@@ -28,12 +28,11 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
         print(f"All {len(experiments)} runs are in the store.", flush=True)
         return []
     jobs = max(1, min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), len(open_)))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     print(f"{len(open_)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
     # Spawned rather than forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     failures = context.Queue()
-    workers = [context.Process(target=_work, args=(experiments, store, device, threads, failures)) for _ in range(jobs)]
+    workers = [context.Process(target=_work, args=(experiments, store, device, failures)) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -47,10 +46,7 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
     return sorted(set(found))
 
 
-def _work(experiments: Sequence[Experiment], store: Store, device: str, threads: int, failures: object) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _work(experiments: Sequence[Experiment], store: Store, device: str, failures: object) -> None:
     failed: set[Experiment] = set()
     try:
         while open_ := [e for e in experiments if e not in store and e not in failed]:

@@ -49,6 +49,19 @@ def test_the_same_experiment_gives_the_same_numbers(quick: Experiment) -> None:
     assert other.training.train_loss != first.training.train_loss
 
 
+def test_numbers_do_not_depend_on_threads_around_a_run(quick: Experiment) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = run(quick)
+        torch.set_num_threads(3)
+        three = run(quick)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert one.training.train_loss == three.training.train_loss
+
+
 def test_a_run_carries_what_it_needs(quick: Experiment) -> None:
     found = run(quick)
     assert set(found.metrics) == {"accuracy", "weighted_f1", "macro_f1"}
@@ -58,7 +71,7 @@ def test_a_run_carries_what_it_needs(quick: Experiment) -> None:
     assert found.parameters == sum(p.numel() for p in build(quick, data).parameters())
     assert 0 < found.fusion_parameters < found.parameters
     assert found.peak_memory_mb > 50
-    assert {"code", "data_sha256", "torch", "device", "threads"} <= found.provenance.keys()
+    assert {"code", "data_sha256", "torch", "device"} <= found.provenance.keys()
 
 
 def test_training_learns_what_the_corpus_holds() -> None:
