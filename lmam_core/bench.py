@@ -148,7 +148,8 @@ def _import() -> bool:
 
 def _notebooks() -> bool:
     """The peak memory of each quick-profile chapter, papermill and kernel together."""
-    from lmam_core.book import PARAMETERS, ROOT, toc_sources
+    from lmam_core.book import ROOT
+    from lmam_core.book.manifest import PARAMETERS, toc_sources
 
     print("\nPeak memory of the quick-profile chapters")
     met = True

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lmam_core.book import add_options, build
 from lmam_core.errors import LmamError
 
 LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol")
@@ -46,8 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--repeats", type=int, default=7, help="timed repetitions of each program (default 7)")
     bench.set_defaults(action=_bench)
     book = commands.add_parser("book", help="execute the notebooks and build the book")
-    book.add_argument("--jobs", type=int, default=None, help="notebooks at a time (default: one a core)")
-    book.add_argument("--force", action="store_true", help="execute and build everything again")
+    add_options(book)
     book.set_defaults(action=_book)
     return parser
 
@@ -240,10 +240,8 @@ def _bench(options: argparse.Namespace) -> int:
     return bench(options.repeats)
 
 
-def _book(options: argparse.Namespace) -> int:
-    from lmam_core.book import build
-
-    return build(jobs=options.jobs, force=options.force)
+def _book(options: argparse.Namespace) -> None:
+    build(jobs=options.jobs, force=options.force)
 
 
 if __name__ == "__main__":

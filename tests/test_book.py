@@ -104,7 +104,7 @@ def test_what_all_chapters_depend_on(root, monkeypatch, change, reason):
 
 def test_changed_parameters_make_all_stale(root, monkeypatch):
     pretend_all_ran(root)
-    monkeypatch.setattr(book, "PARAMETERS", {"profile": "full"})
+    monkeypatch.setattr(book.manifest, "PARAMETERS", {"profile": "full"})
     assert set(plan(root)[1].values()) == {"parameters changed"}
 
 
@@ -167,7 +167,7 @@ def test_a_dead_kernel_is_a_failure_that_names_the_cell(root, capsys):
 
 
 def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
-    monkeypatch.setattr(book, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(book.chapters, "HEARTBEAT", 0.5)
     write_notebook(root / "notebooks" / "a.ipynb", "import time\n\ntime.sleep(4)")
     run_stale(root)
     assert "s, cell 3 of 3: import time" in capsys.readouterr().out
@@ -213,7 +213,7 @@ def pages(root):
 
 
 def problems(root: Path, html: Path) -> list[str]:
-    return book.check_pages(root, root / "_build" / "stage", html)
+    return book.pages.check_pages(root, root / "_build" / "stage", html)
 
 
 def test_whole_pages_pass(root, pages):

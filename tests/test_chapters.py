@@ -75,7 +75,9 @@ def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.Com
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(book.ROOT / "notebooks")]
     pairs = [part for name, value in (p.split("=") for p in parameters) for part in ("-p", name, value)]
     paths = [str(book.ROOT / "notebooks" / notebook), str(tmp_path / "out.ipynb")]
-    return subprocess.run([*command, *paths, *pairs], capture_output=True, text=True, env=book._environment(book.ROOT))
+    return subprocess.run(
+        [*command, *paths, *pairs], capture_output=True, text=True, env=book.chapters.environment(book.ROOT)
+    )
 
 
 @pytest.mark.parametrize(
