@@ -18,19 +18,26 @@ BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.
 """What stands between the two comments belongs to this module."""
 
 
+PLANS = ("bc_lstm", "bc_lstm_clean")
+"""The plans whose verdicts the table shows; one without runs has no rows."""
+
+
 def markdown(store: Store) -> str:
     """The verdicts on the paper's claims about bc-LSTM, one row a claim and dataset, in its headline metric."""
-    claims = plugin.verdicts(plugin.frame(held("bc_lstm", store)), "bc_lstm")
     lines = [
-        "| claim | dataset, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
+        "| claim about bc-LSTM | data, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
         "|---|---|---|---|---|---|",
     ]
-    for row in claims[claims.metric == claims.dataset.map(plugin.HEADLINE)].itertuples():
-        metric = plugin.TITLES[row.metric].removesuffix(" %")
-        lines.append(
-            f"| bc-LSTM: {row.claim} ({row.where}) | {row.dataset}, {metric} | {row.paper} | {row.ours} | {row.n} "
-            f"| **{row.verdict}** |"
-        )
+    for runs in filter(None, (held(plan, store) for plan in PLANS)):
+        table = plugin.frame(runs)
+        modalities = table.groupby("dataset").modalities.first()
+        claims = plugin.verdicts(table, "bc_lstm", tuple(table.dataset.unique()))
+        for row in claims[claims.metric == claims.dataset.map(plugin.HEADLINE)].itertuples():
+            metric = plugin.TITLES[row.metric].removesuffix(" %")
+            data = f"{row.dataset} {modalities[row.dataset].replace('+', ', ')}: {metric}"
+            lines.append(
+                f"| {row.claim} ({row.where}) | {data} | {row.paper} | {row.ours} | {row.n} | **{row.verdict}** |"
+            )
     return "\n".join(lines)
 
 
