@@ -144,7 +144,11 @@ def claims(backbone: str) -> list[tuple[str, str, str]]:
     pairs = [("concatenation", "LMAM late", "Tables II to IV")]
     if backbone == "bc_lstm":
         pairs.append(("self-attention", "LMAM late", "Tables II to IV"))
-    return [*pairs, ("LMAM early", "LMAM early + residual", "Table XI")]
+    return [
+        *pairs,
+        ("concatenation", "LMAM early + residual", "Tables II and XI"),
+        ("LMAM early", "LMAM early + residual", "Table XI"),
+    ]
 
 
 def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("iemocap", "mosi")) -> pd.DataFrame:

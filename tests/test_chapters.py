@@ -12,7 +12,7 @@ import pytest
 
 from lmam_core import book
 from lmam_core.plans import held
-from lmam_core.plugin import HEADLINE, frame, verdicts
+from lmam_core.plugin import HEADLINE, TITLES, frame, verdicts
 from lmam_core.results import Store
 
 
@@ -54,13 +54,15 @@ def test_start_here_trains_both_models_and_shows_the_attention(stage: Path) -> N
 def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
     text = said(stage / "03-bc-lstm.ipynb")
     table = verdicts(frame(held("bc_lstm", Store())), "bc_lstm")
-    assert len(table) == 16
+    assert len(table) == 18
     for row in table.itertuples():
-        expected = f"{row.claim} {row.where} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
+        expected = f"{row.claim} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
         assert f"{expected} {row.verdict}" in text
-    answer = table[(table.claim == "LMAM late beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
+    answer = table[table.claim.str.endswith("beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
+    assert len(answer) == 3
     for row in answer.itertuples():
-        assert f"the paper prints {row.paper}; we measure {row.ours} over {row.n} seeds: {row.verdict}" in text
+        expected = f"{row.claim}: the paper prints {row.paper} {TITLES[row.metric]}; we measure {row.ours}"
+        assert f"{expected} over {row.n} seeds: {row.verdict}" in text
 
 
 def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
