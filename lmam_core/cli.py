@@ -17,6 +17,9 @@ LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "featu
 """Fields of an experiment that `lmam sweep` takes several values for, separated by commas or semicolons."""
 
 
+BUDGET = ("learning_rate", "weight_decay", "batch_size", "epochs", "patience", "dialogues")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a mistake in what was asked is one sentence on the error stream and exit code 2."""
     options = _parser().parse_args(arguments)
@@ -117,12 +120,16 @@ def _run(options: argparse.Namespace) -> int:
     from lmam_core.experiment import Experiment, run
 
     experiment, store = Experiment(**_asked(options)).resolved(), _open(options)
-    if experiment in store:
-        print(f"The store holds this run already: {store.path(experiment)}")
-        _show(store.get(experiment))
-        return 0
-    result = run(experiment, _device(options.device), _bar(experiment.epochs))
-    path = store.add(result)
+    # The claim comes before the training: a folder that cannot be written is told at once.
+    with store.claim(experiment) as mine:
+        if not mine:
+            raise LmamError("Another process is carrying out this very run; wait for it.")
+        if experiment in store:
+            print(f"The store holds this run already: {store.path(experiment)}")
+            _show(store.get(experiment))
+            return 0
+        result = run(experiment, _device(options.device), _bar(experiment.epochs))
+        path = store.add(result)
     _show(result)
     print(f"kept in {path}")
     return 0
@@ -159,12 +166,13 @@ def _show(result: Any) -> None:
 def _device(name: str) -> str:
     import torch
 
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise LmamError("No CUDA device is available here; leave --device out to use the CPU.")
     try:
-        return str(torch.device(name))
+        device = torch.device(name)
     except RuntimeError:
         raise LmamError(f"There is no device '{name}'; use cpu or cuda.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise LmamError(f"There is no CUDA device '{name}' here; leave --device out to use the CPU.")
+    return str(device)
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -214,7 +222,10 @@ def _results(options: argparse.Namespace) -> int:
         frame.to_csv(sys.stdout, index=False)
         return 0
     honest = frame[frame.protocol != "tuning"]
-    grouped = honest.groupby(["dataset", "backbone", "arm", "protocol"], dropna=False)
+    # Runs that differ in anything but the seed answer different questions; what all share need not be printed.
+    asked = ["dataset", "features", "modalities", "backbone", "arm", "protocol", *BUDGET]
+    asked = [name for name in asked if name in ("dataset", "backbone", "arm") or honest[name].nunique() > 1]
+    grouped = honest.groupby(asked, dropna=False)
     metrics = [m for m in ("accuracy", "weighted_f1", "mae", "corr", "acc2", "acc7") if m in honest]
     print(grouped[metrics].mean().round(2).assign(seeds=grouped.size()).to_string())
     return 0
@@ -237,6 +248,8 @@ def _data(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from lmam_core.bench import bench
 
+    if options.repeats < 1:
+        raise LmamError(f"--repeats must be at least 1; got {options.repeats}.")
     return bench(options.repeats)
 
 

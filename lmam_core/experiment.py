@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from lmam_core.data import catalogue
 from lmam_core.data.conversations import MODALITIES, Dataset
 from lmam_core.embedding import EMBEDDINGS, Embedded
 from lmam_core.errors import LmamError
-from lmam_core.lmam import READINGS
+from lmam_core.lmam import READINGS, VARIANTS
 from lmam_core.memory import PeakMemory
 from lmam_core.metrics import summarise
 from lmam_core.training import PROTOCOLS, Budget, Training, evaluate, train
@@ -90,11 +91,17 @@ class Experiment:
         """Variant, rank and readings as the fusion method understands them."""
         options = fusion.method(self.fusion).options
         variant = (self.variant or "paper") if "variant" in options else None
-        ranked = "rank" in options and variant != "released"
+        if variant is not None and variant not in VARIANTS:
+            raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
         readings = pairs(self.readings, "readings")
         for name, value in readings.items():
             if name not in options or value not in READINGS.get(name, ()):
                 raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
+        # A reading that is the variant's own is no other question.
+        readings = {k: v for k, v in readings.items() if VARIANTS[variant][k] != v}
+        if variant == "released" and readings:
+            raise LmamError(f"The released variant has its own readings; leave out {', '.join(readings)}.")
+        ranked = "rank" in options and variant != "released" and readings.get("weight") != "full"
         return {
             "variant": variant,
             "rank": (45 if self.rank is None else self.rank) if ranked else None,
@@ -107,8 +114,12 @@ class Experiment:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.learning_rate <= 0 or self.weight_decay < 0 or self.dialogues < 0:
-            raise LmamError("learning_rate must be positive, weight_decay and dialogues must not be negative.")
+        if not 0 < self.learning_rate < math.inf:
+            raise LmamError(f"learning_rate must be a positive number; got {self.learning_rate}.")
+        if not 0 <= self.weight_decay < math.inf or self.dialogues < 0:
+            raise LmamError("weight_decay and dialogues must not be negative.")
+        if not 0 <= self.seed < 2**63:
+            raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
 
     @property
     def key(self) -> str:

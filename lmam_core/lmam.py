@@ -143,7 +143,7 @@ class LMAM(nn.Module):
 
     `widths` gives d_m per modality, in the order in which results are concatenated; `rank` is r, 1..d.
     Call with `features[m]` (B, L, d_m) and `mask` (B, L), True where an utterance stands; returns (B, L, d_out),
-    zero where masked. A conversation's output does not depend on what it is padded with.
+    zero where masked. A conversation's output does not depend on what it is padded with, as long as that is finite.
 
     Variants: `paper` (Eq. 3 to 9); `algorithm1` (line 13 of Algorithm 1 in place of Eq. 7: A_i + GELU(x_i), no norm,
     no output layer); `released` (the authors' code: keys and values are the text, one full weight for all modalities,
@@ -152,7 +152,7 @@ class LMAM(nn.Module):
     Readings, for what the paper leaves open (None takes the variant's own):
 
     * `keys`: `own` (Eq. 4 to 6 as printed, K_i = V_i = ξ_i), `others` (Section I: the other modalities, under one
-      softmax), `all` (both), `text` (the first modality for every query, as the released code does).
+      softmax), `all` (both), `text` (the text for every query, as the released code does).
     * `scale`: `length` (d_k is "the sequence length", Section IV-A: the conversation's number of utterances),
       `width` (d_k = d, as in Eq. 2), `none`.
     * `weight`: `factors` (W = U V^T), `full` (Eq. 4 before Eq. 8), `vector` (Eq. 8 and 9 as printed).
@@ -185,8 +185,10 @@ class LMAM(nn.Module):
         self.variant = variant
         self.modalities = tuple(widths)
         self._read(dict(keys=keys, scale=scale, weight=weight, combine=combine))
+        if self.keys == "text" and "text" not in widths:
+            raise LmamError(f"keys='text' needs a modality called text; there are {', '.join(widths)}.")
         widest = width or max(widths.values())
-        # The released code projects every modality, whatever its width.
+        # As audio and video in the authors' models, where text comes out of an encoder in that width already.
         same = self.keys == "own" and self.combine == "concat" and width is None
         self.width = {m: d if same else widest for m, d in widths.items()}
         always = variant == "released"
@@ -239,7 +241,7 @@ class LMAM(nn.Module):
     def _matched(self, query: str) -> tuple[str, ...]:
         """The modalities whose utterances the queries of `query` are matched with; alone, a modality has itself."""
         others = tuple(m for m in self.modalities if m != query)
-        chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": self.modalities[:1]}
+        chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
         return chosen[self.keys]
 
     def _inputs(self, features: Mapping[str, Tensor], mask: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
@@ -249,6 +251,7 @@ class LMAM(nn.Module):
         first = features[self.modalities[0]]
         if mask is None:
             mask = torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
+        mask = mask.bool()
         return {m: self.project[m](features[m]) for m in self.modalities}, mask
 
     def _alpha(self, x: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
@@ -295,6 +298,6 @@ class LMAM(nn.Module):
                 O[i] = F.relu_(self.output[i](O[i]))
         fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
         if self.variant == "released":
-            fused = F.gelu(fused) + x[self.modalities[0]]
+            fused = F.gelu(fused) + x["text"]
         # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
         return fused.mul_(mask[..., None])  # (B, L, d_out)

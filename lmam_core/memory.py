@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import sys
 from pathlib import Path
 
@@ -42,5 +41,11 @@ class PeakMemory:
         if _STATUS.exists():
             line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
             return float(line.split()[1]) * 1024
+        try:
+            import resource
+        except ImportError:  # Windows has no such module
+            import psutil
+
+            return float(psutil.Process().memory_info().peak_wset)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak if sys.platform == "darwin" else peak * 1024)

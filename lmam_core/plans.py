@@ -23,7 +23,11 @@ SEEDS = tuple(range(10))
 
 
 def bc_lstm() -> list[Experiment]:
-    """bc-LSTM and bc-LSTM+Att with concatenation, LMAM in the three ways, the released variant, and matching others."""
+    """bc-LSTM with concatenation early and late, bc-LSTM+Att, LMAM in the three ways, the released variant, and LMAM
+    matched with the other modalities.
+
+    The late concatenation has the late LMAM's LSTMs, one a modality, so that the two differ in the fusion alone.
+    """
     mosi = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
     return _bc_lstm_arms(mosi) + _bc_lstm_arms(Experiment(dataset="iemocap", modalities=("text", "audio")))
 
@@ -36,6 +40,7 @@ def bc_lstm_clean() -> list[Experiment]:
 def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
     arms = [
         dataclasses.replace(base, fusion="concat"),
+        dataclasses.replace(base, fusion="concat", embedding="late"),
         dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"),
         dataclasses.replace(base, embedding="early"),
         dataclasses.replace(base, embedding="early_residual"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmam_core import paper
+from lmam_core.backbones import backbone
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import per_class
@@ -58,7 +59,8 @@ WAYS = {"early": "LMAM early", "early_residual": "LMAM early + residual", "late"
 def arm(e: Experiment) -> str:
     """What an experiment's arm is called in tables: `concatenation`, `self-attention`, `LMAM late`, ..."""
     if e.fusion != "lmam":
-        return "self-attention" if e.backbone.endswith("_att") else "concatenation"
+        name = "self-attention" if e.backbone.endswith("_att") else "concatenation"
+        return name if e.embedding == backbone(e.backbone).native else f"{name}, {e.embedding}"
     name = WAYS[e.embedding]
     if e.variant != "paper":
         name += f", {e.variant} variant"
@@ -72,7 +74,13 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
-    return pd.DataFrame([row(r) | {"arm": arm(r.experiment)} for r in runs])
+    return pd.DataFrame([row(r) | {"arm": arm(r.experiment), "at_limit": _at_limit(r)} for r in runs])
+
+
+def _at_limit(run: Run) -> bool:
+    """Whether a run used all its epochs and its best one was within patience of the last: it might have gone on."""
+    e = run.experiment
+    return len(run.training.train_loss) == e.epochs and run.training.best_epoch > e.epochs - e.patience
 
 
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
@@ -104,6 +112,8 @@ def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int
 def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
     """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
 
+    `at limit` counts the runs that were still within patience of their best epoch when the epochs ran out.
+
     The columns have two levels, the metric above `paper` and `ours`.
     """
     table: dict[str, dict[tuple[str, str], object]] = {}
@@ -111,7 +121,8 @@ def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
         digits = 3 if metric in ("mae", "corr") else 1
         for name, by_seed in values(frame, dataset, metric).items():
             ours = interval(list(by_seed.values()))
-            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n})
+            at_limit = int(frame[(frame.dataset == dataset) & (frame.arm == name)].at_limit.sum())
+            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
             number = printed(backbone, name, dataset, metric)
             cells[TITLES[metric], "paper"] = f"{number:g}" if np.isfinite(number) else "–"
             cells[TITLES[metric], "ours"] = spread(ours, digits)
@@ -123,6 +134,13 @@ def spread(found: Interval, digits: int, plus: str = "") -> str:
     """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
     half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
     return f"{found.mean:{plus}.{digits}f}{half}"
+
+
+def _side(found: Interval | None) -> str:
+    """Where a difference's interval lies."""
+    if found is None or found.n < 2:
+        return "–"
+    return "above 0" if found.low > 0 else "below 0" if found.high < 0 else "holds 0"
 
 
 def sign(metric: str) -> int:
@@ -165,6 +183,8 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
                     continue
                 paper_gain = sign(metric) * (numbers[1] - numbers[0])
                 ours = gain(frame, dataset, metric, baseline, other)
+                base = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
+                trained_out = base.empty or base.at_limit.mean() <= 0.5
                 digits = 3 if metric in ("mae", "corr") else 2
                 d = ours.difference if ours else None
                 rows.append(
@@ -177,7 +197,8 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
                         "ours": spread(d, digits, "+") if d else "–",
                         "effect": f"{ours.effect:+.2f}" if ours else "–",
                         "n": d.n if d else 0,
-                        "verdict": verdict(paper_gain, ours),
+                        "interval": _side(d),
+                        "verdict": verdict(paper_gain, ours, trained_out),
                     }
                 )
     return pd.DataFrame(rows)
@@ -217,3 +238,19 @@ def confusion(runs: Sequence[Run], dataset: str, name: str) -> np.ndarray:
     chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
     C = len(chosen[0].classes)
     return sum(r.total.reshape(C, C) for r in chosen)
+
+
+SAME_BACKBONE = (
+    ("concatenation", "LMAM early"),
+    ("concatenation", "LMAM early + residual"),
+    ("concatenation, late", "LMAM late"),
+    ("concatenation, late", "LMAM late, keys=others"),
+    ("concatenation, late", "LMAM late, released variant"),
+)
+"""Pairs of arms with the same encoders in the same place, so that they differ in the fusion alone."""
+
+
+def fusion_alone(frame: pd.DataFrame, dataset: str) -> dict[str, Comparison]:
+    """What each LMAM arm gains over concatenation in the same place, in the dataset's headline metric."""
+    found = {f"{other} − {base}": gain(frame, dataset, HEADLINE[dataset], base, other) for base, other in SAME_BACKBONE}
+    return {name: comparison for name, comparison in found.items() if comparison}

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lmam_core.statistics import Interval, interval
-
 if TYPE_CHECKING:
     from lmam_core.data.conversations import Dataset
     from lmam_core.results import Store
@@ -86,19 +84,6 @@ def note(data: Dataset) -> HTML:
     sets = ", ".join(f"{m} {name} ({data.widths[m]})" for m, name in data.feature_sets.items())
     label = "Synthetic data. " if data.synthetic else ""
     return HTML(f"<div class='{kind}'><strong>{label}</strong>{html.escape(data.about)} Features here: {sets}.</div>")
-
-
-def by_seed(frame: pd.DataFrame, metric: str, **where: Any) -> dict[int, float]:
-    """The values of a metric by seed, of the honest runs of a store's frame that match every given field."""
-    chosen = frame[frame.protocol == "honest"]
-    for name, value in where.items():
-        chosen = chosen[chosen[name].isna()] if value is None else chosen[chosen[name] == value]
-    return dict(zip(chosen.seed.astype(int), chosen[metric], strict=True))
-
-
-def summary(values: dict[int, float]) -> Interval:
-    """Mean and 95 % interval over the seeds of `by_seed`."""
-    return interval(list(values.values()))
 
 
 def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:

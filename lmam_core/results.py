@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +60,17 @@ class Store:
         path = self.path(run.experiment)
         if path.exists():
             raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
-        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with unfinished.open("w", encoding="utf-8") as file:
                 file.write(_text(run))
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise LmamError(
                 f"The run could not be written to {path.parent} ({error.strerror}); the store is as it was."
             ) from error
@@ -79,13 +80,17 @@ class Store:
     def claim(self, experiment: Experiment) -> Iterator[bool]:
         """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
         folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{experiment.key}.lock", timeout=0)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             yield False
             return
+        except OSError as error:
+            raise LmamError(
+                f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
+            ) from error
         try:
             yield True
         finally:

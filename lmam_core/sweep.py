@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment
@@ -35,11 +37,11 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
     workers = [context.Process(target=_work, args=(experiments, store, device, failures)) for _ in range(jobs)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
     found = []
-    while not failures.empty():
-        found.append(failures.get())
+    while any(worker.is_alive() for worker in workers) or not failures.empty():
+        # Read while they run: a full pipe would stop a worker from ending.
+        with suppress(queue.Empty):
+            found.append(failures.get(timeout=0.2))
     missing = [e for e in experiments if e not in store]
     if missing and not found:
         found = [f"{len(missing)} runs are missing because a worker was ended; run the same command again."]
@@ -85,7 +87,8 @@ def _attempt(
             return True
         except Exception:
             failed.add(e)
-            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed} failed:\n{traceback.format_exc()}")
+            traceback.print_exc()
+            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}: an error of the program, shown above.")
             return True
     held = sum(other in store for other in experiments)
     scores = result.metrics or {"validation": result.training.best_score}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.data.conversations import Conversations, Dataset
+from lmam_core.errors import LmamError
 from lmam_core.metrics import outcomes, summarise
 
 PROTOCOLS = ("honest", "released", "tuning")
@@ -78,6 +80,8 @@ def train(
         started = time.perf_counter()
         losses.append(_epoch(model, data, budget.batch_size, optimizer, order, device, weight, padded=released))
         seconds.append(time.perf_counter() - started)
+        if not math.isfinite(losses[-1]):
+            raise LmamError(f"Training diverged in epoch {epoch}: the loss is {losses[-1]}; lower the learning rate.")
         total = sum(evaluate(model, data, select, device).values())
         scores.append(sign * summarise(total, data.outputs if data.classes else None)[metric])
         progress(epoch, losses[-1], sign * scores[-1])

@@ -56,8 +56,8 @@ def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
     table = verdicts(frame(held("bc_lstm", Store())), "bc_lstm")
     assert len(table) == 18
     for row in table.itertuples():
-        expected = f"{row.claim} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
-        assert f"{expected} {row.verdict}" in text
+        expected = f"{row.claim} {row.where} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
+        assert f"{expected} {row.interval} {row.verdict}" in text
     answer = table[table.claim.str.endswith("beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
     assert len(answer) == 3
     for row in answer.itertuples():
@@ -70,7 +70,7 @@ def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
     for number in ("423,906", "913,506", "464,106", "0.53 M", "4.7 M"):
         assert number in text
     assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
-    assert pictures(stage / "03-bc-lstm.ipynb") == 7
+    assert pictures(stage / "03-bc-lstm.ipynb") == 8
 
 
 def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.CompletedProcess:

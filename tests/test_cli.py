@@ -60,6 +60,7 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         (["sweep", "--rank", "a"], "--rank takes whole numbers"),
         (["sweep", "--seeds", "few"], "--seeds is written like"),
         (["results"], "holds no runs yet"),
+        (["run", "--device", "cuda:99"], "no CUDA device 'cuda:99'"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -70,6 +71,22 @@ def test_a_mistake_is_one_sentence(
     assert sentence in error
     assert error.count("\n") == 1
     assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_a_store_that_cannot_be_written_is_told_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *QUICK, "--store", "/dev/null/results"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_results_keep_questions_apart_that_differ_in_more_than_the_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for modalities in ("text", "text+audio"):
+        assert main(["run", *QUICK, "--modalities", modalities, "--store", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["results", "--store", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[-2:]] == ["1", "1"]
 
 
 def test_a_dataset_that_is_not_there_is_named(

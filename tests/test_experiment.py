@@ -27,6 +27,9 @@ def test_one_question_has_one_key(quick: Experiment) -> None:
     assert Experiment(dataset="mosi", modalities=("video", "text")).key == (
         Experiment(dataset="mosi", modalities=("text", "video")).key
     )
+    own = Experiment(readings="keys=own", rank=45)
+    assert own.key == Experiment(rank=45).key
+    assert Experiment(readings="weight=full", rank=7).key == Experiment(readings="weight=full").key
     different = [
         dataclasses.replace(quick, seed=1),
         dataclasses.replace(quick, rank=5),
@@ -130,6 +133,15 @@ def test_padding_never_reaches_the_honest_loss_and_does_the_released_one() -> No
     assert _loss(output, batch, data, None, padded=True).item() > 4
 
 
+def test_training_that_diverges_is_told_in_a_sentence() -> None:
+    data = tiny([-1.0, 2.0, 0.5])
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.full((3, 1), float("inf")))
+    model.forward = lambda b: b.features["text"] @ model.weight
+    with pytest.raises(LmamError, match="diverged in epoch 1"):
+        train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+
+
 def test_regression_trains_on_absolute_error() -> None:
     data = tiny([-1.0, 2.0, 0.5])
     batch = next(data.batches("train", 2))
@@ -157,7 +169,11 @@ def test_regression_trains_on_absolute_error() -> None:
         (dict(readings="keys=mine"), "no reading 'keys=mine'"),
         (dict(rank=0), "rank must be at least 1"),
         (dict(epochs=0), "epochs must be at least 1"),
-        (dict(learning_rate=-1.0), "learning_rate must be positive"),
+        (dict(learning_rate=-1.0), "learning_rate must be a positive number"),
+        (dict(learning_rate=float("nan")), "learning_rate must be a positive number"),
+        (dict(seed=-1), "seed must lie in"),
+        (dict(variant="printed"), "no variant 'printed'"),
+        (dict(variant="released", readings="keys=own"), "has its own readings"),
     ],
 )
 def test_a_bad_question_gets_a_sentence(fields: dict, sentence: str) -> None:

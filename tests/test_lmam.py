@@ -233,11 +233,35 @@ def test_mask_may_be_left_out_and_output_layer_too() -> None:
         (dict(variant="printed"), "no variant 'printed'"),
         (dict(keys="mine"), "'mine' is none of them"),
         (dict(variant="released", keys="own"), "fixes keys='text'"),
+        (dict(widths={"audio": 6}, keys="text"), "needs a modality called text"),
     ],
 )
 def test_bad_arguments_are_told_in_a_sentence(arguments: dict, sentence: str) -> None:
     with pytest.raises(LmamError, match=sentence):
-        LMAM(WIDTHS, **{"rank": 3, **arguments})
+        LMAM(**{"widths": WIDTHS, "rank": 3, **arguments})
+
+
+def test_released_weights_start_as_they_do_there() -> None:
+    torch.manual_seed(0)
+    weight = LMAM(dict.fromkeys(WIDTHS, 256), variant="released").weights["shared"].W.weight
+    assert abs(weight.mean().item()) < 1e-4
+    assert weight.std().item() == pytest.approx(0.01, rel=0.02)
+
+
+def test_scores_live_in_rank_space() -> None:
+    """No intermediate of a forward pass is a (1 + d, d) weight: the largest is the stack of O_i."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    d, L = 64, 10
+    with FlopCounterMode(display=False) as counter:
+        LMAM({"text": d}, rank=2, output=False)({"text": torch.randn(1, L, d)})
+    assert counter.get_total_flops() < 2 * L * d * d  # what M W alone would cost
+
+
+def test_a_mask_of_numbers_is_understood() -> None:
+    module = LMAM(WIDTHS, rank=3).double()
+    features, mask = batch()
+    torch.testing.assert_close(module(features, mask.float()), module(features, mask))
 
 
 def test_a_missing_modality_is_named() -> None:

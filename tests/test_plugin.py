@@ -32,6 +32,7 @@ def made(e: Experiment, right: float) -> Run:
 
 RIGHT = {
     "concatenation": 0.5,
+    "concatenation, late": 0.6,
     "self-attention": 0.4,
     "LMAM early": 0.55,
     "LMAM early + residual": 0.5,
@@ -51,7 +52,7 @@ def runs() -> list[Run]:
 
 
 def test_arms_have_the_names_of_the_tables() -> None:
-    names = [plugin.arm(e) for e in plans.bc_lstm()[:7]]
+    names = [plugin.arm(e) for e in plans.bc_lstm()[:8]]
     assert names == [*RIGHT, "LMAM late, released variant", "LMAM late, keys=others"]
 
 
@@ -99,6 +100,19 @@ def test_verdicts_follow_the_runs(runs: list[Run]) -> None:
     assert rows.loc[("LMAM early + residual beats LMAM early", "accuracy"), "verdict"] == "not reproduced"
     few = plugin.verdicts(plugin.frame([r for r in runs if r.experiment.seed < 4]), "bc_lstm", ("iemocap",))
     assert set(few.verdict) == {"not testable"}
+
+
+def test_a_baseline_that_was_not_trained_out_is_not_beaten(runs: list[Run]) -> None:
+    def cut(run: Run) -> Run:
+        if plugin.arm(run.experiment) != "concatenation":
+            return run
+        return dataclasses.replace(run, training=Training(55, 50.0, [1.0] * 60, [50.0] * 60, 0.1))
+
+    table = plugin.frame([cut(r) for r in runs])
+    assert table.groupby("arm").at_limit.sum()["concatenation"] == 6
+    rows = plugin.verdicts(table, "bc_lstm", ("iemocap",)).set_index(["claim", "metric"])
+    assert rows.loc[("LMAM late beats concatenation", "accuracy"), "verdict"] == "not testable"
+    assert rows.loc[("LMAM late beats self-attention", "accuracy"), "verdict"] == "reproduced"
 
 
 def test_tables_hold_paper_and_ours(runs: list[Run]) -> None:

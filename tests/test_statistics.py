@@ -34,7 +34,8 @@ def test_comparison_pairs_by_seed_and_ignores_seeds_that_one_side_lacks() -> Non
     [
         ([2.0, 2.2, 1.9, 2.1, 2.0], 3.0, "reproduced"),
         ([0.5, 0.6, 0.5, 0.6, 0.5], 5.0, "same direction"),  # certain, but far below the paper's gain
-        ([3.0, -1.5, 2.5, -0.5, 2.0], 3.0, "same direction"),  # the interval holds 0
+        ([3.0, -0.5, 2.0, -0.2, 1.5], 3.0, "same direction"),  # the interval holds 0, the effect is large
+        ([1.0, -0.9, 0.8, -0.3, 0.4], 3.0, "not reproduced"),  # the interval holds 0, the effect is small
         ([0.01, -0.01, 0.02, 0.0, -0.01], 3.0, "not reproduced"),
         ([-2.0, -2.2, -1.9, -2.1, -2.0], 3.0, "not reproduced"),
         ([2.0, 2.0, 2.0, 2.0], 3.0, "not testable"),
@@ -44,6 +45,20 @@ def test_verdict_follows_its_rule(gains: list[float], paper: float, expected: st
     base = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
     other = {s: base[s] + g for s, g in enumerate(gains)}
     assert verdict(paper, compare(base, other)) == expected
+
+
+def test_a_gain_over_a_baseline_that_was_not_trained_out_is_not_testable() -> None:
+    base = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
+    better = compare(base, {s: v + 2 + 0.1 * s for s, v in base.items()})
+    worse = compare(base, {s: v - 2 - 0.1 * s for s, v in base.items()})
+    assert verdict(3.0, better, trained_out=False) == "not testable"
+    assert verdict(3.0, worse, trained_out=False) == "not reproduced"
+
+
+def test_equal_arms_seldom_count_as_a_direction() -> None:
+    rng = np.random.default_rng(0)
+    named = [verdict(2.0, compare(*(dict(enumerate(rng.normal(size=10))) for _ in "ab"))) for _ in range(2000)]
+    assert np.mean([v != "not reproduced" for v in named]) < 0.07
 
 
 def test_no_runs_is_not_testable() -> None:

@@ -12,7 +12,7 @@ import yaml
 from lmam_core.errors import LmamError
 
 PARAMETERS = {"profile": "quick"}
-SKIPPED_FOLDERS = {"__pycache__", ".locks", ".ipynb_checkpoints"}
+SKIPPED_FOLDERS = {"__pycache__", ".locks", ".ipynb_checkpoints", "cache"}
 
 
 def toc_sources(root: Path) -> list[str]:
@@ -40,7 +40,7 @@ def fingerprints(root: Path, chapters: list[str]) -> dict[str, dict[str, str]]:
     """Hash, for every chapter, all that its outputs depend on, by kind."""
     shared = {
         "package": tree_hash(root / "lmam_core"),
-        "data": tree_hash(root / "data" / "results", root / "data" / "paper"),
+        "data": tree_hash(root / "data"),
         "parameters": digest(PARAMETERS),
         "versions": digest([file_hash(root / "requirements.lock"), sys.version]),
         "real data": "present" if os.environ.get("LMAM_DATA") else "absent",
@@ -64,7 +64,7 @@ def tree_hash(*folders: Path) -> str:
         [path.relative_to(folder.parent).as_posix(), file_hash(path)]
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not SKIPPED_FOLDERS & set(path.parts)
+        if path.is_file() and not SKIPPED_FOLDERS & set(path.relative_to(folder).parts)
     ]
     return digest(files)
 

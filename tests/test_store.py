@@ -1,0 +1,70 @@
+"""The runs that come with the book: whole, made from the catalogued data, and by code that gives the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from lmam_core.data import catalogue
+from lmam_core.experiment import Run, code_version, run
+from lmam_core.metrics import summarise
+from lmam_core.plans import PLANS, plan
+from lmam_core.results import DEFAULT, Store
+
+VERSIONS = pd.read_csv(DEFAULT.parent / "code_versions.csv")
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    return list(Store(DEFAULT))
+
+
+def test_every_run_was_made_from_the_catalogued_data(runs: list[Run]) -> None:
+    assert {(r.experiment.dataset, r.provenance["data_sha256"]) for r in runs} <= {
+        (name, catalogue.fingerprint(name)) for name in catalogue.names()
+    }
+
+
+def test_every_runs_metrics_follow_from_its_outcomes(runs: list[Run]) -> None:
+    for r in runs:
+        if r.outcomes:
+            again = summarise(r.total, len(r.classes) if r.classes else None)
+            assert again == pytest.approx(r.metrics, abs=1e-5), r.experiment
+
+
+def test_every_runs_code_is_listed_with_the_commit_that_holds_it(runs: list[Run]) -> None:
+    assert {r.provenance["code"] for r in runs} <= set(VERSIONS.code)
+
+
+def test_the_code_at_hand_is_listed_with_what_changed() -> None:
+    """Whoever changes a file that decides numbers says in the list what changed, and the next test shows the effect."""
+    assert code_version() in set(VERSIONS.code), f"add {code_version()} to data/code_versions.csv, and say what changed"
+
+
+def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:
+    for name in PLANS:
+        budgets = {
+            (a.learning_rate, a.weight_decay, a.batch_size, a.epochs, a.patience, a.dialogues, a.protocol)
+            for a in plan(name)
+        }
+        assert len(budgets) == 1
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("arm", ["concat.early", "lmam.early.paper.r45"])
+def test_a_stored_run_comes_out_again(runs: list[Run], arm: str) -> None:
+    """The code at hand gives the numbers of a run that is stored: at once a check of all that lies between."""
+    stored = next(
+        r
+        for r in runs
+        if (r.experiment.dataset, r.experiment.arm, r.experiment.protocol) == ("mosi", arm, "tuning")
+        and r.experiment.learning_rate == 3e-3
+        and len(r.experiment.modalities) == 3
+    )
+    again = run(dataclasses.replace(stored.experiment))
+    if again.provenance["torch"] != stored.provenance["torch"]:
+        pytest.skip("another torch version may round otherwise")
+    assert again.training.best_epoch == stored.training.best_epoch
+    assert again.training.selection_score == pytest.approx(stored.training.selection_score, abs=1e-4)
