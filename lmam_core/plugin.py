@@ -190,15 +190,15 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
                 rows.append(
                     {
                         "claim": f"{other} beats {baseline}",
-                        "where": where,
+                        "verdict": verdict(paper_gain, ours, trained_out),
                         "dataset": dataset,
                         "metric": metric,
                         "paper": f"{paper_gain:+.{digits}f}",
                         "ours": spread(d, digits, "+") if d else "–",
+                        "interval": _side(d),
                         "effect": f"{ours.effect:+.2f}" if ours else "–",
                         "n": d.n if d else 0,
-                        "interval": _side(d),
-                        "verdict": verdict(paper_gain, ours, trained_out),
+                        "where": where,
                     }
                 )
     return pd.DataFrame(rows)

@@ -67,11 +67,11 @@ def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
 def verdict(paper_gain: float, found: Comparison | None, trained_out: bool = True) -> str:
     """The verdict on "b is better than a by `paper_gain`", for a gain above 0 in a metric where more is better.
 
-    reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
-    same direction: not that, but the interval lies above 0, or the mean does by at least 0.8 pooled deviations;
-    not reproduced: neither;
-    not testable: fewer than five shared seeds, or more than half of a's runs ended at the limit of epochs while
-    still within patience of their best one (`trained_out` is False), so that b may only have learned faster.
+    * reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
+    * same direction: not that, but the interval lies above 0, or the mean does by at least 0.8 pooled deviations;
+    * not reproduced: neither;
+    * not testable: fewer than five shared seeds; or a gain, but more than half of a's runs ended at the limit of
+      epochs while still within patience of their best one (`trained_out` is False): b may only have learned faster.
     """
     if found is None or found.difference.n < 5:
         return "not testable"

@@ -56,8 +56,8 @@ def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
     table = verdicts(frame(held("bc_lstm", Store())), "bc_lstm")
     assert len(table) == 18
     for row in table.itertuples():
-        expected = f"{row.claim} {row.where} {row.dataset} {row.metric} {row.paper} {row.ours} {row.effect} {row.n}"
-        assert f"{expected} {row.interval} {row.verdict}" in text
+        expected = f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.interval}"
+        assert f"{expected} {row.effect} {row.n} {row.where}" in text
     answer = table[table.claim.str.endswith("beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
     assert len(answer) == 3
     for row in answer.itertuples():
