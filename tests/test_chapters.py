@@ -45,7 +45,8 @@ def test_start_here_trains_both_models_and_shows_the_attention(stage: Path) -> N
     largest = float(re.search(r"largest class: ([\d.]+)", text).group(1))
     oracle = float(re.search(r"was made: ([\d.]+)", text).group(1))
     assert largest < min(accuracies) < max(accuracies) < oracle
-    weights = [float(v) for v in re.findall(r"'(?:text|audio|video)': ([\d.]+)", text)]
+    shown = text[text.index("units of uniform:") :]
+    weights = [float(v) for v in re.findall(r"'(?:text|audio|video)': ([\d.]+)", shown)]
     assert len(weights) == 3
     assert all(1 <= w <= 7.39 for w in weights)
     assert pictures(stage / "01-start-here.ipynb") == 3
