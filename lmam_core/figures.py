@@ -121,11 +121,16 @@ def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axi
         if name in paper:
             ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
     ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-    ax.set_yticks(range(len(values)), [f"{name} (n={len(found)})" for name, found in values.items()])
+    ax.legend(loc="best", fontsize=8)
+    _name_rows(ax, {name: len(found) for name, found in values.items()}, axis)
+    return figure
+
+
+def _name_rows(ax: Axes, counts: Mapping[str, int], axis: str) -> None:
+    """Name the rows from the top down, each with its number of seeds."""
+    ax.set_yticks(range(len(counts)), [f"{name} (n={n})" for name, n in counts.items()])
     ax.invert_yaxis()
     ax.set_xlabel(axis)
-    ax.legend(loc="best", fontsize=8)
-    return figure
 
 
 def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
@@ -134,19 +139,13 @@ def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
     ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
 
 
-def gains(found: Mapping[str, Interval], paper: Mapping[str, float], axis: str) -> Figure:
-    """Forest plot of differences: mean and 95 % interval each, the paper's printed gain as a diamond, 0 as a line."""
+def gains(found: Mapping[str, Interval], axis: str) -> Figure:
+    """Forest plot of differences: mean and 95 % interval each, 0 as a line."""
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
     ax.axvline(0, color=INK, lw=0.9)
-    for row, (name, difference) in enumerate(found.items()):
+    for row, difference in enumerate(found.values()):
         _bar(ax, row, difference, COLOURS["lmam"])
-        if name in paper:
-            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
-    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-    ax.set_yticks(range(len(found)), [f"{name} (n={difference.n})" for name, difference in found.items()])
-    ax.invert_yaxis()
-    ax.set_xlabel(axis)
-    ax.legend(loc="best", fontsize=8)
+    _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
     return figure
 
 

@@ -148,7 +148,7 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
     lines = figures.curves({"without": ([2, 1], [3, 4]), "LMAM": ([2, 1], [3, 4])}, "F1").axes[0].lines
     assert lines[1].get_color() == reporting.COLOURS["lmam"]
     bars = figures.gains(
-        {"late": plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late").difference}, {}, "x"
+        {"late": plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late").difference}, "x"
     )
     assert bars.axes[0].get_yticklabels()[0].get_text() == "late (n=6)"
 
