@@ -66,6 +66,9 @@ def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
     for field in dataclasses.fields(Experiment):
         if several and field.name == "seed":
             continue
+        if field.type == "bool":
+            parser.add_argument(f"--{field.name.replace('_', '-')}", action="store_true", default=None)
+            continue
         kind = str if several and field.name in LISTS else _type(field)
         text = f"default {field.default}" if field.default not in ("", None, ()) else "default: the usual one"
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None, help=text)

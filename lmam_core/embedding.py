@@ -21,7 +21,11 @@ class Embedded(nn.Module):
       fusion's output has another width, a linear map without bias brings it to theirs.
     * `late` (Fig. 4c): encode each modality, then fuse the contexts.
 
-    `fusion` makes the fusion module from the widths that it will see.
+    A `multimodal` backbone relates the modalities to each other itself. The two early ways leave it whole: the fused
+    stream, brought to the modalities' widths where it has others, is cut into one stream a modality again, and the
+    contexts are concatenated as without LMAM. The paper does not say what else it could mean by a plug-in there.
+
+    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone.
     """
 
     def __init__(
@@ -32,43 +36,50 @@ class Embedded(nn.Module):
         fusion: Callable[[Mapping[str, int]], nn.Module],
         embedding: str,
         speakers: int = 2,
+        **options: bool,
     ) -> None:
         super().__init__()
         if embedding not in EMBEDDINGS:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
-        self.modalities, self.embedding = tuple(widths), embedding
+        self.widths, self.embedding, self.whole = dict(widths), embedding, backbone.multimodal
         self.match: nn.Module = nn.Identity()
         if embedding == "late":
-            self.backbone = backbone(widths, speakers)
+            self.backbone = backbone(widths, speakers, **options)
             self.fusion = fusion(self.backbone.d_out)
             width = self.fusion.d_out
         else:
             self.fusion = fusion(widths)
             stream, total = self.fusion.d_out, sum(widths.values())
-            if embedding == "early_residual" and stream != total:
+            if stream != total and (self.whole or embedding == "early_residual"):
                 self.match, stream = nn.Linear(stream, total, bias=False), total
-            self.backbone = backbone({"fused": stream}, speakers)
-            width = self.backbone.d_out["fused"]
+            self.backbone = backbone(widths if self.whole else {"fused": stream}, speakers, **options)
+            width = sum(self.backbone.d_out.values())
         self.classifier = self.backbone.classifier(width, outputs)
 
     def forward(self, batch: Conversations) -> Tensor:
         """Logits, or the regression value, for each utterance."""
-        features = self._features(batch)
-        mask, speaker = batch.mask, batch.speaker
+        features, turns = self._features(batch), batch.turns
         if self.embedding == "late":
-            return self.classifier(self.fusion(self.backbone(features, speaker, mask), mask))  # (B, L, outputs)
-        fused = self.fusion(features, mask)  # (B, L, d)
+            return self.classifier(self.fusion(self.backbone(features, turns), turns.mask), turns)  # (B, L, outputs)
+        fused = self.match(self.fusion(features, turns.mask))  # (B, L, d)
         if self.embedding == "early_residual":
-            fused = self.match(fused) + torch.cat(list(features.values()), -1)  # (B, L, Σ d_m)
-        return self.classifier(self.backbone({"fused": fused}, speaker, mask)["fused"])  # (B, L, outputs)
+            fused = fused + torch.cat(list(features.values()), -1)  # (B, L, Σ d_m)
+        streams = {"fused": fused}
+        if self.whole:
+            streams = dict(zip(self.widths, fused.split(list(self.widths.values()), -1), strict=True))
+        context = torch.cat(list(self.backbone(streams, turns).values()), -1)  # (B, L, Σ d_out)
+        return self.classifier(context, turns)  # (B, L, outputs)
 
     def fusion_inputs(self, batch: Conversations) -> dict[str, Tensor]:
         """What the fusion module sees: the features themselves, or in the late way the modalities' contexts."""
         features = self._features(batch)
-        return self.backbone(features, batch.speaker, batch.mask) if self.embedding == "late" else features
+        return self.backbone(features, batch.turns) if self.embedding == "late" else features
 
     def _features(self, batch: Conversations) -> dict[str, Tensor]:
-        missing = [m for m in self.modalities if m not in batch.features]
-        if missing:
-            raise LmamError(f"The model was built for {', '.join(self.modalities)}; the batch lacks {missing[0]}.")
-        return {m: batch.features[m] for m in self.modalities}
+        for m, width in self.widths.items():
+            if m not in batch.features:
+                raise LmamError(f"The model was built for {', '.join(self.widths)}; the batch lacks {m}.")
+            if batch.features[m].shape[-1] != width:
+                found = batch.features[m].shape[-1]
+                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
+        return {m: batch.features[m] for m in self.widths}

@@ -39,7 +39,8 @@ class Experiment:
 
     `features` and `readings` are written `text=glove200,audio=gemaps47` and `keys=others`; `rank` is 1..d;
     `learning_rate` and `weight_decay` are Adam's; `epochs` and `patience` are counted in passes over train;
-    `dialogues` keeps that many conversations of each split, for quick looks (0: all).
+    `dialogues` keeps that many conversations of each split, for quick looks (0: all); `faithful` lets padding into a
+    backbone's results where its original does.
     """
 
     dataset: str = "synthetic-iemocap"
@@ -59,6 +60,7 @@ class Experiment:
     epochs: int = 60
     patience: int = 10
     dialogues: int = 0
+    faithful: bool = False
 
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
@@ -78,6 +80,8 @@ class Experiment:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
         if self.protocol not in PROTOCOLS:
             raise LmamError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+        if self.faithful and not backbone(self.backbone).leak:
+            raise LmamError(f"faithful means nothing for '{self.backbone}': padding reaches no result of its original.")
         self._check_numbers()
         return dataclasses.replace(
             self,
@@ -137,7 +141,8 @@ class Experiment:
         """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
         e = self.resolved()
         rank = f"r{e.rank}" if e.rank else None
-        return ".".join(part for part in (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+")) if part)
+        parts = (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+"), e.faithful and "faithful")
+        return ".".join(part for part in parts if part)
 
 
 def pairs(text: str, what: str) -> dict[str, str]:
@@ -198,6 +203,7 @@ def build(experiment: Experiment, data: Dataset) -> Embedded:
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
         speakers,
+        **({"faithful": True} if e.faithful else {}),
     )
 
 

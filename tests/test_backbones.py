@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lmam_core.backbones import BACKBONES
-from lmam_core.backbones.bc_lstm import MatchingSelfAttention
+from lmam_core.backbones.layers import MatchingSelfAttention
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import EMBEDDINGS, Embedded
 from lmam_core.errors import LmamError
@@ -110,7 +110,7 @@ def test_early_residual_adds_the_concatenated_features() -> None:
     for p in made.fusion.output.parameters():
         p.data.zero_()  # a fusion that adds nothing
     expected = made.classifier(
-        made.backbone({"fused": torch.cat(list(some.features.values()), -1)}, some.speaker, some.mask)["fused"]
+        made.backbone({"fused": torch.cat(list(some.features.values()), -1)}, some.turns)["fused"], some.turns
     )
     torch.testing.assert_close(made(some), expected)
     released = model("bc_lstm", "lmam", {"variant": "released"}, "early_residual")

@@ -2,11 +2,15 @@
 
 Contract: `Backbone(widths, speakers)` is an `nn.Module` with
 
-* `forward(streams, speaker, mask) -> streams`: puts every utterance into the context of its conversation.
-  `streams[m]` is (B, L, d_m) for each modality, or one stream called `fused` when fusion happens before; the result
-  has the same names, each (B, L, `d_out[m]`), and does not depend on padding. `speaker` and `mask` are (B, L);
-* `classifier(width, outputs) -> nn.Module`: the layers that turn one (B, L, width) stream into (B, L, outputs);
-* `native`, the embedding way in which the original model fuses its modalities, `early` or `late`.
+* `forward(streams, turns) -> streams`: puts every utterance into the context of its conversation. `streams[m]` is
+  (B, L, d_m) for each modality, or one stream called `fused` when fusion happens before; the result has the same
+  names, each (B, L, `d_out[m]`), and does not depend on padding. `turns` says who speaks when (`Turns`);
+* `classifier(width, outputs) -> nn.Module`: what turns one (B, L, width) stream and `turns` into (B, L, outputs);
+* `native`, the embedding way in which the original model fuses its modalities, `early` or `late`;
+* `multimodal`: whether the model relates the modalities to each other itself, so that the early ways of embedding
+  have to hand it one stream a modality;
+* `leak`: one sentence on how padding reaches the results of the original, "" where it does not. A backbone that has
+  one takes `faithful=True` to do as its original does; it is off by default.
 
 Fusion and the three embedding ways live in `embedding.py`; no backbone knows of them.
 """

@@ -33,11 +33,25 @@ class Conversation:
 
 
 @dataclass(frozen=True)
+class Turns:
+    """Who speaks when in a batch: all that a backbone knows of it besides its streams.
+
+    `speaker` (B, L) int64, `mask` (B, L) bool, True where an utterance stands, `lengths` (B,) int64. The lengths stay
+    on the CPU, where packing and loops over time need them, so that nobody waits for a GPU to count them.
+    """
+
+    speaker: Tensor
+    mask: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
 class Conversations:
     """A batch of B conversations, padded at the end to the longest, L utterances.
 
     Shapes: `features[m]` (B, L, d_m), `speaker` (B, L), `mask` (B, L) with True where an utterance stands,
-    `label` (B, L). Padding holds zeros everywhere; every model ignores it by `mask`.
+    `label` (B, L), `lengths` (B,) on the CPU, counted from `mask` unless given. Padding holds zeros everywhere; every
+    model ignores it.
     """
 
     features: dict[str, Tensor]
@@ -45,6 +59,16 @@ class Conversations:
     mask: Tensor
     label: Tensor
     ids: tuple[str, ...] = ()
+    lengths: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.lengths is None:
+            object.__setattr__(self, "lengths", self.mask.sum(1).cpu())
+
+    @property
+    def turns(self) -> Turns:
+        """Who speaks when."""
+        return Turns(self.speaker, self.mask, self.lengths)
 
     def to(self, device: torch.device | str) -> Conversations:
         """The same batch on `device`."""

@@ -1,0 +1,59 @@
+"""The layers that more than one backbone is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from lmam_core.data.conversations import Turns
+
+
+class PerUtterance(nn.Sequential):
+    """A stack of layers that looks at one utterance at a time, (B, L, width) to (B, L, outputs)."""
+
+    def forward(self, x: Tensor, turns: Turns) -> Tensor:
+        return super().forward(x)
+
+
+class Context(nn.Module):
+    """A two-layer bidirectional recurrence over a conversation, (B, L, width) to (B, L, 2 hidden).
+
+    `cell` is `nn.LSTM` or `nn.GRU`. Sequences are packed, so the backward direction starts at the last utterance; with
+    `faithful` it starts in the padding, as in several originals, and the output depends on the batch.
+    """
+
+    def __init__(
+        self, width: int, hidden: int, dropout: float, cell: type[nn.RNNBase] = nn.LSTM, faithful: bool = False
+    ) -> None:
+        super().__init__()
+        self.rnn = cell(width, hidden, num_layers=2, bidirectional=True, dropout=dropout, batch_first=True)
+        self.d_out, self.faithful = 2 * hidden, faithful
+
+    def forward(self, x: Tensor, turns: Turns) -> Tensor:
+        if self.faithful:
+            return self.rnn(x * turns.mask[..., None])[0]  # (B, L, 2 hidden)
+        # Packing takes no empty sequence: a conversation without utterances counts one step, which is masked again.
+        packed = pack_padded_sequence(x, turns.lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
+        h, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
+        return h * turns.mask[..., None]  # (B, L, 2 hidden)
+
+
+class MatchingSelfAttention(nn.Module):
+    """Self-attention over a conversation: softmax over s of tanh((W h_t + b) · h_s), applied to h.
+
+    The "general2" attention of declare-lab/conv-emotion, its loop over t written as two products; `tanh=False` leaves
+    the scores as they are, as DialogueRNN does. d^2 + d parameters.
+    """
+
+    def __init__(self, width: int, tanh: bool = True) -> None:
+        super().__init__()
+        self.transform = nn.Linear(width, width)
+        self.tanh = tanh
+
+    def forward(self, h: Tensor, mask: Tensor) -> Tensor:
+        scores = self.transform(h) @ h.transpose(1, 2)  # (B, L, L)
+        if self.tanh:
+            scores = torch.tanh(scores)
+        scores = scores.masked_fill(~mask[:, None, :], torch.finfo(h.dtype).min)
+        return (torch.softmax(scores, -1) @ h) * mask[..., None]  # (B, L, d)
