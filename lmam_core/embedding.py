@@ -41,7 +41,8 @@ class Embedded(nn.Module):
         super().__init__()
         if embedding not in EMBEDDINGS:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
-        self.widths, self.embedding, self.whole = dict(widths), embedding, backbone.multimodal
+        self.widths, self.speakers = dict(widths), speakers
+        self.embedding, self.whole = embedding, backbone.multimodal
         self.match: nn.Module = nn.Identity()
         if embedding == "late":
             self.backbone = backbone(widths, speakers, **options)
@@ -82,4 +83,7 @@ class Embedded(nn.Module):
             if batch.features[m].shape[-1] != width:
                 found = batch.features[m].shape[-1]
                 raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
+        # Only on the CPU: on a GPU the question would make every step wait.
+        if batch.speaker.device.type == "cpu" and (last := int(batch.speaker.max())) >= self.speakers:
+            raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
         return {m: batch.features[m] for m in self.widths}

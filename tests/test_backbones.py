@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -34,9 +36,10 @@ def batch(lengths: tuple[int, ...] = (6, 4, 1), pad: int = 0, fill: float = 0.0)
     return Conversations(features, speaker, mask, torch.zeros(len(lengths), L, dtype=torch.long))
 
 
-def model(backbone: str, fusion: str, options: dict, embedding: str, outputs: int = 6) -> Embedded:
+def model(backbone: str, fusion: str, options: dict, embedding: str, speakers: int = 2, faithful: bool = False):
     torch.manual_seed(0)
-    made = Embedded(WIDTHS, outputs, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding)
+    asked = {"faithful": True} if faithful else {}
+    made = Embedded(WIDTHS, 6, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding, speakers, **asked)
     return made.double().eval()
 
 
@@ -56,6 +59,54 @@ def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: d
         plain.label[1:2, :4],
     )
     torch.testing.assert_close(made(alone)[0], out[1, :4], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+@pytest.mark.parametrize("lengths", [(1,), (5,), (3, 0, 4), (0,), (0, 0)], ids=str)
+def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding: str, lengths: tuple) -> None:
+    """One utterance, one conversation, a conversation without utterances, nothing at all."""
+    made = model(backbone, "lmam", {"rank": 3}, embedding)
+    some = batch(lengths, pad=2)
+    out = made(some)
+    assert out.shape == (len(lengths), max(lengths) + 2, 6)
+    assert torch.isfinite(out).all()
+    out.square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in made.parameters() if p.grad is not None)
+    plain = batch(lengths, pad=0) if max(lengths) else None
+    if plain is not None:
+        torch.testing.assert_close(made(plain)[plain.mask], out[some.mask], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("speakers", [1, 2, 9])
+def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
+    made = model(backbone, "concat", {}, BACKBONES[backbone].native, speakers=speakers)
+    some = batch((12, 3))
+    some = dataclasses.replace(some, speaker=(torch.arange(12)[None] % speakers).expand(2, 12) * some.mask)
+    assert torch.isfinite(made(some)).all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+@pytest.mark.parametrize("kept", [("text",), ("audio",), ("text", "video"), ("audio", "video")], ids="+".join)
+def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str, ...]) -> None:
+    some = batch()
+    some = dataclasses.replace(some, features={m: x for m, x in some.features.items() if m in kept})
+    widths = {m: d for m, d in WIDTHS.items() if m in kept}
+    made = Embedded(widths, 1, BACKBONES[backbone], lambda w: build("lmam", w, rank=3), embedding).double()
+    made(some)[some.mask].mean().backward()
+    assert all(p.grad is not None for p in made.parameters())
+
+
+@pytest.mark.parametrize("backbone", [name for name, made in BACKBONES.items() if made.leak])
+def test_faithful_lets_padding_in_and_changes_nothing_without_any(backbone: str) -> None:
+    plain, faithful = (
+        model(backbone, "concat", {}, BACKBONES[backbone].native, faithful=kind) for kind in (False, True)
+    )
+    full, padded = batch((6, 6)), batch((6, 6), pad=5)
+    torch.testing.assert_close(plain(full), faithful(full))
+    assert (plain(padded)[:, :6] - faithful(padded)[:, :6]).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -129,6 +180,12 @@ def test_bad_input_is_told_in_a_sentence() -> None:
         model("bc_lstm", "concat", {}, "middle")
     made = model("bc_lstm", "concat", {}, "early")
     some = batch()
+    some.features["audio"] = some.features["audio"][..., :4]
+    with pytest.raises(LmamError, match="audio of width 5; the batch has width 4"):
+        made(some)
+    some = batch()
+    with pytest.raises(LmamError, match="built for 2 speakers; the batch has a speaker 4"):
+        made(dataclasses.replace(some, speaker=some.speaker + 3))
     del some.features["audio"]
     with pytest.raises(LmamError, match="lacks audio"):
         made(some)

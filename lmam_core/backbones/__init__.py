@@ -20,9 +20,14 @@ from __future__ import annotations
 from torch import nn
 
 from lmam_core.backbones.bc_lstm import BcLstm, BcLstmAttention
+from lmam_core.backbones.dialogue_rnn import DialogueRnn
 from lmam_core.errors import LmamError
 
-BACKBONES: dict[str, type[nn.Module]] = {"bc_lstm": BcLstm, "bc_lstm_att": BcLstmAttention}
+BACKBONES: dict[str, type[nn.Module]] = {
+    "bc_lstm": BcLstm,
+    "bc_lstm_att": BcLstmAttention,
+    "dialogue_rnn": DialogueRnn,
+}
 
 
 def backbone(name: str) -> type[nn.Module]:

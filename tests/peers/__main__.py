@@ -1,0 +1,131 @@
+"""`python -m tests.peers golden|speed [peer ...]`; see the package."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+import json
+import pkgutil
+import platform
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import tests.peers as peers
+from lmam_core.memory import PeakMemory
+from tests.peers import Peer, batch, fill, loss, probe
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SPEED = Path(__file__).parents[2] / "data" / "originals.csv"
+UTTERANCES = (110, 48, 30, 70, 22, 61, 35, 90, 44, 26, 53, 80, 38, 29, 66, 50)
+"""Lengths of the timed conversations, repeated to the batch: IEMOCAP's longest, and about its mean."""
+
+
+def all_peers() -> dict[str, Peer]:
+    """Every adapter of this package."""
+    found = {}
+    for module in pkgutil.iter_modules(peers.__path__):
+        if module.name != "__main__":
+            found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
+    return found
+
+
+def golden(name: str, peer: Peer) -> None:
+    """Compare both models in float64, print the differences, and write the original's numbers."""
+    torch.manual_seed(0)
+    ours, theirs = peer.ours(peer.golden).double().eval(), peer.theirs(peer.golden).double().eval()
+    fill(ours)
+    mapped = peer.weights(dict(ours.state_dict()))
+    missing = theirs.load_state_dict({k: v.clone() for k, v in mapped.items()}, strict=False).missing_keys
+    some = batch(peer.golden)
+    expected, got = peer.call(theirs, copy.deepcopy(some)), ours(some)
+    loss(expected, some).backward()
+    loss(got, some).backward()
+    gradients = peer.weights({n: p.grad for n, p in ours.named_parameters()})
+    unused = [n for n in missing if dict(theirs.named_parameters())[n].grad is not None]
+    if unused:
+        raise SystemExit(f"{name}: the original uses {unused}, to which none of our parameters is mapped.")
+    output = (torch.log_softmax(got, -1) - torch.log_softmax(expected, -1))[some.mask].abs().max().item()
+    gradient = max(
+        (g - p.grad).abs().max().item() for n, p in theirs.named_parameters() if (g := gradients.get(n)) is not None
+    )
+    print(f"{name}: outputs differ by {output:.1e}, gradients by {gradient:.1e}; without use: {missing}")
+    record = {
+        "peer": name,
+        "torch": torch.__version__,
+        "output_difference": output,
+        "gradient_difference": gradient,
+        "log_probabilities": torch.log_softmax(expected, -1)[some.mask].tolist(),
+        "gradients": {n: probe(p.grad) for n, p in sorted(theirs.named_parameters()) if p.grad is not None},
+        "parameters": sum(p.numel() for p in theirs.parameters()),
+    }
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
+    """Median seconds of forward and backward of both, float32, train mode, repetitions interleaved; and peak memory."""
+    count = len(peer.timed.lengths) or 32
+    shapes = dataclasses.replace(peer.timed, lengths=(UTTERANCES * 2)[:count])
+    torch.manual_seed(0)
+    models = {"original": peer.theirs(shapes).float().train(), "ours": peer.ours(shapes).float().train()}
+    some = batch(shapes, random=True)
+    some = dataclasses.replace(some, features={m: x.float() for m, x in some.features.items()})
+    times: dict[str, list[float]] = {k: [] for k in models}
+    memory = {}
+    for repeat in range(repeats + 1):
+        for which, model in models.items():
+            with PeakMemory("cpu") as peak:
+                started = time.perf_counter()
+                output = peer.call(model, copy.deepcopy(some)) if which == "original" else model(some)
+                loss(output, some).backward()
+                taken = time.perf_counter() - started
+            model.zero_grad(set_to_none=True)
+            if repeat or repeats == 1:
+                times[which].append(taken)
+                memory[which] = peak.megabytes
+    median = {k: sorted(t)[len(t) // 2] for k, t in times.items()}
+    ratio = median["original"] / median["ours"]
+    print(
+        f"{name}: {median['original']:.3f} / {median['ours']:.3f} s = {ratio:.2f} (at least {peer.target})", flush=True
+    )
+    return {
+        "peer": name,
+        "conversations": count,
+        "utterances": sum(shapes.lengths),
+        "width": sum(shapes.widths.values()),
+        "original_s": round(median["original"], 4),
+        "ours_s": round(median["ours"], 4),
+        "ratio": round(ratio, 2),
+        "target": peer.target,
+        "original_mb": round(memory["original"]),
+        "ours_mb": round(memory["ours"]),
+        "repeats": len(times["ours"]),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {platform.system()}",
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """`golden` or `speed`, then the peers (all without a name); `--repeats N` for speed."""
+    found = all_peers()
+    repeats = int(arguments.pop(arguments.index("--repeats") + 1)) if "--repeats" in arguments else 5
+    what, *names = [a for a in arguments if a != "--repeats"]
+    chosen = {n: found[n] for n in names or found}
+    if what == "golden":
+        for name, peer in chosen.items():
+            golden(name, peer)
+        return
+    rows = pd.DataFrame([speed(name, peer, repeats) for name, peer in chosen.items() if peer.timed])
+    if SPEED.exists():
+        old = pd.read_csv(SPEED)
+        rows = pd.concat([old[~old.peer.isin(rows.peer)], rows])
+    rows.sort_values("peer").to_csv(SPEED, index=False)
+
+
+main(sys.argv[1:])
