@@ -93,7 +93,7 @@ def _add_sweep(commands: Any) -> None:
         description="With a plan's name: tune and measure it, or go on where it stopped. "
         "Without: every combination of the values given (commas between values, semicolons for features and readings).",
     )
-    sweep.add_argument("plan", nargs="?", help="a plan of the book, such as bc_lstm")
+    sweep.add_argument("plan", nargs="?", help="a plan of the book, such as bc_lstm, or all")
     _fields(sweep, several=True)
     sweep.add_argument("--seeds", default="0-9", help="such as 0-9 or 0,3,7 (default 0-9)")
     sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
@@ -180,14 +180,14 @@ def _device(name: str) -> str:
 
 def _sweep(options: argparse.Namespace) -> int:
     from lmam_core.experiment import Experiment
-    from lmam_core.plans import carry_out
+    from lmam_core.plans import PLANS, carry_out
     from lmam_core.sweep import sweep
 
     given, store, device = _asked(options), _open(options), _device(options.device)
     if options.plan:
         if given:
             raise LmamError(f"A plan fixes its experiments; leave out --{next(iter(given))} or the plan's name.")
-        failures = carry_out(options.plan, store, options.jobs, device)
+        failures = carry_out(PLANS if options.plan == "all" else [options.plan], store, options.jobs, device)
     else:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
         combined = itertools.product(_seeds(options.seeds), *lists.values())

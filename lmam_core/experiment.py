@@ -210,22 +210,24 @@ def build(experiment: Experiment, data: Dataset) -> Embedded:
 def fit(
     experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
 ) -> tuple[Embedded, Dataset, Training]:
-    """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on."""
+    """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
+
+    On one thread, because the order of additions, and with it the last digits, depends on how many there are; small
+    products gain nothing from a second one.
+    """
     e = experiment.resolved()
     data = prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues)
     model = build(e, data).to(device)
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay)
     how = {"progress": progress} if progress else {}
-    return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
+    with _one_thread():
+        return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
 
 
 def run(
     experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
 ) -> Run:
-    """Carry out an experiment: the same record, code and data give the same numbers on the same machine.
-
-    On one thread, because the order of additions, and with it the last digits, depends on how many there are.
-    """
+    """Carry out an experiment: the same record, code and data give the same numbers on the same machine."""
     e = experiment.resolved()
     with PeakMemory(device) as memory, _one_thread():
         started = time.perf_counter()

@@ -64,16 +64,19 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
     )
 
 
-def embeddings(backbone: str, modalities: Sequence[str]) -> Figure:
-    """The three ways to embed LMAM in a backbone (Fig. 4a to c), drawn for these modalities."""
-    inputs = [(m, m) for m in modalities]
-    lmam, context, head = [("LMAM", "lmam")], [(backbone, "baseline")], [("classifier", "baseline")]
-    each = [(backbone, m) for m in modalities]
+def embeddings(backbone: str, modalities: Sequence[str], multimodal: bool = False) -> Figure:
+    """The three ways to embed LMAM in a backbone (Fig. 4a to c), drawn for these modalities.
+
+    A `multimodal` backbone stays whole: it is handed LMAM's output in one part a modality, or its own contexts fused.
+    """
+    inputs, parts = [(m, m) for m in modalities], [(f"{m}'", m) for m in modalities]
+    lmam, plus = [("LMAM", "lmam")], [("+", "baseline")]
+    context, head = [(backbone, "baseline")], [("classifier", "baseline")]
+    rest = [parts, context, head] if multimodal else [context, head]
+    each = context if multimodal else [(backbone, m) for m in modalities]
     figure, axes = plt.subplots(3, 1, figsize=(7, 1.9 * 3))
-    pipeline(axes[0], [inputs, lmam, context, head], "early: fuse the features, then encode")
-    pipeline(
-        axes[1], [inputs, lmam, [("+", "baseline")], context, head], "early_residual: add the features back", (0, 2)
-    )
+    pipeline(axes[0], [inputs, lmam, *rest], "early: fuse the features, then encode")
+    pipeline(axes[1], [inputs, lmam, plus, *rest], "early_residual: add the features back", (0, 2))
     pipeline(axes[2], [inputs, each, lmam, head], "late: encode each modality, then fuse the contexts")
     return figure
 
@@ -139,12 +142,17 @@ def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
     ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
 
 
-def gains(found: Mapping[str, Interval], axis: str) -> Figure:
-    """Forest plot of differences: mean and 95 % interval each, 0 as a line."""
+def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] | None = None) -> Figure:
+    """Forest plot of differences: mean and 95 % interval each, 0 as a line; the paper's as diamonds where given."""
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
     ax.axvline(0, color=INK, lw=0.9)
     for row, difference in enumerate(found.values()):
         _bar(ax, row, difference, COLOURS["lmam"])
+    if paper:
+        places = [paper[name] for name in found]
+        style = {"marker": "D", "s": 34, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.4}
+        ax.scatter(places, range(len(places)), label="printed in the paper", **style)
+        ax.legend(loc="best", fontsize=8)
     _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
     return figure
 

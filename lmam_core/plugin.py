@@ -15,6 +15,7 @@ from lmam_core.backbones import backbone
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import per_class
+from lmam_core.plans import STARRED
 from lmam_core.results import row
 from lmam_core.statistics import Comparison, Interval, compare, interval, verdict
 
@@ -45,13 +46,21 @@ TITLES = {
     "acc7": "Acc-7 %",
 }
 PLACES = {
-    "mosi": (4, "CMU-MOSI", "overall"),
     "iemocap": (2, "IEMOCAP", "Average(w)"),
+    "mosi": (4, "CMU-MOSI", "overall"),
     "meld": (3, "MELD", "Average(w)"),
 }
 """The main table of a dataset: its number, the dataset's and the column's printed names."""
-BACKBONES = {"bc_lstm": "bc-LSTM"}
-"""The paper's name of each backbone."""
+BACKBONES = {
+    "text_cnn": "TextCNN",
+    "bc_lstm": "bc-LSTM",
+    "dialogue_rnn": "DialogueRNN",
+    "dialogue_gcn": "DialogueGCN",
+    "mm_dfn": "MM-DFN",
+    "m2fnet": "M2FNet",
+    "emocaps": "EmoCaps",
+}
+"""The paper's name of each backbone, in the order of its tables."""
 
 WAYS = {"early": "LMAM early", "early_residual": "LMAM early + residual", "late": "LMAM late"}
 
@@ -60,7 +69,8 @@ def arm(e: Experiment) -> str:
     """What an experiment's arm is called in tables: `concatenation`, `self-attention`, `LMAM late`, ..."""
     if e.fusion != "lmam":
         name = "self-attention" if e.backbone.endswith("_att") else "concatenation"
-        return name if e.embedding == backbone(e.backbone).native else f"{name}, {e.embedding}"
+        name = name if e.embedding == backbone(e.backbone).native else f"{name}, {e.embedding}"
+        return f"{name}, faithful" if e.faithful else name
     name = WAYS[e.embedding]
     if e.variant != "paper":
         name += f", {e.variant} variant"
@@ -86,11 +96,11 @@ def _at_limit(run: Run) -> bool:
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
     """The paper's number for an arm of a backbone; NaN where it prints none.
 
-    `LMAM late` stands beside the starred row of Tables II to IV, though the paper does not say which way of embedding
-    those use; `LMAM early` and `early + residual` stand beside Table XI, which names them.
+    The way of `plans.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
+    which names them.
     """
     number, printed_dataset, column = PLACES[dataset]
-    rows = {"concatenation": "", "self-attention": "+Att", "LMAM late": "*"}
+    rows = {"concatenation": "", "self-attention": "+Att", starred(backbone): "*"}
     if name in rows:
         place = (number, BACKBONES[backbone] + rows[name], column)
     elif name in ("LMAM early", "LMAM early + residual"):
@@ -101,6 +111,11 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
         return paper.cell(*place, PRINTED[metric], printed_dataset)
     except LmamError:
         return np.nan
+
+
+def starred(backbone: str) -> str:
+    """The arm that stands for the paper's starred row of a backbone."""
+    return WAYS[STARRED[backbone]]
 
 
 def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int, float]]:
@@ -159,23 +174,24 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
 
 def claims(backbone: str) -> list[tuple[str, str, str]]:
     """The paper's claims about a backbone as (baseline, other, where the paper prints the gain)."""
-    pairs = [("concatenation", "LMAM late", "Tables II to IV")]
-    if backbone == "bc_lstm":
-        pairs.append(("self-attention", "LMAM late", "Tables II to IV"))
+    main = [("concatenation", starred(backbone), "Tables II to IV")]
+    if backbone != "bc_lstm":
+        return main
     return [
-        *pairs,
+        *main,
+        ("self-attention", "LMAM late", "Tables II to IV"),
         ("concatenation", "LMAM early + residual", "Tables II and XI"),
         ("LMAM early", "LMAM early + residual", "Table XI"),
     ]
 
 
-def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("iemocap", "mosi")) -> pd.DataFrame:
+def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
     """One row a claim, dataset and printed metric: the paper's gain, ours with interval and effect, and the verdict.
 
     A claim whose gain the paper does not print for a dataset has no row.
     """
     rows = []
-    for dataset in datasets:
+    for dataset in (d for d in PLACES if d in set(frame.dataset)):
         for baseline, other, where in claims(backbone):
             for metric in METRICS[dataset]:
                 numbers = [printed(backbone, name, dataset, metric) for name in (baseline, other)]
@@ -204,12 +220,13 @@ def verdicts(frame: pd.DataFrame, backbone: str, datasets: tuple[str, ...] = ("i
     return pd.DataFrame(rows)
 
 
-def class_table(runs: Sequence[Run], backbone: str, dataset: str, other: str = "LMAM late") -> pd.DataFrame:
+def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFrame:
     """F1 of each class, mean over seeds, without and with LMAM, the paper's printed F1 beside it.
 
     The columns have two levels, the arm above `paper` and `ours`.
     """
     number, printed_dataset, _ = PLACES[dataset]
+    other = starred(backbone)
     found = {name: _class_scores(runs, dataset, name) for name in ("concatenation", other)}
     table = []
     for k, (name, support) in enumerate(found["concatenation"][1]):

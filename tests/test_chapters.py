@@ -10,7 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lmam_core import book
+from lmam_core import book, compared, sizes
+from lmam_core.chapter import Chapter
 from lmam_core.plans import held
 from lmam_core.plugin import HEADLINE, TITLES, frame, verdicts
 from lmam_core.results import Store
@@ -72,6 +73,57 @@ def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
         assert number in text
     assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
     assert pictures(stage / "03-bc-lstm.ipynb") == 8
+
+
+CHAPTERS = {
+    "text_cnn": "04-text-cnn.ipynb",
+    "dialogue_rnn": "05-dialogue-rnn.ipynb",
+    "dialogue_gcn": "06-dialogue-gcn.ipynb",
+    "mm_dfn": "07-mm-dfn.ipynb",
+    "m2fnet": "08-m2fnet.ipynb",
+    "emocaps": "09-emocaps.ipynb",
+}
+
+
+@pytest.mark.parametrize(("backbone", "notebook"), CHAPTERS.items())
+def test_a_backbones_chapter_shows_the_store_the_model_and_a_live_run(
+    stage: Path, backbone: str, notebook: str
+) -> None:
+    text = said(stage / notebook)
+    page = Chapter(backbone, "quick", "synthetic-iemocap", 45, "late", 0)
+    measured = {r.experiment.dataset for r in page.runs}
+    for row in page.claims.itertuples() if measured else ():
+        assert f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.interval}" in text
+    for dataset in {"iemocap", "mosi"} - measured:
+        assert f"No measured runs on {dataset} yet" in text
+    assert "Synthetic data." in text
+    assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
+    for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
+        assert f"{count:,}" in text
+    if backbone in sizes.originals().index:
+        assert f"{sizes.originals().ratio[backbone]:.1f} times faster" in text
+    live = text[text.index("s per epoch") :]
+    arms = re.findall(r"(?:concatenation|LMAM [a-z +]+) ([\d.]+) ([\d.]+) ([\d.]+) [\d,]+ [\d.]+", live)
+    assert len(arms) == 2
+    assert all(0 < float(value) < 100 for row in arms for value in row)
+    weights = [
+        float(v) for v in re.findall(r"'(?:text|audio|video)': ([\d.]+)", text[text.index("largest weight x n") :])
+    ]
+    assert len(weights) == 3
+    assert all(1 <= w <= 7.39 for w in weights)
+    # The model, the ways, the curves and the attention; seeds of each dataset; confusions.
+    assert pictures(stage / notebook) == 4 + len(measured) + ("iemocap" in measured)
+
+
+def test_all_backbones_are_compared_from_the_store(stage: Path) -> None:
+    text = said(stage / "10-backbones-compared.ipynb")
+    claims = compared.starred(Store())
+    for row in claims.itertuples():
+        assert f"{row.backbone} {row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours}" in text
+    for name, row in sizes.originals().iterrows():
+        assert f"{sizes.NAMES[name]} {row.output_difference:.0e} {row.gradient_difference:.0e}" in text
+    datasets = [d for d in ("iemocap", "mosi", "meld") if compared.gains(Store(), d)[0]]
+    assert pictures(stage / "10-backbones-compared.ipynb") == len(datasets)
 
 
 def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.CompletedProcess:

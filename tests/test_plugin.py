@@ -95,10 +95,10 @@ def test_gains_pair_seeds_and_count_less_error_as_better(runs: list[Run]) -> Non
 
 
 def test_verdicts_follow_the_runs(runs: list[Run]) -> None:
-    rows = plugin.verdicts(plugin.frame(runs), "bc_lstm", ("iemocap",)).set_index(["claim", "metric"])
+    rows = plugin.verdicts(plugin.frame(runs), "bc_lstm").set_index(["claim", "metric"])
     assert rows.loc[("LMAM late beats concatenation", "accuracy"), "verdict"] == "reproduced"
     assert rows.loc[("LMAM early + residual beats LMAM early", "accuracy"), "verdict"] == "not reproduced"
-    few = plugin.verdicts(plugin.frame([r for r in runs if r.experiment.seed < 4]), "bc_lstm", ("iemocap",))
+    few = plugin.verdicts(plugin.frame([r for r in runs if r.experiment.seed < 4]), "bc_lstm")
     assert set(few.verdict) == {"not testable"}
 
 
@@ -110,7 +110,7 @@ def test_a_baseline_that_was_not_trained_out_is_not_beaten(runs: list[Run]) -> N
 
     table = plugin.frame([cut(r) for r in runs])
     assert table.groupby("arm").at_limit.sum()["concatenation"] == 6
-    rows = plugin.verdicts(table, "bc_lstm", ("iemocap",)).set_index(["claim", "metric"])
+    rows = plugin.verdicts(table, "bc_lstm").set_index(["claim", "metric"])
     assert rows.loc[("LMAM late beats concatenation", "accuracy"), "verdict"] == "not testable"
     assert rows.loc[("LMAM late beats self-attention", "accuracy"), "verdict"] == "reproduced"
 
@@ -172,9 +172,10 @@ def test_readme_and_front_page_say_what_the_store_bears_out() -> None:
 
 def test_a_verdict_on_the_pages_changes_with_the_runs(store: Store) -> None:
     arms = plans.bc_lstm()
-    for e in plans.tuning(arms):
+    for e in plans.tuning(plans.plan("bc_lstm"), arms):
         store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
-    for e in plans.measured([a for a in arms if a.dataset == "iemocap"], store, range(6)):
+    iemocap = [a for a in arms if a.dataset == "iemocap"]
+    for e in plans.measured(plans.plan("bc_lstm"), iemocap, store, range(6)):
         store.add(made(e, RIGHT.get(plugin.arm(e), 0.5)))
 
     def late() -> str:

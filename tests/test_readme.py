@@ -69,7 +69,7 @@ def lmam_commands() -> list[str]:
 def test_lmam_commands_parse(line):
     options = _parser().parse_args(shlex.split(line.replace("NAME", "bc_lstm")))
     assert callable(options.action)
-    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": PLANS}.items():
+    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, "all"]}.items():
         assert getattr(options, name, None) in (None, *known)
 
 

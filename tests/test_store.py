@@ -47,7 +47,7 @@ def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:
     for name in PLANS:
         budgets = {
             (a.learning_rate, a.weight_decay, a.batch_size, a.epochs, a.patience, a.dialogues, a.protocol)
-            for a in plan(name)
+            for a in plan(name).arms()
         }
         assert len(budgets) == 1
 

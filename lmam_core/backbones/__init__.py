@@ -20,13 +20,23 @@ from __future__ import annotations
 from torch import nn
 
 from lmam_core.backbones.bc_lstm import BcLstm, BcLstmAttention
+from lmam_core.backbones.dialogue_gcn import DialogueGcn
 from lmam_core.backbones.dialogue_rnn import DialogueRnn
+from lmam_core.backbones.emocaps import EmoCaps
+from lmam_core.backbones.m2fnet import M2FNet
+from lmam_core.backbones.mm_dfn import MmDfn
+from lmam_core.backbones.text_cnn import TextCnn
 from lmam_core.errors import LmamError
 
 BACKBONES: dict[str, type[nn.Module]] = {
+    "text_cnn": TextCnn,
     "bc_lstm": BcLstm,
     "bc_lstm_att": BcLstmAttention,
     "dialogue_rnn": DialogueRnn,
+    "dialogue_gcn": DialogueGcn,
+    "mm_dfn": MmDfn,
+    "m2fnet": M2FNet,
+    "emocaps": EmoCaps,
 }
 
 

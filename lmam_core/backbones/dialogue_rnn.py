@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.backbones.layers import MatchingSelfAttention, PerUtterance
-from lmam_core.backbones.party_loop import GruLoop, PartyLoop
+from lmam_core.backbones.party_loop import GruLoop, PartyLoop, time_major
 from lmam_core.data.conversations import Turns
 
 
@@ -89,20 +89,6 @@ class DialogueRnnStream(nn.Module):
         if not self.training or self.rate == 0:
             return None
         return F.dropout(like.new_ones(2, like.shape[1], width), self.rate)
-
-
-def time_major(lengths: Tensor, L: int) -> tuple[list[int], Tensor]:
-    """How many conversations are longer than t, for each t, and where their utterances stand in a flat (B L) batch.
-
-    The places are (2, N): forwards, then backwards from each conversation's last utterance. Longest conversations come
-    first. An empty one counts one utterance, its first position: a loop needs a step, and `mask` hides the result.
-    """
-    lengths = lengths.clamp(min=1)
-    order = torch.argsort(lengths, descending=True, stable=True)
-    t, kept = torch.arange(int(lengths.max()))[:, None], lengths[order][None]
-    there = t < kept  # (longest, B)
-    places = torch.stack([order * L + t, order * L + (kept - 1 - t)])[:, there]  # (2, N)
-    return there.sum(1).tolist(), places
 
 
 class DialogueRnn(nn.Module):

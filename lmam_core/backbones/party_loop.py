@@ -1,4 +1,4 @@
-"""The two recurrences of DialogueRNN as autograd functions, both directions at once.
+"""The recurrences of DialogueRNN, the second of which MM-DFN shares, as autograd functions, both directions at once.
 
 Written out by hand because of where the time goes. A loop of layers under autograd adds up the gradient of every weight
 matrix once an utterance, which moves more memory than all the rest; here the loops only carry states, and each weight
@@ -21,6 +21,20 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+
+def time_major(lengths: Tensor, L: int) -> tuple[list[int], Tensor]:
+    """How many conversations are longer than t, for each t, and where their utterances stand in a flat (B L) batch.
+
+    The places are (2, N): forwards, then backwards from each conversation's last utterance. Longest conversations come
+    first. An empty one counts one utterance, its first position: a loop needs a step, and `mask` hides the result.
+    """
+    lengths = lengths.clamp(min=1)
+    order = torch.argsort(lengths, descending=True, stable=True)
+    t, kept = torch.arange(int(lengths.max()))[:, None], lengths[order][None]
+    there = t < kept  # (longest, B)
+    places = torch.stack([order * L + t, order * L + (kept - 1 - t)])[:, there]  # (2, N)
+    return there.sum(1).tolist(), places
 
 
 def cell(i: Tensor, hidden: Tensor, h: Tensor) -> tuple[Tensor, ...]:

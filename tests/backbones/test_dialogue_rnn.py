@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.dialogue_rnn import DialogueRnn, DialogueRnnStream, time_major
-from lmam_core.backbones.party_loop import GruLoop, PartyLoop
+from lmam_core.backbones.dialogue_rnn import DialogueRnn, DialogueRnnStream
+from lmam_core.backbones.party_loop import GruLoop, PartyLoop, time_major
 from lmam_core.data.conversations import Turns
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build

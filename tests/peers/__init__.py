@@ -5,7 +5,8 @@
 `python -m tests.peers speed` times both in one run and writes `data/originals.csv`.
 
 Both want `LMAM_ORIGINALS`, a folder with the checkouts that `CHECKOUTS` names. An adapter (one file here a model)
-builds both models, maps our parameters to theirs, and replaces what keeps an original from running on today's libraries.
+builds both models, maps our parameters to theirs, and replaces what keeps an original from running on today's
+libraries.
 """
 
 from __future__ import annotations

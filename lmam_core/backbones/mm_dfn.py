@@ -1,0 +1,252 @@
+"""MM-DFN (Hu et al. 2022): every utterance of every modality in one graph, and a memory that runs over its layers.
+
+Original: zerohd4869/MM-DFN, commit da97036 (MIT licence), `code/model.py:DialogueGNNModel` with the flags of
+`script/run_train_ie.sh`. Re-implemented from its layers; where code and paper part, after the code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmam_core.backbones.layers import Context, PerUtterance
+from lmam_core.backbones.party_loop import GruLoop, time_major
+from lmam_core.data.conversations import Turns
+
+PARTY_WEIGHTS = {"text": 1.0, "audio": 3.0, "video": 0.0, "nonverbal": 3.0}
+"""How much each modality gets of its parties' own context; `--speaker_weights 3-0-1` is audio, video, text."""
+ALIKE = 0.8
+"""A group of conversations holds none that is shorter than this share of its longest."""
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout` from uniform numbers: a CPU draws them four times as fast as the single bits of torch's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda or not self.training or not 0 < self.p < 1:
+            return super().forward(x)
+        return x * torch.rand_like(x).ge_(self.p).div_(1 - self.p)
+
+
+class GruContext(Context):
+    """`Context` with GRUs, (B, L, width) to (B, L, 2 hidden), in a time linear in the utterances on a CPU.
+
+    There autograd through `nn.GRU` fills an array of all utterances at every step; `GruLoop` does not. A GPU has its
+    own kernel for packed sequences. With `faithful` each sequence is L steps long, whatever stands in the padding.
+    """
+
+    def __init__(self, width: int, hidden: int, dropout: float, faithful: bool = False) -> None:
+        super().__init__(width, hidden, dropout, nn.GRU, faithful)
+
+    def forward(self, x: Tensor, turns: Turns) -> Tensor:
+        if x.is_cuda and not self.faithful:
+            return super().forward(x, turns)
+        B, L, _ = x.shape
+        lengths = torch.full_like(turns.lengths, L) if self.faithful else turns.lengths
+        counts, places = time_major(lengths, L)  # (2, N)
+        # The utterance that stands as far from the other end of its conversation.
+        mirror = torch.empty(B * L, dtype=torch.long)
+        mirror[places[0]] = torch.arange(places.shape[1])
+        place, mirror = (i.to(x.device, non_blocking=True) for i in (places[0], mirror[places[1]]))  # (N,)
+        h = x.flatten(0, 1).index_select(0, place)  # (N, width)
+        for layer in range(self.rnn.num_layers):
+            if layer:
+                h = F.dropout(h, self.rnn.dropout, self.training)
+            W, U, b, c = (
+                torch.stack([getattr(self.rnn, f"{name}_l{layer}{way}") for way in ("", "_reverse")])
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            both = torch.stack([h, h.index_select(0, mirror)])  # (2, N, width)
+            both = GruLoop.apply(torch.baddbmm(b[:, None], both, W.transpose(1, 2)), U, c, None, counts)
+            h = torch.cat([both[0], both[1].index_select(0, mirror)], -1)  # (N, 2 hidden)
+        return h.new_zeros(B * L, self.d_out).index_copy(0, place, h).view(B, L, -1)
+
+
+class Parties(nn.Module):
+    """Puts what a party says into the context of what it said and will say itself, (K, B, L, d) to (K, B, L, d).
+
+    The utterances of a party in a conversation are one sequence, and all sequences of all K streams go through the
+    same GRUs at once; a party that is silent has none. Original: `rnn_parties`, where every sequence goes on over zeros
+    up to the longest conversation of the batch, as it does here with `faithful`.
+    """
+
+    def __init__(self, width: int, dropout: float, faithful: bool) -> None:
+        super().__init__()
+        self.context = GruContext(width, width // 2, dropout, faithful)
+
+    def forward(self, x: Tensor, turns: Turns) -> Tensor:
+        K, B, L, d = x.shape
+        # Sequences are counted on the CPU, so the speakers have to be there: the only wait for a GPU.
+        speaker = turns.speaker.cpu()
+        there = torch.arange(L) < turns.lengths[:, None]  # (B, L)
+        party = (torch.arange(B)[:, None] * (speaker.max() + 1) + speaker)[there]  # (N,), another in each conversation
+        _, sequence, counts = party.unique(return_inverse=True, return_counts=True)  # (N,), (S,)
+        order = sequence.argsort(stable=True)  # (N,), by sequence, then by time
+        step = torch.empty_like(order)
+        step[order] = torch.arange(len(order)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        longest = L if self.context.faithful else int(counts.max())
+        inside = (torch.arange(longest) < counts[:, None]).repeat(K, 1)  # (K S, longest)
+        place, slot = there.flatten().nonzero()[:, 0], sequence * longest + step  # (N,)
+        place, slot, inside = (i.to(x.device, non_blocking=True) for i in (place, slot, inside))
+        said = x.flatten(1, 2).index_select(1, place)  # (K, N, d)
+        said = x.new_zeros(K, len(counts) * longest, d).index_copy(1, slot, said).view(-1, longest, d)
+        said = self.context(said, Turns(torch.zeros_like(inside), inside, counts.repeat(K)))  # (K S, longest, d)
+        said = said.view(K, -1, d).index_select(1, slot)  # (K, N, d)
+        return x.new_zeros(K, B * L, d).index_copy(1, place, said).view(K, B, L, d)
+
+
+def adjacency(x: Tensor, mask: Tensor) -> Tensor:
+    """The graph of each conversation, D^-1/2 A D^-1/2, from (B, M, L, d) and (B, L) to (B, M L, M L).
+
+    A_ij = 1 - arccos(0.99999 cos(x_i, x_j)) / π between all utterances of a modality, i = j too, and between the
+    modalities of an utterance; 0 elsewhere. D holds the row sums of A (`MM_GCN.create_big_adj`). The factor keeps the
+    slope of arccos finite. A node of zeros has no direction; it counts as at right angles to all, A_ij = 1/2, where the
+    original gives NaN.
+    """
+    _, M, L, _ = x.shape
+    square = x.square().sum(-1, keepdim=True)  # (B, M, L, 1)
+    unit = (x * torch.where(square > 0, square, 1.0).rsqrt()).flatten(1, 2)  # (B, M L, d)
+    similarity = 1 - torch.arccos(0.99999 * unit @ unit.transpose(1, 2)) / math.pi  # (B, M L, M L)
+    modality, time = torch.arange(M * L, device=x.device) // L, torch.arange(M * L, device=x.device) % L
+    joined = (modality == modality[:, None]) | (time == time[:, None])  # (M L, M L)
+    there = mask.repeat(1, M)  # (B, M L)
+    edges = similarity * (joined & there[:, None] & there[:, :, None])
+    scale = torch.where(there, edges.sum(-1), 1.0).rsqrt()  # (B, M L)
+    return scale[:, :, None] * edges * scale[:, None]
+
+
+class GatedGraph(nn.Module):
+    """GCNII with an LSTM in front of each layer whose state runs over the layers, (B, M, L, d) to (B, M, L, hidden).
+
+    h = relu(x W + b), q_0 = h, and for l = 1 .. layers with θ_l = ln(λ / l + 1):
+    g_l, c_l = LSTM(q_{l-1}, (g_{l-1}, c_{l-1})); p = Â g_l;
+    q_l = q_{l-1} + relu(θ_l [p, h] W_l + (1 - θ_l) ((1 - α) p + α h)).
+    Dropout acts on q_0 and on each relu (`GCNII_lyc` with `reason_flag`, `GraphConvolution` with `variant`).
+    """
+
+    def __init__(self, width: int, hidden: int, layers: int, dropout: float, alpha: float, lamda: float) -> None:
+        super().__init__()
+        self.start = nn.Linear(width, hidden)
+        self.gate = nn.LSTMCell(hidden, hidden)
+        self.weight = nn.Parameter(torch.empty(layers, 2 * hidden, hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
+        self.dropout = Dropout(dropout)
+        self.alpha, self.lamda = alpha, lamda
+
+    def maps(self) -> tuple[Tensor, Tensor]:
+        """What a layer multiplies p and h with, all its terms in one matrix each, twice (layers, hidden, hidden)."""
+        layers, _, hidden = self.weight.shape
+        layer = torch.arange(1, layers + 1, dtype=self.weight.dtype, device=self.weight.device)
+        theta = torch.log(self.lamda / layer + 1)[:, None, None]
+        same = torch.eye(hidden, dtype=self.weight.dtype, device=self.weight.device)
+        mixed = torch.cat([(1 - self.alpha) * same, self.alpha * same])  # (2 hidden, hidden)
+        return (theta * self.weight + (1 - theta) * mixed).chunk(2, 1)
+
+    def forward(self, x: Tensor, graph: Tensor, maps: tuple[Tensor, Tensor]) -> Tensor:
+        h = torch.relu(self.start(x.flatten(1, 2)))  # (B, M L, hidden)
+        shape, h = h.shape, h.flatten(0, 1)  # (B M L, hidden)
+        q = self.dropout(h)
+        g = c = torch.zeros_like(h)
+        for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
+            g, c = self.gate(q, (g, c))
+            p = (graph @ g.view(shape)).flatten(0, 1)
+            q = q + self.dropout(torch.relu(torch.addmm(h @ W_h, p, W_p)))
+        return q.view(*x.shape[:3], -1)
+
+
+def alike(lengths: Iterable[int]) -> list[int]:
+    """The sizes of the groups into which conversations are cut that come longest first."""
+    sizes: list[int] = []
+    longest = 0
+    for length in lengths:
+        if not sizes or length < ALIKE * longest:
+            longest = length
+            sizes.append(0)
+        sizes[-1] += 1
+    return sizes
+
+
+class MmDfn(nn.Module):
+    """MM-DFN: Linear to 200 a modality, GRUs over conversation and parties, a gated graph, then one Linear.
+
+    widths: d_m a modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
+    through a GRU over the conversation; `party_weights` times the parties' GRU is added to each modality. Hidden 100,
+    16 layers, α 0.2, λ 0.5, dropout 0.4, as in the original's IEMOCAP script (which also tries 32 layers and dropout
+    0.2; in MELD's, audio and video weigh 0.5 and text 1.5). With 100, 100 and 512 wide modalities and six classes it
+    has 1,294,106 parameters, 20,000 for each layer more; the original carries 507,909 others, which nothing uses.
+    Memory grows with the utterances and with each conversation's squared length, not with the squared batch.
+
+    The script turns the speaker embedding off: speakers enter through their sequences alone, so that their number sizes
+    nothing and their names do not matter. Ours: `nonverbal`, features of the voice, counts as audio; a modality of
+    weight 0 is spared the parties' GRU; without text there is no GRU over the conversation; one modality makes a graph
+    too; an empty conversation counts as one utterance, which is masked again. `faithful`: the GRUs run over padding.
+    """
+
+    native = "late"
+    multimodal = True
+    leak = (
+        "The text GRU runs over the padding, where the linear layer leaves its bias, and the parties' GRU over zeros "
+        "behind each party's last utterance, up to the longest conversation; both backward directions start there."
+    )
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        speakers: int = 2,
+        *,
+        hidden: int = 100,
+        layers: int = 16,
+        dropout: float = 0.4,
+        alpha: float = 0.2,
+        lamda: float = 0.5,
+        party_weights: Mapping[str, float] = PARTY_WEIGHTS,
+        faithful: bool = False,
+    ) -> None:
+        super().__init__()
+        d = 2 * hidden
+        self.linear = nn.ModuleDict({m: nn.Linear(width, d) for m, width in widths.items()})
+        self.context = GruContext(d, hidden, dropout, faithful) if "text" in widths else None
+        self.party_weights = {m: party_weights[m] for m in widths if party_weights[m]}
+        self.parties = Parties(d, dropout, faithful) if self.party_weights else None
+        self.graph = GatedGraph(d, hidden, layers, dropout, alpha, lamda)
+        self.dropout = Dropout(dropout)
+        self.d_out = dict.fromkeys(widths, d + hidden)
+
+    def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
+        L = turns.mask.shape[1]
+        lengths = turns.lengths.clamp(min=1)
+        turns = Turns(turns.speaker, turns.mask, lengths)
+        said = {m: self.linear[m](x) for m, x in streams.items()}  # (B, L, d) each
+        nodes = dict(said)
+        if self.context is not None:
+            nodes["text"] = self.context(said["text"], turns)
+        if self.parties is not None:
+            own = self.parties(torch.stack([said[m] for m in self.party_weights]), turns)
+            for (m, weight), y in zip(self.party_weights.items(), own, strict=True):
+                nodes[m] = nodes[m] + weight * y
+
+        # Conversations of about the same length share a graph, which keeps padding small: a CPU pays for every row, a
+        # GPU rather for every launch.
+        order = lengths.argsort(descending=True)
+        ordered = lengths[order].tolist()
+        sizes = [len(ordered)] if turns.mask.is_cuda else alike(ordered)
+        order = order.to(turns.mask.device, non_blocking=True)
+        x = torch.stack(list(nodes.values()), 1)[order]  # (B, M, L, d)
+        there = (torch.arange(L) < lengths[:, None]).to(order.device, non_blocking=True)[order]  # (B, L)
+        maps, groups, first = self.graph.maps(), [], 0
+        for part, mask in zip(x.split(sizes), there.split(sizes), strict=True):
+            longest = ordered[first]
+            part, mask = part[:, :, :longest], mask[:, :longest]
+            kept = self.dropout(part)
+            part = torch.cat([kept, self.graph(kept, adjacency(part, mask), maps)], -1)  # (b, M, longest, d + hidden)
+            groups.append(F.pad(part, (0, 0, 0, L - longest)))
+            first += len(part)
+        x = torch.cat(groups)[order.argsort()] * turns.mask[:, None, :, None]  # (B, M, L, d + hidden)
+        return dict(zip(streams, x.unbind(1), strict=True))
+
+    def classifier(self, width: int, outputs: int) -> nn.Module:
+        """Dropout, ReLU, Linear to the outputs."""
+        return PerUtterance(Dropout(self.dropout.p), nn.ReLU(), nn.Linear(width, outputs))

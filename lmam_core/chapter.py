@@ -1,0 +1,238 @@
+"""What every backbone's chapter shows, so that a notebook holds its own story and no machinery."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML, Markdown
+from matplotlib.figure import Figure
+
+from lmam_core import figures, plugin, reporting, sizes
+from lmam_core.backbones import BACKBONES
+from lmam_core.data import catalogue
+from lmam_core.data.conversations import Dataset, collate
+from lmam_core.embedding import EMBEDDINGS, Embedded
+from lmam_core.experiment import Experiment, Run, build, fit
+from lmam_core.plans import RATES, STARRED, held, plan
+from lmam_core.results import Store
+from lmam_core.training import Training, score
+
+AXES = {
+    "iemocap": ("weighted_f1", "weighted F1 % on IEMOCAP's 31 test dialogues"),
+    "mosi": ("mae", "mean absolute error on CMU-MOSI's 31 test videos (less is better)"),
+    "meld": ("weighted_f1", "weighted F1 % on MELD's 280 test dialogues"),
+}
+"""The metric whose seeds are drawn for a dataset, and what the axis says."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A backbone's chapter for the notebook's parameters; `quick` is the live run's budget in the quick profile."""
+
+    backbone: str
+    profile: str
+    dataset: str
+    rank: int
+    embedding: str
+    seed: int
+    quick: dict[str, float] = field(default_factory=lambda: {"epochs": 8, "dialogues": 48, "batch_size": 8})
+    store: Store = field(default_factory=Store)
+
+    @property
+    def name(self) -> str:
+        """What the paper calls the backbone."""
+        return plugin.BACKBONES[self.backbone]
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The dataset of the live run."""
+        return catalogue.load(self.dataset)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The stored runs of the backbone's plan, and of MELD's where it is in that."""
+        meld = [r for r in held("meld", self.store) if r.experiment.backbone == self.backbone]
+        return held(self.backbone, self.store) + meld
+
+    def missing(self, dataset: str = "") -> HTML | None:
+        """The sentence that stands where stored runs (of a dataset) would, None where there are some."""
+        if any(r.experiment.dataset.startswith(dataset) for r in self.runs):
+            return None
+        where = f" on {dataset}" if dataset else ""
+        return HTML(f"<p>No measured runs{where} yet: <code>lmam sweep {self.backbone}</code> makes them.</p>")
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The stored runs as a frame."""
+        return plugin.frame(self.runs)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """The paper's claims about the backbone with their verdicts."""
+        return plugin.verdicts(self.table, self.backbone)
+
+    def answer(self) -> Markdown | HTML:
+        """The verdicts in each dataset's headline metric, as sentences."""
+        if nothing := self.missing():
+            return nothing
+        main = self.claims[self.claims.claim.str.endswith("beats concatenation")]
+        lines = [
+            f"- **{c.dataset}**, {c.claim}: the paper prints {c.paper} {plugin.TITLES[c.metric]}; "
+            f"we measure {c.ours} over {c.n} seeds: {reporting.badge(c.verdict)}"
+            for c in main[main.metric == main.dataset.map(plugin.HEADLINE)].itertuples()
+        ]
+        return Markdown("\n".join(lines))
+
+    def model(self, embedding: str | None = None, fusion: str = "lmam") -> Embedded:
+        """The untrained backbone with LMAM in a way of embedding, or with another fusion."""
+        asked = {"embedding": embedding, "rank": self.rank if fusion == "lmam" else None}
+        return build(
+            Experiment(self.dataset, backbone=self.backbone, fusion=fusion, seed=self.seed, **asked), self.data
+        )
+
+    def padding(self) -> str:
+        """How much the shortest test conversation's output changes when the longest one shares its batch."""
+        model = self.model(self.embedding).eval()
+        short, *_, long = sorted(self.data.splits["test"], key=len)
+        with torch.no_grad():
+            alone, together = model(collate([short]))[0], model(collate([short, long]))[0, : len(short)]
+        return (
+            f"{len(short)} utterances alone, or padded to {len(long)}: "
+            f"largest difference {(alone - together).abs().max():.1e}"
+        )
+
+    def sizes(self) -> HTML:
+        """Our parameters, the original's, Table VI's."""
+        names = [name for name in sizes.NAMES if name.removesuffix("_att") == self.backbone]
+        return reporting.table(sizes.table(*names), "Parameters for six classes, the backbone's own fusion")
+
+    def original(self) -> HTML:
+        """How far ours is from the original, and how much faster, as measured once in one run."""
+        o = sizes.originals().loc[self.backbone]
+        where = f"{o.conversations} conversations, {o.utterances:,} utterances, {o.width} wide"
+        rows = [
+            {"compared": "outputs, float64", "original": "", "ours": f"differ by {o.output_difference:.0e}"},
+            {"compared": "gradients, float64", "original": "", "ours": f"differ by {o.gradient_difference:.0e}"},
+            {
+                "compared": f"forward and backward, {where}",
+                "original": f"{o.original_s:.2f} s",
+                "ours": f"{o.ours_s:.2f} s, {o.ratio:.1f} times faster",
+            },
+        ]
+        return reporting.table(pd.DataFrame(rows), f"Both in one run, torch {o.torch}, {o.threads} CPU threads")
+
+    def where(self) -> Figure:
+        """The three ways to embed LMAM in the backbone, drawn."""
+        multimodal = BACKBONES[self.backbone].multimodal
+        return figures.embeddings(self.name, tuple(self.data.widths), multimodal)
+
+    def ways(self) -> HTML:
+        """Parameters by part, without LMAM and with it in each way of embedding."""
+        arms = {"concatenation": self.model(fusion="concat")}
+        arms |= {plugin.WAYS[way]: self.model(way) for way in EMBEDDINGS}
+        rows = []
+        for name, made in arms.items():
+            parts = {"fusion": made.fusion, "backbone": made.backbone, "classifier": made.classifier}
+            count = {k: sum(p.numel() for p in part.parameters()) for k, part in parts.items()}
+            rows.append({"arm": name} | {k: f"{n:,}" for k, n in (count | {"all": sum(count.values())}).items()})
+        return reporting.table(pd.DataFrame(rows))
+
+    @cached_property
+    def trained(self) -> dict[str, tuple[Embedded, Dataset, Training]]:
+        """The live run: the backbone without LMAM, with its own attention where it has one, with LMAM; trained now."""
+        budget = {"learning_rate": 3e-3} | (self.quick if self.profile == "quick" else {})
+        base = Experiment(self.dataset, backbone=self.backbone, seed=self.seed, **budget)
+        asked = {"concatenation": dataclasses.replace(base, fusion="concat")}
+        if (attention := f"{self.backbone}_att") in BACKBONES:
+            asked["self-attention"] = dataclasses.replace(base, fusion="concat", backbone=attention)
+        asked[plugin.WAYS[self.embedding]] = dataclasses.replace(base, embedding=self.embedding, rank=self.rank)
+        return {name: fit(e) for name, e in asked.items()}
+
+    def live(self) -> HTML:
+        """Test scores, parameters and times of the live run."""
+        rows = []
+        for name, (model, prepared, training) in self.trained.items():
+            parameters = f"{sum(p.numel() for p in model.parameters()):,}"
+            row = {"arm": name, **score(model, prepared), "parameters": parameters}
+            rows.append(row | {"s per epoch": training.seconds_per_epoch})
+        return reporting.table(pd.DataFrame(rows))
+
+    def curves(self) -> Figure:
+        """Loss and validation score of the live run by epoch."""
+        metric = "weighted F1" if self.data.classes else "MAE"
+        return figures.curves({n: (t.train_loss, t.selection_score) for n, (*_, t) in self.trained.items()}, metric)
+
+    def rates(self) -> HTML:
+        """The learning rate that validation chose for each arm."""
+        if nothing := self.missing():
+            return nothing
+        chosen = self.table.groupby(["dataset", "arm"], sort=False).learning_rate.first().unstack(0)
+        chosen = chosen.map(lambda v: f"{v:g}" if np.isfinite(v) else "–").reset_index().rename_axis(None, axis=1)
+        tried = ", ".join(f"{r:g}" for r in RATES)
+        seeds = len(plan(self.backbone).tuning_seeds)
+        return reporting.table(chosen, f"Tried for every arm: {tried}, each with {seeds} tuning seed(s). Chosen:")
+
+    def beside(self, dataset: str) -> HTML:
+        """The paper's numbers beside ours."""
+        if nothing := self.missing(dataset):
+            return nothing
+        found = plugin.beside(self.table, self.backbone, dataset)
+        return reporting.table(found, "Ours: mean over n seeds ± half the width of its 95 % interval.")
+
+    def seeds(self, dataset: str) -> Figure | None:
+        """Every seed of every arm as a dot, the printed number as a diamond; None where there are no runs."""
+        if self.missing(dataset):
+            return None
+        metric, axis = AXES[dataset]
+        scores = {n: list(v.values()) for n, v in plugin.values(self.table, dataset, metric).items()}
+        printed = {n: plugin.printed(self.backbone, n, dataset, metric) for n in scores}
+        return figures.seeds(scores, printed, axis)
+
+    def verdicts(self) -> HTML:
+        """Every claim with its verdict."""
+        if nothing := self.missing():
+            return nothing
+        shown = self.claims.assign(verdict=self.claims.verdict.map(reporting.badge))
+        return reporting.table(shown, "Gains, positive for better; the paper's are differences of printed cells")
+
+    def classes(self, dataset: str = "iemocap") -> HTML:
+        """F1 of each class without and with LMAM, the paper's beside it."""
+        if nothing := self.missing(dataset):
+            return nothing
+        found = plugin.class_table(self.runs, self.backbone, dataset)
+        return reporting.table(found, f"F1 % on {dataset}, ours a mean over seeds", digits=1)
+
+    def confusions(self, dataset: str = "iemocap") -> Figure | None:
+        """Confusion matrices without and with LMAM, summed over seeds; None where there are no runs."""
+        if self.missing(dataset):
+            return None
+        arms = ("concatenation", plugin.WAYS[STARRED[self.backbone]])
+        classes = next(r.classes for r in self.runs if r.experiment.dataset == dataset)
+        return figures.confusions({n: plugin.confusion(self.runs, dataset, n) for n in arms}, classes)
+
+    def attention(self) -> tuple[Figure, dict[str, float]]:
+        """LMAM's weights on a test conversation of the live run, and each modality's largest weight times n.
+
+        The longest conversation of at most 60 utterances, which a screen can hold.
+        """
+        model, prepared, _ = self.trained[plugin.WAYS[self.embedding]]
+        talk = max((c for c in prepared.splits["test"] if len(c) <= 60), key=len)
+        batch = collate([talk])
+        with torch.no_grad():
+            maps = model.eval().fusion.attention(model.fusion_inputs(batch), batch.mask)
+        found = {q: a[0].numpy() for (q, _), a in maps.items()}
+        names = prepared.classes
+        drawn = figures.attention(found, [names[y] for y in talk.label] if names else None)
+        return drawn, {m: round(float(a.max()) * len(talk), 2) for m, a in found.items()}
+
+    def footer(self) -> HTML:
+        """Where the page's numbers came from."""
+        names = ("profile", "dataset", "rank", "embedding", "seed")
+        parameters: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return reporting.footer(self.store, parameters)

@@ -1,0 +1,76 @@
+"""All backbones side by side: the paper's gains beside ours, and what the originals' padding is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lmam_core import plugin, reporting
+from lmam_core.backbones import backbone as backbone_class
+from lmam_core.plans import FIRST, held
+from lmam_core.results import Store
+from lmam_core.statistics import Interval
+
+
+def frames(store: Store) -> dict[str, pd.DataFrame]:
+    """Each backbone's measured runs, by name in the paper's order; a backbone without any is left out."""
+    meld, found = held("meld", store), {}
+    for name in plugin.BACKBONES:
+        runs = held(name, store) + [r for r in meld if r.experiment.backbone == name]
+        if runs:
+            found[name] = plugin.frame(runs)
+    return found
+
+
+def starred(store: Store) -> pd.DataFrame:
+    """The claim "LMAM beats the backbone's own fusion", one row a backbone, dataset and headline metric."""
+    rows = []
+    for name, table in frames(store).items():
+        claims = plugin.verdicts(table, name)
+        main = claims[(claims.metric == claims.dataset.map(plugin.HEADLINE)) & (claims["where"] == "Tables II to IV")]
+        main = main[main.claim == f"{plugin.starred(name)} beats concatenation"]
+        rows.append(main.assign(backbone=plugin.BACKBONES[name], key=name))
+    return pd.concat(rows, ignore_index=True)
+
+
+def gains(store: Store, dataset: str, seeds: int = FIRST) -> tuple[dict[str, Interval], dict[str, float]]:
+    """Our gains on a dataset by backbone, with at least so many seeds, and the paper's."""
+    ours, paper, tables = {}, {}, frames(store)
+    for row in starred(store).itertuples():
+        if row.dataset == dataset and row.n >= seeds:
+            found = plugin.gain(tables[row.key], dataset, row.metric, "concatenation", plugin.starred(row.key))
+            ours[row.backbone], paper[row.backbone] = found.difference, float(row.paper)
+    return ours, paper
+
+
+def padding(store: Store) -> pd.DataFrame:
+    """What a backbone's own fusion gains when padding leaks in as in its original, one row a backbone and dataset."""
+    leaking, rows = held("faithful", store), []
+    for name in plugin.BACKBONES:
+        mine = [r for r in leaking if r.experiment.backbone == name]
+        own = [r for r in held(name, store) if plugin.arm(r.experiment) == "concatenation"]
+        if not mine or not own:
+            continue
+        table = plugin.frame(own + mine)
+        for dataset in sorted({r.experiment.dataset for r in mine}):
+            metric = plugin.HEADLINE[dataset]
+            found = plugin.gain(table, dataset, metric, "concatenation", "concatenation, faithful")
+            if found:
+                rows.append(
+                    {
+                        "backbone": plugin.BACKBONES[name],
+                        "dataset": dataset,
+                        "metric": plugin.TITLES[metric],
+                        "gain from the leak": plugin.spread(found.difference, 2, "+"),
+                        "n": found.difference.n,
+                        "what leaks": backbone_class(name).leak,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def counts(verdicts: pd.Series) -> str:
+    """`2 reproduced, 5 not reproduced`, as badges."""
+    found: Mapping[str, int] = verdicts.value_counts().to_dict()
+    return ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())

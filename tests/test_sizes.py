@@ -1,0 +1,48 @@
+"""The table of sizes: counts of built models, the originals' and the paper's."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmam_core import sizes
+from lmam_core.backbones import BACKBONES
+
+COUNTS = {
+    "text_cnn": (35_456, 229_256),
+    "bc_lstm": (423_906, 913_506),
+    "bc_lstm_att": (464_106, 953_706),
+    "dialogue_rnn": (8_880_406, 13_164_406),
+    "dialogue_gcn": (1_186_646, 1_676_246),
+    "m2fnet": (2_062_256, 8_474_056),
+    "emocaps": (4_452_714, 12_721_274),
+    "mm_dfn": (1_167_706, 1_294_106),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), COUNTS.items())
+def test_counts_at_the_papers_widths(name: str, expected: tuple[int, int]) -> None:
+    assert (sizes.count(name, sizes.TEXT), sizes.count(name, sizes.ALL)) == expected
+
+
+def test_the_table_has_every_row_of_table_six() -> None:
+    table = sizes.table().set_index("backbone")
+    assert list(table.index) == list(sizes.NAMES.values())
+    assert set(sizes.NAMES) == set(BACKBONES)
+    assert table.loc["MM-DFN", "Table VI"] == "2.21 M"
+    assert table.loc["bc-LSTM+Att", "Table VI"] == "4.7 M"
+
+
+@pytest.mark.parametrize("name", sizes.REACHING)
+def test_sizes_said_to_reach_the_printed_figure_do(name: str) -> None:
+    _, widths, options = sizes.REACHING[name]
+    assert sizes.count(name, widths, **options) / 1e6 == pytest.approx(sizes.printed(name), abs=0.011)
+
+
+def test_originals_are_close_and_slower() -> None:
+    """What was measured once, in one run: outputs and gradients equal, ours faster."""
+    found = sizes.originals()
+    assert set(found.index) >= {"bc_lstm", "bc_lstm_att", "dialogue_rnn", "dialogue_gcn", "mm_dfn"}
+    assert (found[["output_difference", "gradient_difference"]] <= 1e-6).all().all()
+    assert (found.ratio > 1).all()
+    assert found.ratio["mm_dfn"] > 10
+    assert found.ratio["dialogue_gcn"] > found.target["dialogue_gcn"]
