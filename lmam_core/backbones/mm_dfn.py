@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from lmam_core.data.conversations import Turns
 
 PARTY_WEIGHTS = {"text": 1.0, "audio": 3.0, "video": 0.0, "nonverbal": 3.0}
 """How much each modality gets of its parties' own context; `--speaker_weights 3-0-1` is audio, video, text."""
-ALIKE = 0.8
+ALIKE = 0.9
 """A group of conversations holds none that is shorter than this share of its longest."""
 
 
@@ -99,24 +100,42 @@ class Parties(nn.Module):
         return x.new_zeros(K, B * L, d).index_copy(1, place, said).view(K, B, L, d)
 
 
-def adjacency(x: Tensor, mask: Tensor) -> Tensor:
-    """The graph of each conversation, D^-1/2 A D^-1/2, from (B, M, L, d) and (B, L) to (B, M L, M L).
+class Graph(NamedTuple):
+    """The edges of B conversations: inside each modality (B, M, L, L), and across to the modality k places on for
+    k = 1 .. M - 1, (M - 1, B, M, L), where an utterance meets itself alone."""
 
-    A_ij = 1 - arccos(0.99999 cos(x_i, x_j)) / π between all utterances of a modality, i = j too, and between the
-    modalities of an utterance; 0 elsewhere. D holds the row sums of A (`MM_GCN.create_big_adj`). The factor keeps the
-    slope of arccos finite. A node of zeros has no direction; it counts as at right angles to all, A_ij = 1/2, where the
-    original gives NaN.
+    inside: Tensor
+    across: Tensor
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Every node's weighted sum over its neighbours, (B, M, L, d) to (B, M, L, d)."""
+        y = self.inside @ x
+        for k, weight in enumerate(self.across, 1):
+            y = torch.addcmul(y, weight[..., None], x.roll(-k, 1))
+        return y
+
+
+def angular(cosine: Tensor) -> Tensor:
+    """1 - arccos(0.99999 c) / π, 1 for the same direction and 0 for the opposite one; the factor bounds its slope."""
+    return 1 - torch.arccos(0.99999 * cosine) / math.pi
+
+
+def connect(x: Tensor, mask: Tensor) -> Graph:
+    """The graph D^-1/2 A D^-1/2 of each conversation from its nodes (B, M, L, d) and the mask (B, L).
+
+    A_ij is the angular similarity of x_i and x_j between all utterances of a modality, i = j too, and between the
+    modalities of an utterance; 0 elsewhere. D holds the row sums of A (`MM_GCN.create_big_adj`). A node of zeros has no
+    direction; it counts as at right angles to all, A_ij = 1/2, where the original gives NaN.
     """
-    _, M, L, _ = x.shape
     square = x.square().sum(-1, keepdim=True)  # (B, M, L, 1)
-    unit = (x * torch.where(square > 0, square, 1.0).rsqrt()).flatten(1, 2)  # (B, M L, d)
-    similarity = 1 - torch.arccos(0.99999 * unit @ unit.transpose(1, 2)) / math.pi  # (B, M L, M L)
-    modality, time = torch.arange(M * L, device=x.device) // L, torch.arange(M * L, device=x.device) % L
-    joined = (modality == modality[:, None]) | (time == time[:, None])  # (M L, M L)
-    there = mask.repeat(1, M)  # (B, M L)
-    edges = similarity * (joined & there[:, None] & there[:, :, None])
-    scale = torch.where(there, edges.sum(-1), 1.0).rsqrt()  # (B, M L)
-    return scale[:, :, None] * edges * scale[:, None]
+    unit = x * torch.where(square > 0, square, 1.0).rsqrt()  # (B, M, L, d)
+    there = mask[:, None]  # (B, 1, L)
+    inside = angular(unit @ unit.transpose(2, 3)) * (there[..., None] & there[:, :, None])  # (B, M, L, L)
+    shifts = range(1, x.shape[1])
+    across = [angular((unit * unit.roll(-k, 1)).sum(-1)) * there for k in shifts]  # (B, M, L) each
+    scale = torch.where(there, inside.sum(-1) + sum(across), 1.0).rsqrt()  # (B, M, L)
+    across = [scale * a * scale.roll(-k, 1) for k, a in zip(shifts, across, strict=True)]
+    return Graph(scale[..., None] * inside * scale[:, :, None], torch.stack(across) if across else scale.new_empty(0))
 
 
 class GatedGraph(nn.Module):
@@ -145,16 +164,16 @@ class GatedGraph(nn.Module):
         mixed = torch.cat([(1 - self.alpha) * same, self.alpha * same])  # (2 hidden, hidden)
         return (theta * self.weight + (1 - theta) * mixed).chunk(2, 1)
 
-    def forward(self, x: Tensor, graph: Tensor, maps: tuple[Tensor, Tensor]) -> Tensor:
-        h = torch.relu(self.start(x.flatten(1, 2)))  # (B, M L, hidden)
-        shape, h = h.shape, h.flatten(0, 1)  # (B M L, hidden)
+    def forward(self, x: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
+        h = torch.relu(self.start(x))  # (B, M, L, hidden)
+        shape, h = h.shape, h.flatten(0, 2)  # (B M L, hidden)
         q = self.dropout(h)
         g = c = torch.zeros_like(h)
         for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
             g, c = self.gate(q, (g, c))
-            p = (graph @ g.view(shape)).flatten(0, 1)
+            p = graph.spread(g.view(shape)).flatten(0, 2)
             q = q + self.dropout(torch.relu(torch.addmm(h @ W_h, p, W_p)))
-        return q.view(*x.shape[:3], -1)
+        return q.view(shape)
 
 
 def alike(lengths: Iterable[int]) -> list[int]:
@@ -241,7 +260,7 @@ class MmDfn(nn.Module):
             longest = ordered[first]
             part, mask = part[:, :, :longest], mask[:, :longest]
             kept = self.dropout(part)
-            part = torch.cat([kept, self.graph(kept, adjacency(part, mask), maps)], -1)  # (b, M, longest, d + hidden)
+            part = torch.cat([kept, self.graph(kept, connect(part, mask), maps)], -1)  # (b, M, longest, d + hidden)
             groups.append(F.pad(part, (0, 0, 0, L - longest)))
             first += len(part)
         x = torch.cat(groups)[order.argsort()] * turns.mask[:, None, :, None]  # (B, M, L, d + hidden)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lmam_core.backbones import mm_dfn
 from lmam_core.backbones.layers import Context
-from lmam_core.backbones.mm_dfn import Dropout, GatedGraph, GruContext, MmDfn, Parties, adjacency, alike
+from lmam_core.backbones.mm_dfn import Dropout, GatedGraph, Graph, GruContext, MmDfn, Parties, alike, connect
 from lmam_core.backbones.party_loop import GruLoop
 from lmam_core.data.conversations import Turns
 from lmam_core.embedding import Embedded
@@ -63,11 +63,22 @@ def test_sizes_are_those_of_what_lives_in_the_original(widths: tuple[int, ...], 
         assert sum(p.numel() for p in made.parameters()) == expected
 
 
-@pytest.mark.parametrize("M", [1, 2, 3])
+def dense(graph: Graph, b: int) -> Tensor:
+    """One conversation's graph as a matrix, (M L, M L)."""
+    M, L = graph.inside.shape[1:3]
+    A = torch.zeros(M, L, M, L, dtype=graph.inside.dtype)
+    for m in range(M):
+        A[m, :, m] = graph.inside[b, m]
+        for k, weight in enumerate(graph.across, 1):
+            A[m, :, (m + k) % M] = torch.diag(weight[b, m])
+    return A.view(M * L, M * L)
+
+
+@pytest.mark.parametrize("M", [1, 2, 3, 4])
 def test_graph_equals_its_definition(M: int) -> None:
     torch.manual_seed(0)
     x, some = torch.randn(3, M, 5, 4, dtype=torch.float64), turns((5, 3, 1))
-    got = adjacency(x, some.mask)  # (3, 5 M, 5 M)
+    graph = connect(x, some.mask)
     for b, n in enumerate((5, 3, 1)):
         A = torch.zeros(M, 5, M, 5, dtype=torch.float64)
         for m in range(M):
@@ -79,13 +90,16 @@ def test_graph_equals_its_definition(M: int) -> None:
                             A[m, i, k, j] = 1 - math.acos(0.99999 * cosine) / math.pi
         A = A.view(5 * M, 5 * M)
         D = torch.diag(torch.where(A.sum(1) > 0, A.sum(1), 1.0).pow(-0.5))
-        torch.testing.assert_close(got[b], D @ A @ D, rtol=0, atol=1e-12)
+        torch.testing.assert_close(dense(graph, b), D @ A @ D, rtol=0, atol=1e-12)
+        spread = graph.spread(x)[b].flatten(0, 1)
+        torch.testing.assert_close(spread, D @ A @ D @ x[b].flatten(0, 1), rtol=0, atol=1e-12)
 
 
 def test_gated_layers_equal_their_equations() -> None:
     torch.manual_seed(0)
     layer = GatedGraph(4, 3, 5, 0.4, 0.2, 0.5).double().eval()
-    x, graph = torch.randn(2, 3, 2, 4, dtype=torch.float64), torch.rand(2, 6, 6, dtype=torch.float64)
+    x = torch.randn(2, 3, 2, 4, dtype=torch.float64)
+    graph = connect(torch.randn_like(x), torch.ones(2, 2, dtype=torch.bool))
     got = layer(x, graph, layer.maps())
     lstm = nn.LSTM(3, 3).double()
     lstm.load_state_dict({f"{name}_l0": p for name, p in layer.gate.state_dict().items()})
@@ -95,7 +109,7 @@ def test_gated_layers_equal_their_equations() -> None:
         for l, W in enumerate(layer.weight, 1):
             theta = math.log(0.5 / l + 1)
             g, state = lstm(q[None], state)
-            p = graph[b] @ g[0]
+            p = dense(graph, b) @ g[0]
             residual = 0.8 * p + 0.2 * h0
             q = q + torch.relu(theta * torch.cat([p, h0], 1) @ W + (1 - theta) * residual)
         torch.testing.assert_close(got[b].flatten(0, 1), q, rtol=0, atol=1e-12)
@@ -154,9 +168,9 @@ def test_padding_order_and_grouping_change_nothing(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(
         joined(made({m: s[order] for m, s in x.items()}, shuffled)), out[order], rtol=0, atol=1e-12
     )
-    assert alike([9, 8, 4, 4, 1, 1]) == [2, 2, 2]
+    assert alike([10, 9, 4, 4, 1, 1]) == [2, 2, 2]
     monkeypatch.setattr(mm_dfn, "ALIKE", 0.0)
-    assert alike([9, 8, 4, 4, 1, 1]) == [6]
+    assert alike([10, 9, 4, 4, 1, 1]) == [6]
     torch.testing.assert_close(joined(made(x, some)), out, rtol=0, atol=1e-12)
 
 
@@ -215,7 +229,7 @@ def test_weights_choose_who_hears_the_parties() -> None:
 def test_nodes_are_sums_and_the_graph_sees_them_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     made, some = backbone(dropout=0.5), turns((6, 6))
     x, seen = streams(some), []
-    monkeypatch.setattr(mm_dfn, "adjacency", lambda x, mask: seen.append(x) or adjacency(x, mask))
+    monkeypatch.setattr(mm_dfn, "connect", lambda x, mask: seen.append(x) or connect(x, mask))
     said = {m: made.linear[m](s) for m, s in x.items()}
     own = made.parties(torch.stack([said["text"], said["audio"]]), some)
     nodes = [made.context(said["text"], some) + own[0], said["audio"] + 3 * own[1], said["video"]]
@@ -234,7 +248,8 @@ def test_nodes_are_sums_and_the_graph_sees_them_whole(monkeypatch: pytest.Monkey
 def test_dropout_acts_on_the_start_of_the_layers_and_on_each_of_them() -> None:
     torch.manual_seed(0)
     layer = GatedGraph(4, 50, 1, 0.5, 0.2, 0.5).double()
-    x, graph = torch.randn(1, 1, 4, 4, dtype=torch.float64), torch.rand(1, 4, 4, dtype=torch.float64)
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64)
+    graph = connect(x, torch.ones(1, 4, dtype=torch.bool))
     start = torch.relu(layer.start(x)) > 0
     none = tuple(m[:0] for m in layer.maps())
     assert 0.3 < (layer(x, graph, none) == 0)[start].double().mean() < 0.7
@@ -266,13 +281,13 @@ def test_rows_of_zeros_and_twins_have_finite_gradients(dtype: torch.dtype) -> No
     x[0, 1, 2] = 0
     x[1, :, 3] = x[1, :, 0]
     x.requires_grad_()
-    graph = adjacency(x, mask)
-    graph.sin().sum().backward()
-    assert torch.isfinite(graph).all()
+    graph = connect(x, mask)
+    (graph.inside.sin().sum() + graph.across.sin().sum()).backward()
+    assert all(torch.isfinite(edges).all() for edges in graph)
     assert torch.isfinite(x.grad).all()
     assert x.grad.abs().max() < 1e3
-    row = 4 + 2  # the zeros have four edges in their modality, one of them to themselves, and two across, 1/2 each
-    torch.testing.assert_close(graph[0, row, row], torch.tensor(0.5 / 3, dtype=dtype))
+    # The zeros have four edges in their modality, one of them to themselves, and two across, 1/2 each.
+    torch.testing.assert_close(graph.inside[0, 1, 2, 2], torch.tensor(0.5 / 3, dtype=dtype))
 
     made, some = backbone().to(dtype), turns((4, 3))
     made.linear["video"].bias.data.zero_()
