@@ -125,7 +125,7 @@ class Chapter:
                 "ours": f"{o.ours_s:.2f} s, {o.ratio:.1f} times faster",
             },
         ]
-        return reporting.table(pd.DataFrame(rows), f"Both in one run, torch {o.torch}, {o.threads} CPU threads")
+        return reporting.table(pd.DataFrame(rows), f"Both in one run, torch {o.torch}, CPU threads: {o.threads}")
 
     def where(self) -> Figure:
         """The three ways to embed LMAM in the backbone, drawn."""

@@ -119,9 +119,10 @@ def test_all_backbones_are_compared_from_the_store(stage: Path) -> None:
     text = said(stage / "10-backbones-compared.ipynb")
     claims = compared.starred(Store())
     for row in claims.itertuples():
-        assert f"{row.backbone} {row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours}" in text
-    for name, row in sizes.originals().iterrows():
-        assert f"{sizes.NAMES[name]} {row.output_difference:.0e} {row.gradient_difference:.0e}" in text
+        assert f"{row.backbone} {row.dataset} {row.verdict} {row.paper} {row.ours} {row.n} {row.effect}" in text
+    for row in sizes.timings().itertuples():
+        differences = f"{row.output_difference:.0e} {row.gradient_difference:.0e}"
+        assert f"{sizes.NAMES[row.backbone]} {row.threads} {differences}" in text
     datasets = [d for d in ("iemocap", "mosi", "meld") if compared.gains(Store(), d)[0]]
     assert pictures(stage / "10-backbones-compared.ipynb") == len(datasets)
 

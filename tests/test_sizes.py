@@ -44,5 +44,4 @@ def test_originals_are_close_and_slower() -> None:
     assert set(found.index) >= {"bc_lstm", "bc_lstm_att", "dialogue_rnn", "dialogue_gcn", "mm_dfn"}
     assert (found[["output_difference", "gradient_difference"]] <= 1e-6).all().all()
     assert (found.ratio > 1).all()
-    assert found.ratio["mm_dfn"] > 10
-    assert found.ratio["dialogue_gcn"] > found.target["dialogue_gcn"]
+    assert (found.ratio >= found.target).all()

@@ -131,8 +131,8 @@ def main(arguments: list[str]) -> None:
     rows = pd.DataFrame([speed(name, peer, repeats) for name, peer in chosen.items() if peer.timed])
     if SPEED.exists():
         old = pd.read_csv(SPEED)
-        rows = pd.concat([old[~old.backbone.isin(rows.backbone)], rows])
-    rows.sort_values("backbone").to_csv(SPEED, index=False)
+        rows = pd.concat([old, rows]).drop_duplicates(["backbone", "threads"], keep="last")
+    rows.sort_values(["backbone", "threads"]).to_csv(SPEED, index=False)
 
 
 if __name__ == "__main__":
