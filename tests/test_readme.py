@@ -18,6 +18,7 @@ from lmam_core.fusion import FUSIONS
 from lmam_core.lmam import READINGS, VARIANTS
 from lmam_core.paper import table
 from lmam_core.plans import PLANS
+from lmam_core.scoreboard import BLOCK
 from lmam_core.statistics import VERDICTS
 from lmam_core.training import PROTOCOLS
 
@@ -164,7 +165,7 @@ def test_no_path_of_one_machine(path):
 
 def test_readme_is_short_and_has_room_for_verdicts():
     source = text("README.md")
-    assert source.count("\n") < 130
+    assert BLOCK.sub("", source).count("\n") < 120, "the table of verdicts aside"
     assert source.count("<!-- verdicts:begin -->") == source.count("<!-- verdicts:end -->") == 1
     assert source.index("<!-- verdicts:begin -->") < source.index("<!-- verdicts:end -->")
 
