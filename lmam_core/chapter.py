@@ -60,9 +60,10 @@ class Chapter:
         meld = [r for r in held("meld", self.store) if r.experiment.backbone == self.backbone]
         return held(self.backbone, self.store) + meld
 
-    def missing(self, dataset: str = "") -> HTML | None:
-        """The sentence that stands where stored runs (of a dataset) would, None where there are some."""
-        if any(r.experiment.dataset.startswith(dataset) for r in self.runs):
+    def missing(self, dataset: str = "", both: bool = False) -> HTML | None:
+        """The sentence that stands where stored runs (of a dataset, of `both` arms) would; None where they are."""
+        arms = {plugin.arm(r.experiment) for r in self.runs if r.experiment.dataset.startswith(dataset)}
+        if arms and (not both or arms >= {"concatenation", plugin.starred(self.backbone)}):
             return None
         where = f" on {dataset}" if dataset else ""
         return HTML(f"<p>No measured runs{where} yet: <code>lmam sweep {self.backbone}</code> makes them.</p>")
@@ -202,15 +203,15 @@ class Chapter:
         return reporting.table(shown, "Gains, positive for better; the paper's are differences of printed cells")
 
     def classes(self, dataset: str = "iemocap") -> HTML:
-        """F1 of each class without and with LMAM, the paper's beside it."""
-        if nothing := self.missing(dataset):
+        """F1 of each class without and with LMAM, the paper's beside it; needs a run of both arms."""
+        if nothing := self.missing(dataset, both=True):
             return nothing
         found = plugin.class_table(self.runs, self.backbone, dataset)
         return reporting.table(found, f"F1 % on {dataset}, ours a mean over seeds", digits=1)
 
     def confusions(self, dataset: str = "iemocap") -> Figure | None:
-        """Confusion matrices without and with LMAM, summed over seeds; None where there are no runs."""
-        if self.missing(dataset):
+        """Confusion matrices without and with LMAM, summed over seeds; None where an arm has no runs."""
+        if self.missing(dataset, both=True):
             return None
         arms = ("concatenation", plugin.WAYS[STARRED[self.backbone]])
         classes = next(r.classes for r in self.runs if r.experiment.dataset == dataset)

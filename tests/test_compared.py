@@ -71,6 +71,16 @@ def test_a_chapter_shows_its_runs_and_meld_where_it_is_there(filled: Store) -> N
     assert f"{gain.difference.mean:+.2f}" in page.verdicts().data
 
 
+def test_one_arm_alone_is_shown_but_not_compared(filled: Store) -> None:
+    for path in filled.root.glob("iemocap/text_cnn/lmam*honest*"):
+        path.unlink()
+    page = Chapter("text_cnn", "quick", "synthetic-iemocap", 45, "late", 0, store=filled)
+    assert "concatenation" in page.beside("iemocap").data
+    assert "No measured runs on iemocap yet" in page.classes().data
+    assert page.confusions() is None
+    assert "not testable" in page.answer().data
+
+
 def test_a_chapter_trains_with_and_without_lmam(store: Store) -> None:
     quick = {"epochs": 1, "dialogues": 12}
     page = Chapter("bc_lstm", "quick", "synthetic-iemocap", 3, "late", 0, quick=quick, store=store)
