@@ -60,12 +60,12 @@ class Chapter:
         meld = [r for r in held("meld", self.store) if r.experiment.backbone == self.backbone]
         return held(self.backbone, self.store) + meld
 
-    def missing(self, dataset: str = "", both: bool = False) -> HTML | None:
+    def missing(self, dataset: str | None = None, both: bool = False) -> HTML | None:
         """The sentence that stands where stored runs (of a dataset, of `both` arms) would; None where they are."""
-        arms = {plugin.arm(r.experiment) for r in self.runs if r.experiment.dataset.startswith(dataset)}
+        arms = {plugin.arm(r.experiment) for r in self.runs if dataset in (None, r.experiment.dataset)}
         if arms and (not both or arms >= {"concatenation", plugin.starred(self.backbone)}):
             return None
-        where = f" on {dataset}" if dataset else ""
+        where = f" on {dataset}" if dataset is not None else ""
         return HTML(f"<p>No measured runs{where} yet: <code>lmam sweep {self.backbone}</code> makes them.</p>")
 
     @cached_property
@@ -176,8 +176,11 @@ class Chapter:
         chosen = self.table.groupby(["dataset", "arm"], sort=False).learning_rate.first().unstack(0)
         chosen = chosen.map(lambda v: f"{v:g}" if np.isfinite(v) else "–").reset_index().rename_axis(None, axis=1)
         tried = ", ".join(f"{r:g}" for r in RATES)
-        seeds = len(plan(self.backbone).tuning_seeds)
-        return reporting.table(chosen, f"Tried for every arm: {tried}, each with {seeds} tuning seed(s). Chosen:")
+        seeds = {name: len(plan(name).tuning_seeds) for name in (self.backbone, "meld")}
+        caption = f"Tried for every arm: {tried}, each with {seeds[self.backbone]} tuning seed(s)"
+        if "meld" in set(self.table.dataset) and seeds["meld"] != seeds[self.backbone]:
+            caption += f", on MELD with {seeds['meld']}"
+        return reporting.table(chosen, f"{caption}. Chosen:")
 
     def beside(self, dataset: str) -> HTML:
         """The paper's numbers beside ours."""

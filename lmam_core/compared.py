@@ -45,7 +45,10 @@ def gains(store: Store, dataset: str, seeds: int = FIRST) -> tuple[dict[str, Int
 
 
 def padding(store: Store) -> pd.DataFrame:
-    """What a backbone's own fusion gains when padding leaks in as in its original, one row a backbone and dataset."""
+    """What a backbone's own fusion gains when padding leaks in as in its original, one row a backbone and dataset.
+
+    `rates` are the learning rates that tuning chose without and with the leak, each with its plan's tuning seeds.
+    """
     leaking, rows = held("faithful", store), []
     for name in plugin.BACKBONES:
         mine = [r for r in leaking if r.experiment.backbone == name]
@@ -57,6 +60,11 @@ def padding(store: Store) -> pd.DataFrame:
             metric = plugin.HEADLINE[dataset]
             found = plugin.gain(table, dataset, metric, "concatenation", "concatenation, faithful")
             if found:
+                mine = table[table.dataset == dataset]
+                rates = [
+                    f"{mine[mine.arm == name].learning_rate.iloc[0]:g}"
+                    for name in ("concatenation", "concatenation, faithful")
+                ]
                 rows.append(
                     {
                         "backbone": plugin.BACKBONES[name],
@@ -64,6 +72,7 @@ def padding(store: Store) -> pd.DataFrame:
                         "metric": plugin.TITLES[metric],
                         "gain from the leak": plugin.spread(found.difference, 2, "+"),
                         "n": found.difference.n,
+                        "rates": " and ".join(rates),
                         "what leaks": backbone_class(name).leak,
                     }
                 )

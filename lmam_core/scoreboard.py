@@ -24,7 +24,10 @@ NOTE = "¹ MOSI's published video features know the training labels; the data st
 
 
 def markdown(store: Store) -> str:
-    """The verdicts on the paper's claims about its backbones, one row a claim and dataset, in the headline metric."""
+    """The verdicts on the paper's claims about its backbones, one row a claim and dataset, in the headline metric.
+
+    A claim of which one arm was not run by a plan has no row of that plan.
+    """
     lines = [
         "| backbone and claim | data, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
         "|---|---|---|---|---|---|",
@@ -42,7 +45,7 @@ def _rows(backbone: str, table: pd.DataFrame) -> list[str]:
     modalities = table.groupby("dataset").modalities.first()
     claims = plugin.verdicts(table, backbone)
     lines = []
-    for row in claims[claims.metric == claims.dataset.map(plugin.HEADLINE)].itertuples():
+    for row in claims[(claims.metric == claims.dataset.map(plugin.HEADLINE)) & (claims.n > 0)].itertuples():
         metric = plugin.TITLES[row.metric].removesuffix(" %")
         data = f"{row.dataset} {modalities[row.dataset].replace('+', ', ')}: {metric}"
         if "video" in data and row.dataset == "mosi":

@@ -119,8 +119,10 @@ def _epoch(
 
 def _loss(output: Tensor, batch: Conversations, data: Dataset, weight: Tensor | None, padded: bool) -> Tensor:
     """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well."""
-    keep = torch.ones_like(batch.mask) if padded else batch.mask
-    output, label = output[keep], batch.label[keep]  # (N, outputs), (N,)
+    output, label = output.flatten(0, 1), batch.label.flatten()  # (B L, outputs), (B L,)
+    if not padded:
+        places = batch.turns.places
+        output, label = output[places], label[places]  # (N, outputs), (N,)
     if data.classes:
         return F.cross_entropy(output, label, weight)
     return F.l1_loss(output.squeeze(-1), label)

@@ -1,4 +1,4 @@
-"""Backbones and embedding ways: sizes, the attention against its loop, padding, order, gradients, bad input."""
+"""Backbones and embedding ways: sizes, shared layers against their formulas, padding, order, speakers, bad input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lmam_core.backbones import BACKBONES
-from lmam_core.backbones.layers import MatchingSelfAttention
+from lmam_core.backbones.layers import Classifier, MatchingSelfAttention
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import EMBEDDINGS, Embedded
 from lmam_core.errors import LmamError
@@ -59,6 +59,11 @@ def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: d
         plain.label[1:2, :4],
     )
     torch.testing.assert_close(made(alone)[0], out[1, :4], rtol=0, atol=1e-12)
+    order = torch.tensor([2, 0, 1])
+    mixed = Conversations(
+        {m: x[order] for m, x in plain.features.items()}, plain.speaker[order], plain.mask[order], plain.label[order]
+    )
+    torch.testing.assert_close(made(mixed)[mixed.mask], out[order][mixed.mask], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -85,6 +90,20 @@ def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     some = batch((12, 3))
     some = dataclasses.replace(some, speaker=(torch.arange(12)[None] % speakers).expand(2, 12) * some.mask)
     assert torch.isfinite(made(some)).all()
+
+
+SPEAKER_BLIND = {"text_cnn", "bc_lstm", "bc_lstm_att", "m2fnet", "emocaps"}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> None:
+    """Who says the second utterance of a conversation; a model that knows parties answers differently."""
+    made, some = model(backbone, "concat", {}, BACKBONES[backbone].native), batch((6, 4))
+    other = some.speaker.clone()
+    other[0, 1] = 1 - other[0, 1]
+    change = (made(dataclasses.replace(some, speaker=other)) - made(some)).abs().amax((1, 2))
+    assert (change[0] == 0) == (backbone in SPEAKER_BLIND)
+    assert change[1] == 0
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -145,6 +164,13 @@ def test_self_attention_equals_its_loop_over_time() -> None:
             )
             torch.testing.assert_close(got[b, t], torch.softmax(scores, 0) @ h[b, :n])
     assert (got[1, 2:] == 0).all()
+
+
+def test_the_classifier_is_two_linear_maps_with_relu() -> None:
+    head, x, who = Classifier(18, 5, 6, 0.5).double().eval(), torch.randn(1, 3, 18, dtype=torch.float64), batch((3,))
+    first, last = head[0], head[-1]
+    expected = (x @ first.weight.T + first.bias).clamp(min=0) @ last.weight.T + last.bias
+    torch.testing.assert_close(head(x, who.turns), expected)
 
 
 def test_context_reaches_both_ways() -> None:

@@ -50,6 +50,7 @@ def test_gains_stand_beside_the_papers_and_need_seeds(filled: Store) -> None:
 def test_padding_compares_with_the_backbones_own_fusion(filled: Store) -> None:
     row = compared.padding(filled).iloc[0]
     assert (row.backbone, row.dataset, row.n) == ("bc-LSTM", "iemocap", 5)
+    assert row.rates == "0.0003 and 0.0003"
     assert float(row["gain from the leak"].split(" ± ")[0]) < -5
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lmam_core import figures, plans, plugin, reporting, scoreboard
+from lmam_core import figures, paper, plans, plugin, reporting, scoreboard
 from lmam_core.data import synthetic
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
@@ -70,6 +70,17 @@ def test_arms_have_the_names_of_the_tables() -> None:
 )
 def test_printed_cells_are_the_papers(arm: str, dataset: str, metric: str, expected: float) -> None:
     assert plugin.printed("bc_lstm", arm, dataset, metric) == expected
+
+
+@pytest.mark.parametrize("backbone", ["mm_dfn", "m2fnet", "emocaps"])
+def test_the_starred_row_comes_back_in_table_eleven_as_the_way_that_stands_for_it(backbone: str) -> None:
+    """The ground on which `plans.STARRED` rests, from the printed cells; the other early way is elsewhere."""
+    name = plugin.BACKBONES[backbone]
+    starred = paper.cell(2, f"{name}*", "Average(w)", "F1", "IEMOCAP")
+    ways = {"early": f"{name}*", "early_residual": f"{name}*(R)"}
+    gap = {way: abs(paper.cell(11, row, "overall", "F1", "IEMOCAP") - starred) for way, row in ways.items()}
+    assert min(gap, key=gap.get) == plans.STARRED[backbone]
+    assert gap["early_residual"] <= 0.011 < gap["early"]
 
 
 def test_what_the_paper_does_not_print_is_nan() -> None:
@@ -144,7 +155,10 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
     assert [float(t.get_text()) for t in shown.texts[::7]] == pytest.approx([50, 50, 50, 50, 50, 100], abs=8)
     maps = figures.attention({"text": np.full((4, 4), 0.25)})
     assert maps.axes[0].images[0].get_array().max() == pytest.approx(1)
-    assert len(figures.embeddings("bc-LSTM", ("text", "audio")).axes) == 3
+    for multimodal in (False, True):
+        early = figures.embeddings("name", ("text", "audio"), multimodal).axes[0]
+        words = [t.get_text() for t in early.texts]
+        assert ({"text'", "audio'"} <= set(words)) == multimodal
     lines = figures.curves({"without": ([2, 1], [3, 4]), "LMAM": ([2, 1], [3, 4])}, "F1").axes[0].lines
     assert lines[1].get_color() == reporting.COLOURS["lmam"]
     bars = figures.gains(
@@ -186,3 +200,32 @@ def test_a_verdict_on_the_pages_changes_with_the_runs(store: Store) -> None:
     for path in store.root.glob("iemocap/bc_lstm/lmam.late.paper.r45.honest.s[3-5]*.json"):
         path.unlink()
     assert late().endswith("| 3 | **not testable** |")
+    for path in store.root.glob("iemocap/bc_lstm/lmam.late.paper.r45.honest*.json"):
+        path.unlink()
+    with pytest.raises(StopIteration):  # one arm alone makes no row
+        late()
+
+
+def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, monkeypatch) -> None:
+    asked = []
+
+    def pretend(experiments: list[Experiment], store: Store, jobs: object, device: str) -> list[str]:
+        for e in (e for e in experiments if e not in store):
+            run = made(e, 0.5)
+            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning" else run)
+        asked.append([(e.backbone, e.protocol, e.seed) for e in experiments])
+        return []
+
+    monkeypatch.setattr(plans, "sweep", pretend)
+    arms = {
+        name: [a for a in plans.plan(name).arms() if a.dataset == "iemocap"] for name in ("text_cnn", "dialogue_gcn")
+    }
+    for name, some in arms.items():
+        monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), arms=lambda some=some: some))
+    assert plans.carry_out(arms, store) == []
+    batches = [(rows[0][0], rows[0][1], max(seed for *_, seed in rows)) for rows in asked]
+    order = [(name, protocol) for name in arms for protocol in ("tuning", "honest")]
+    assert batches[:4] == [(*one, 1000 if one[1] == "tuning" else 4) for one in order]
+    assert batches[4:] == [(*one, 1000 if one[1] == "tuning" else 9) for one in order]
+    monkeypatch.setattr(plans, "sweep", lambda *_: ["it failed"])
+    assert plans.carry_out(["text_cnn"], store) == ["it failed"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lmam_core.backbones.layers import Context, MatchingSelfAttention, PerUtterance
+from lmam_core.backbones.layers import Classifier, Context, MatchingSelfAttention
 from lmam_core.data.conversations import Turns
 
 
@@ -43,9 +43,7 @@ class BcLstm(nn.Module):
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Linear to 100, ReLU, dropout, Linear to the outputs."""
-        return PerUtterance(
-            nn.Linear(width, self.hidden), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(self.hidden, outputs)
-        )
+        return Classifier(width, self.hidden, outputs, self.dropout)
 
 
 class BcLstmAttention(BcLstm):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lmam_core.backbones.layers import MatchingSelfAttention, PerUtterance
+from lmam_core.backbones.layers import Classifier, MatchingSelfAttention
 from lmam_core.backbones.party_loop import GruLoop, PartyLoop, time_major
 from lmam_core.data.conversations import Turns
 
@@ -127,9 +127,4 @@ class DialogueRnn(nn.Module):
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Linear to 2 d_hidden, ReLU, dropout, Linear to the outputs."""
-        return PerUtterance(
-            nn.Linear(width, 2 * self.d_hidden),
-            nn.ReLU(),
-            nn.Dropout(self.dropout),
-            nn.Linear(2 * self.d_hidden, outputs),
-        )
+        return Classifier(width, 2 * self.d_hidden, outputs, self.dropout)

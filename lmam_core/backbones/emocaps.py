@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.layers import Context, PerUtterance
+from lmam_core.backbones.layers import Classifier, Context
 from lmam_core.backbones.transformer import Encoder, Places
 from lmam_core.data.conversations import Turns
 
@@ -50,9 +50,7 @@ class ContextModel(nn.Module):
     def __init__(self, width: int, hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()
         self.context = Context(width, hidden, dropout)
-        self.output = PerUtterance(
-            nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
-        )
+        self.output = Classifier(2 * hidden, hidden, outputs, dropout)
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
         return self.output(self.context(x, turns), turns)  # (B, L, outputs)
@@ -104,7 +102,7 @@ class EmoCaps(nn.Module):
         self.d_out = {m: vector + d if m == "text" else vector for m, d in widths.items()}
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
-        places, out = Places.of(turns.mask), {}
+        places, out = Places.of(turns), {}
         for m, x in streams.items():
             x = places.pack(x)  # (N, d_m)
             emotion = self.emoformers[m](x, places)  # (N, vector)

@@ -16,6 +16,13 @@ class PerUtterance(nn.Sequential):
         return super().forward(x)
 
 
+class Classifier(PerUtterance):
+    """Linear to `hidden`, ReLU, dropout, Linear to the outputs, (B, L, width) to (B, L, outputs)."""
+
+    def __init__(self, width: int, hidden: int, outputs: int, dropout: float) -> None:
+        super().__init__(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
+
+
 class Context(nn.Module):
     """A two-layer bidirectional recurrence over a conversation, (B, L, width) to (B, L, 2 hidden).
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.layers import PerUtterance
+from lmam_core.backbones.layers import Classifier
 from lmam_core.backbones.transformer import Attention, Encoder, Places
 from lmam_core.data.conversations import Turns
 
@@ -83,7 +83,7 @@ class M2FNet(nn.Module):
         self.d_out = {m: width for m in widths}
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
-        places, h = Places.of(turns.mask), {}
+        places, h = Places.of(turns), {}
         for m, x in streams.items():
             h[m] = self.input[m](places.pack(x))  # (N, d)
             for encoder in self.encoders[m]:
@@ -95,6 +95,4 @@ class M2FNet(nn.Module):
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Linear to 150, ReLU, dropout, Linear to the outputs."""
-        return PerUtterance(
-            nn.Linear(width, self.hidden), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(self.hidden, outputs)
-        )
+        return Classifier(width, self.hidden, outputs, self.dropout)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.layers import PerUtterance
+from lmam_core.backbones.layers import Classifier
 from lmam_core.data.conversations import Turns
 
 
@@ -61,6 +61,4 @@ class TextCnn(nn.Module):
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Linear to 50, ReLU, dropout, Linear to the outputs."""
-        return PerUtterance(
-            nn.Linear(width, self.hidden), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(self.hidden, outputs)
-        )
+        return Classifier(width, self.hidden, outputs, self.dropout)

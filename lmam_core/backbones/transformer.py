@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmam_core.data.conversations import Turns
+
 
 @dataclass(frozen=True)
 class Places:
@@ -21,9 +23,9 @@ class Places:
     index: Tensor
 
     @classmethod
-    def of(cls, mask: Tensor) -> Places:
-        """The places of a (B, L) mask; a GPU is waited for here, once a batch."""
-        return cls(mask, mask.flatten().nonzero().squeeze(1))
+    def of(cls, turns: Turns) -> Places:
+        """The places of a batch."""
+        return cls(turns.mask, turns.places)
 
     def pack(self, x: Tensor) -> Tensor:
         return x.flatten(0, 1).index_select(0, self.index)  # (N, d)

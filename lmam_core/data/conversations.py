@@ -44,6 +44,12 @@ class Turns:
     mask: Tensor
     lengths: Tensor
 
+    @property
+    def places(self) -> Tensor:
+        """Where the N utterances stand among the B L places, (N,) int64 on the mask's device, counted on the CPU."""
+        there = torch.arange(self.mask.shape[1]) < self.lengths[:, None]  # (B, L)
+        return there.flatten().nonzero().squeeze(1).to(self.mask.device, non_blocking=True)
+
 
 @dataclass(frozen=True)
 class Conversations:

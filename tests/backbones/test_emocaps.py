@@ -10,22 +10,9 @@ from torch.nn.functional import layer_norm
 from lmam_core.backbones.emocaps import EmoCaps, Emoformer
 from lmam_core.backbones.transformer import Places
 from lmam_core.data.conversations import Turns
+from tests.backbones.cases import WIDTHS, streams, turns
 
-WIDTHS = {"text": 7, "audio": 5, "video": 9}
 SMALL = {"width": 12, "heads": 3, "ffn": 10, "vector": 4, "hidden": 6}
-
-
-def turns(*lengths: int, pad: int = 0) -> Turns:
-    mask = torch.arange(max(lengths) + pad)[None] < torch.tensor(lengths)[:, None]
-    return Turns(torch.arange(mask.shape[1])[None] % 2 * mask, mask, torch.tensor(lengths))
-
-
-def streams(who: Turns, fill: float = 0.0, widths: dict[str, int] = WIDTHS) -> dict[str, Tensor]:
-    """Random features that an utterance keeps when padding, holding `fill`, is added."""
-    generator = torch.Generator().manual_seed(1)
-    B, L = who.mask.shape
-    made = {m: torch.randn(B, 20, d, generator=generator, dtype=torch.float64)[:, :L] for m, d in widths.items()}
-    return {m: x.masked_fill(~who.mask[..., None], fill) for m, x in made.items()}
 
 
 def model(widths: dict[str, int] = WIDTHS, **options: float) -> EmoCaps:
@@ -86,7 +73,7 @@ def test_the_context_model_has_the_size_of_the_authors_software() -> None:
 def test_the_emoformer_equals_its_formula_in_every_conversation() -> None:
     torch.manual_seed(0)
     made, who = Emoformer(7, 12, 3, 10, 1, 5, 4, dropout=0.5).double().eval(), turns(5, 1, 3)
-    places, x = Places.of(who.mask), streams(who)["text"]
+    places, x = Places.of(who), streams(who)["text"]
     assert len(made.mapping) == 9
     got = places.pad(made(places.pack(x), places))
     for b, n in enumerate(who.lengths.tolist()):
@@ -96,7 +83,7 @@ def test_the_emoformer_equals_its_formula_in_every_conversation() -> None:
 
 def test_the_capsule_is_the_emotion_vectors_and_the_sentence_vector() -> None:
     made, who = model(), turns(5, 3)
-    given, places = streams(who), Places.of(who.mask)
+    given, places = streams(who), Places.of(who)
     capsule = torch.cat(list(made(given, who).values()), -1)
     text, audio, video = (places.pad(made.emoformers[m](places.pack(x), places)) for m, x in given.items())
     torch.testing.assert_close(capsule, torch.cat([text, given["text"], audio, video], -1))
@@ -131,31 +118,3 @@ def test_any_modalities_do(names: tuple[str, ...]) -> None:
     expected = {m: 4 + 7 * (m == "text") for m in names}  # no text, no sentence vector
     assert {m: x.shape[-1] for m, x in out.items()} == made[0].d_out == expected
     assert classify(made, streams(who, widths=widths), who).shape == (1, 1, 3)
-
-
-def test_padding_and_order_change_nothing() -> None:
-    made, who, more = whole(), turns(6, 4, 1), turns(6, 4, 1, pad=5)
-    out, padded = classify(made, streams(who), who), classify(made, streams(more, fill=float("nan")), more)
-    swapped = classify(made, {m: x.flip(0) for m, x in streams(who).items()}, turns(1, 4, 6))
-    alone = classify(made, {m: x[1:2, :4] for m, x in streams(who).items()}, turns(4))
-    torch.testing.assert_close(padded[:, :6][who.mask], out[who.mask], rtol=0, atol=1e-12)
-    torch.testing.assert_close(swapped.flip(0)[who.mask], out[who.mask], rtol=0, atol=1e-12)
-    torch.testing.assert_close(alone[0], out[1, :4], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("lengths", [(3, 0, 1), (0, 0)])
-def test_a_conversation_without_utterances_is_harmless(lengths: tuple[int, ...]) -> None:
-    made, who = whole().train(), turns(*lengths, pad=1)
-    given = {m: x.requires_grad_() for m, x in streams(who, fill=float("nan")).items()}
-    out = classify(made, given, who)
-    out.square().sum().backward()
-    assert out.isfinite().all()
-    assert all(x.grad.isfinite().all() for x in given.values())
-    assert all(p.grad.isfinite().all() for p in made.parameters())
-    assert all((x[1] == 0).all() for x in made[0](given, who).values())
-
-
-def test_who_speaks_changes_nothing() -> None:
-    made, who = whole(), turns(6, 4)
-    others = Turns(1 - who.speaker, who.mask, who.lengths)
-    assert torch.equal(classify(made, streams(who), who), classify(made, streams(who), others))

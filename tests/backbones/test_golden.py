@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 from pathlib import Path
 
 import pytest
 import torch
 
-import tests.peers as peers
-from tests.peers import batch, fill, loss, probe
+from tests.peers import all_peers, batch, fill, loss, probe
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.json"))
-PEERS = {
-    name: peer
-    for module in pkgutil.iter_modules(peers.__path__)
-    if module.name != "__main__"
-    for name, peer in importlib.import_module(f"tests.peers.{module.name}").PEERS.items()
-}
+PEERS = all_peers()
 
 
 def test_every_peer_has_its_numbers() -> None:

@@ -8,23 +8,9 @@ from torch import Tensor, nn
 
 from lmam_core.backbones.m2fnet import FusionAttention, M2FNet
 from lmam_core.backbones.transformer import Attention, Encoder, Places
-from lmam_core.data.conversations import Turns
+from tests.backbones.cases import WIDTHS, streams, turns
 
-WIDTHS = {"text": 7, "audio": 5, "video": 9}
 SMALL = {"width": 12, "heads": 3, "ffn": 10, "encoders": 2, "fusions": 2}
-
-
-def turns(*lengths: int, pad: int = 0) -> Turns:
-    mask = torch.arange(max(lengths) + pad)[None] < torch.tensor(lengths)[:, None]
-    return Turns(torch.arange(mask.shape[1])[None] % 2 * mask, mask, torch.tensor(lengths))
-
-
-def streams(who: Turns, fill: float = 0.0, widths: dict[str, int] = WIDTHS) -> dict[str, Tensor]:
-    """Random features that an utterance keeps when padding, holding `fill`, is added."""
-    generator = torch.Generator().manual_seed(1)
-    B, L = who.mask.shape
-    made = {m: torch.randn(B, 20, d, generator=generator, dtype=torch.float64)[:, :L] for m, d in widths.items()}
-    return {m: x.masked_fill(~who.mask[..., None], fill) for m, x in made.items()}
 
 
 def model(widths: dict[str, int] = WIDTHS, **options: float) -> M2FNet:
@@ -65,7 +51,7 @@ def test_parameters(widths: dict[str, int], options: dict[str, int], expected: i
 
 def test_places_carry_utterances_there_and_back() -> None:
     who = turns(3, 0, 2, pad=1)
-    places, x = Places.of(who.mask), streams(who)["text"]
+    places, x = Places.of(who), streams(who)["text"]
     packed = places.pack(x)
     assert torch.equal(packed, torch.cat([x[0, :3], x[2, :2]]))
     assert torch.equal(places.pad(packed), x)
@@ -74,7 +60,7 @@ def test_places_carry_utterances_there_and_back() -> None:
 def test_attention_equals_its_formula_in_every_conversation() -> None:
     torch.manual_seed(0)
     layer, who = Attention(12, 3).double(), turns(5, 1, 3)
-    places = Places.of(who.mask)
+    places = Places.of(who)
     q, k, v = streams(who, widths={"q": 12, "k": 12, "v": 12}).values()
     got = places.pad(layer(places.pack(q), places.pack(k), places.pack(v), places))
     for b, n in enumerate(who.lengths.tolist()):
@@ -104,7 +90,7 @@ def test_the_encoder_is_the_transformers() -> None:
             },
         }
     )
-    places, (x,) = Places.of(who.mask), streams(who, widths={"x": 12}).values()
+    places, (x,) = Places.of(who), streams(who, widths={"x": 12}).values()
     got = places.pad(ours(places.pack(x), places))
     for b, n in enumerate(who.lengths.tolist()):
         torch.testing.assert_close(got[b, :n], theirs(x[b : b + 1, :n])[0])
@@ -113,7 +99,7 @@ def test_the_encoder_is_the_transformers() -> None:
 def test_fusion_attends_text_by_the_keys_of_the_others() -> None:
     torch.manual_seed(0)
     layer, who = FusionAttention(2, 12, 3, dropout=0.4).double().eval(), turns(4, 2)
-    places, given = Places.of(who.mask), streams(who, widths={"text": 12, "audio": 12, "video": 12})
+    places, given = Places.of(who), streams(who, widths={"text": 12, "audio": 12, "video": 12})
     text, audio, video = given.values()
     got = places.pad(layer(places.pack(text), [places.pack(audio), places.pack(video)], places))
     for b, n in enumerate(who.lengths.tolist()):
@@ -124,7 +110,7 @@ def test_fusion_attends_text_by_the_keys_of_the_others() -> None:
 
 def test_the_parts_make_the_model() -> None:
     made, who = model(), turns(5, 3)
-    given, places = streams(who), Places.of(who.mask)
+    given, places = streams(who), Places.of(who)
     h = {}
     for m, x in given.items():
         h[m] = made.input[m](places.pack(x))
@@ -171,7 +157,7 @@ def test_any_modalities_do_and_the_first_stands_for_text(names: tuple[str, ...],
     widths = {m: WIDTHS.get(m, 4) for m in names}
     made, who = model(widths), turns(4, 1)
     given = streams(who, widths=widths)
-    out, places = made(given, who), Places.of(who.mask)
+    out, places = made(given, who), Places.of(who)
     assert {m: x.shape for m, x in out.items()} == {m: (2, 4, 12) for m in names}
     assert made.d_out == {m: 12 for m in names}
     assert len(made.fusions) == fusions
@@ -183,47 +169,8 @@ def test_any_modalities_do_and_the_first_stands_for_text(names: tuple[str, ...],
         assert torch.allclose(out[m], places.pad(h)) == (m != text or not fusions)
 
 
-def test_the_classifier_is_two_linear_maps_with_relu() -> None:
-    who = turns(3)
-    head, x = model().classifier(36, 6).double().eval(), torch.randn(1, 3, 36, dtype=torch.float64)
-    first, last = head[0], head[-1]
-    expected = (x @ first.weight.T + first.bias).clamp(min=0) @ last.weight.T + last.bias
-    torch.testing.assert_close(head(x, who), expected)
-
-
-def test_padding_and_order_change_nothing() -> None:
-    made, who, more = model(), turns(6, 4, 1), turns(6, 4, 1, pad=5)
-    out, padded = made(streams(who), who), made(streams(more, fill=float("nan")), more)
-    swapped = made({m: x.flip(0) for m, x in streams(who).items()}, turns(1, 4, 6))
-    for m in WIDTHS:
-        torch.testing.assert_close(padded[m][:, :6], out[m], rtol=0, atol=1e-12)
-        torch.testing.assert_close(swapped[m].flip(0), out[m], rtol=0, atol=1e-12)
-        alone = made({k: x[1:2, :4] for k, x in streams(who).items()}, turns(4))
-        torch.testing.assert_close(alone[m][0], out[m][1, :4], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("lengths", [(3, 0, 1), (0, 0)])
-def test_a_conversation_without_utterances_is_harmless(lengths: tuple[int, ...]) -> None:
-    made, who = model().train(), turns(*lengths, pad=1)
-    given = {m: x.requires_grad_() for m, x in streams(who, fill=float("nan")).items()}
-    out = made(given, who)
-    sum(x.square().sum() for x in out.values()).backward()
-    for m, x in out.items():
-        assert x.isfinite().all()
-        assert (x[1] == 0).all()
-        assert given[m].grad.isfinite().all()
-    assert all(p.grad.isfinite().all() for p in made.parameters())
-
-
 def test_one_utterance_attends_to_itself_alone() -> None:
     torch.manual_seed(0)
-    layer, places = Attention(12, 3).double(), Places.of(turns(1).mask)
+    layer, places = Attention(12, 3).double(), Places.of(turns(1))
     x = torch.randn(1, 12, dtype=torch.float64)
     torch.testing.assert_close(layer(x, x, x, places), layer.output(layer.value(x)))
-
-
-def test_who_speaks_changes_nothing() -> None:
-    made, who = model(), turns(6, 4)
-    others = Turns(1 - who.speaker, who.mask, who.lengths)
-    for m, x in made(streams(who), who).items():
-        assert torch.equal(x, made(streams(who), others)[m])

@@ -11,8 +11,10 @@ libraries.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,9 +49,9 @@ class Peer:
     """A backbone and its original.
 
     `ours(shapes)` and `theirs(shapes)` build the models; `call(theirs, batch)` gives their log-probabilities as
-    (B, L, C); `names(ours)` maps the name of each of our parameters to the name of theirs (a pair of names where ours
-    stacks two of theirs, `slot` says which). `golden` are the sizes of the golden case, `timed` those of the benchmark,
-    `target` how many times faster ours shall be.
+    (B, L, C); `weights(ours)` gives tensors that are named and shaped like our parameters, values or gradients, the
+    names and shapes of theirs. `golden` are the sizes of the golden case, `timed` those of the benchmark, of which the
+    number of conversations counts (none: 32), `target` how many times faster ours shall be.
     """
 
     ours: Callable[[Shapes], nn.Module]
@@ -59,6 +61,21 @@ class Peer:
     golden: Shapes
     timed: Shapes | None = None
     target: float = 0.0
+
+
+def all_peers() -> dict[str, Peer]:
+    """Every adapter of this package, by backbone."""
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name != "__main__":
+            found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
+    return found
+
+
+def rename(name: str, renamed: Mapping[str, str]) -> str:
+    """A parameter's name with the first prefix of `renamed` that it has replaced."""
+    prefix = next(p for p in renamed if name.startswith(p))
+    return renamed[prefix] + name.removeprefix(prefix)
 
 
 def load(repository: str, path: str) -> ModuleType:

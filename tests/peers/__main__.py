@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib
 import json
-import pkgutil
 import platform
 import sys
 import time
@@ -15,23 +13,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-import tests.peers as peers
-from lmam_core.memory import PeakMemory
-from tests.peers import Peer, batch, fill, loss, probe
+from tests.peers import Peer, all_peers, batch, fill, loss, probe
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEED = Path(__file__).parents[2] / "data" / "originals.csv"
 UTTERANCES = tuple(round(58 + 52 * i / 31) for i in range(32))
 """Lengths of the timed conversations, 58 to 110: long ones, as the originals' speed was measured on."""
-
-
-def all_peers() -> dict[str, Peer]:
-    """Every adapter of this package."""
-    found = {}
-    for module in pkgutil.iter_modules(peers.__path__):
-        if module.name != "__main__":
-            found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
-    return found
 
 
 def golden(name: str, peer: Peer) -> None:
@@ -68,7 +55,7 @@ def golden(name: str, peer: Peer) -> None:
 
 
 def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
-    """Median seconds of forward and backward of both, float32, train mode, repetitions interleaved; and peak memory."""
+    """Median seconds of forward and backward of both, float32, train mode, repetitions interleaved."""
     count = len(peer.timed.lengths) or 32
     shapes = dataclasses.replace(peer.timed, lengths=UTTERANCES[-count:])
     torch.manual_seed(0)
@@ -76,20 +63,17 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
     some = batch(shapes, random=True)
     some = dataclasses.replace(some, features={m: x.float() for m, x in some.features.items()})
     times: dict[str, list[float]] = {k: [] for k in models}
-    memory = {}
     if repeats == 1:  # where one repetition of the original takes minutes, ours alone is warmed up
         loss(models["ours"](some), some).backward()
     for repeat in range(repeats + (repeats > 1)):
         for which, model in models.items():
-            with PeakMemory("cpu") as peak:
-                started = time.perf_counter()
-                output = peer.call(model, copy.deepcopy(some)) if which == "original" else model(some)
-                loss(output, some).backward()
-                taken = time.perf_counter() - started
+            started = time.perf_counter()
+            output = peer.call(model, copy.deepcopy(some)) if which == "original" else model(some)
+            loss(output, some).backward()
+            taken = time.perf_counter() - started
             model.zero_grad(set_to_none=True)
             if repeat or repeats == 1:
                 times[which].append(taken)
-                memory[which] = peak.megabytes
     median = {k: sorted(t)[len(t) // 2] for k, t in times.items()}
     ratio = median["original"] / median["ours"]
     print(
@@ -109,8 +93,6 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
         "ours_s": round(median["ours"], 4),
         "ratio": round(ratio, 2),
         "target": peer.target,
-        "original_mb": round(memory["original"]),
-        "ours_mb": round(memory["ours"]),
         "repeats": len(times["ours"]),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones.bc_lstm import BcLstm, BcLstmAttention
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
-from tests.peers import LENGTHS, Peer, Shapes, load, theirs_qmask
+from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
 RENAMED = {
     "backbone.context.fused.rnn": "lstm",
@@ -38,19 +39,13 @@ def _theirs(attention: bool):
 
 def call(theirs: nn.Module, some: Conversations) -> Tensor:
     """Their log-probabilities, (B, L, C)."""
-    from torch import cat
-
-    U = cat(list(some.features.values()), -1).transpose(0, 1)  # (L, B, D_m)
+    U = torch.cat(list(some.features.values()), -1).transpose(0, 1)  # (L, B, D_m)
     return theirs(U, theirs_qmask(some, 2), some.mask.to(U.dtype))[0].transpose(0, 1)
 
 
 def weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under the names of theirs."""
-    found = {}
-    for name, value in ours.items():
-        prefix = next(p for p in RENAMED if name.startswith(p))
-        found[RENAMED[prefix] + name.removeprefix(prefix)] = value
-    return found
+    return {rename(name, RENAMED): value for name, value in ours.items()}
 
 
 GOLDEN = Shapes({"text": 6, "audio": 3}, LENGTHS)

@@ -14,7 +14,7 @@ from lmam_core.backbones.dialogue_gcn import DialogueGcn
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
-from tests.peers import Peer, Shapes, load, theirs_qmask
+from tests.peers import Peer, Shapes, load, rename, theirs_qmask
 
 RENAMED = {
     "backbone.context.fused.rnn": "lstm",
@@ -117,9 +117,8 @@ def weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under the names, and in the shapes, of theirs."""
     found = {}
     for name, value in ours.items():
-        prefix = next(p for p in RENAMED if name.startswith(p))
-        value = value.T if prefix.endswith("others") else value.flatten(0, 1) if prefix.endswith("shares") else value
-        found[RENAMED[prefix] + name.removeprefix(prefix)] = value
+        value = value.T if "others" in name else value.flatten(0, 1) if name.endswith("shares") else value
+        found[rename(name, RENAMED)] = value
     return found
 
 

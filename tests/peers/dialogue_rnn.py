@@ -11,7 +11,7 @@ from lmam_core.backbones.dialogue_rnn import DialogueRnn
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
-from tests.peers import LENGTHS, Peer, Shapes, load, theirs_qmask
+from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
 RENAMED = {
     "backbone.streams.fused.directions.0.attention": "dialog_rnn_f.dialogue_cell.attention.transform",
@@ -47,8 +47,7 @@ def call(model: nn.Module, some: Conversations) -> Tensor:
 
 def weights(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under the names of theirs."""
-    prefixes = {name: next(p for p in RENAMED if name.startswith(p)) for name in found}
-    return {RENAMED[prefixes[name]] + name.removeprefix(prefixes[name]): value for name, value in found.items()}
+    return {rename(name, RENAMED): value for name, value in found.items()}
 
 
 PEERS = {

@@ -15,7 +15,7 @@ from lmam_core.backbones.mm_dfn import MmDfn
 from lmam_core.data.conversations import Conversations
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
-from tests.peers import LENGTHS, Peer, Shapes, load, theirs_qmask
+from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
 LAYERS = 16
 RENAMED = {
@@ -98,8 +98,7 @@ def weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
             text, audio, video = value.chunk(3, 1)
             found["smax_fc.weight"] = torch.cat([audio, video, text], 1)
         else:
-            prefix = next(p for p in RENAMED if name.startswith(p))
-            found[RENAMED[prefix] + name.removeprefix(prefix)] = value
+            found[rename(name, RENAMED)] = value
     return found
 
 
