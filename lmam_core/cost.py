@@ -7,7 +7,10 @@ softmax, tanh, biases and the residual are not counted, they grow with L d or L^
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from lmam_core.fusion.subnets import HIDDEN
 
 Widths = Mapping[str, int] | Sequence[int]
 
@@ -113,6 +116,65 @@ def break_even_rank_multiply_adds(width: int, length: int) -> int:
     """
     d, L = width, length
     return (d * (d + L) - 1) // (2 * d + L)
+
+
+def parameters(method: str, widths: Mapping[str, int], rank: int | None = None) -> int:
+    """Parameters of a fusion method of `lmam_core.fusion`, from its formula; `rank` where it has one.
+
+    Raises KeyError for a method without a formula.
+    """
+    return PARAMETERS[method](widths, rank)
+
+
+def _subnets(widths: Mapping[str, int]) -> int:
+    return sum((d + 1) * HIDDEN[m] + 2 * (HIDDEN[m] + 1) * HIDDEN[m] for m, d in widths.items())
+
+
+def _stacks(count: int, width: int, layers: int) -> int:
+    return count * (layers * (12 * width**2 + 13 * width) + 2 * width)
+
+
+def _product(widths: Sequence[int], rank: int, out: int = 64) -> int:
+    return sum(rank * (d + 1) * out for d in widths) + rank + out
+
+
+def _lmf(widths: Mapping[str, int], rank: int) -> int:
+    return _subnets(widths) + _product([HIDDEN[m] for m in widths], rank)
+
+
+def _cmcf(widths: Mapping[str, int], rank: None, d: int = 100) -> int:
+    M = len(widths)
+    first = sum((w + 1) * d for w in widths.values()) + _stacks(M * (M - 1), d, 1)
+    return first + (M * M * d + 1) * d + (d + 1) * d + 4 * d * d + _stacks(1, d, 1)
+
+
+def _mult(widths: Mapping[str, int], rank: None, d: int = 30) -> int:
+    M = len(widths)
+    return d * sum(widths.values()) + _stacks(M * (M - 1), d, 5) + _stacks(M, max(M - 1, 1) * d, 5)
+
+
+def _auxformer(widths: Mapping[str, int], rank: None, d: int = 50) -> int:
+    M = len(widths)
+    mlp = (d + 1) * 512 + 513 * 256 + 257 * d
+    return d * sum(widths.values()) + (3 if M > 1 else 2) * _stacks(M, d, 5) + mlp
+
+
+PARAMETERS: dict[str, Callable[[Mapping[str, int], int | None], int]] = {
+    "add": lambda w, r: sum((d + 1) * max(w.values()) for d in w.values() if d != max(w.values())),
+    "concat": lambda w, r: 0,
+    "tfn": lambda w, r: _subnets(w) + (math.prod(HIDDEN[m] + 1 for m in w) + 1) * 32 + 33 * 32,
+    "lmf": _lmf,
+    "dual_lmf": lambda w, r: _lmf(w, r) + len(w) * 2 * 5 + 2,
+    "att_lmf": lambda w, r: _lmf(w, r) + self_attention_parameters([HIDDEN[m] for m in w]),
+    "lmf_mult": lambda w, r: 30 * sum(w.values()) + _product([30] * len(w), r, 30) + _stacks(2 * len(w), 30, 5),
+    "auxformer": _auxformer,
+    "cmcf_srnet": _cmcf,
+    "self_attention": lambda w, r: self_attention_parameters(w),
+    "cross_modal": _mult,
+    "lmam": lambda w, r: lmam_parameters(w, r),
+}
+"""Σ over modalities m of width d_m, sub-networks of width h_m, rank r; K encoders of width d and n layers take
+K (n (12 d^2 + 13 d) + 2 d). Sources: the docstrings of the methods."""
 
 
 def _each(widths: Widths) -> tuple[int, ...]:

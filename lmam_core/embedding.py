@@ -25,7 +25,8 @@ class Embedded(nn.Module):
     stream, brought to the modalities' widths where it has others, is cut into one stream a modality again, and the
     contexts are concatenated as without LMAM. The paper does not say what else it could mean by a plug-in there.
 
-    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone.
+    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone. Auxiliary networks
+    of the fusion share one linear map to the outputs, `auxiliary`.
     """
 
     def __init__(
@@ -56,15 +57,29 @@ class Embedded(nn.Module):
             self.backbone = backbone(widths if self.whole else {"fused": stream}, speakers, **options)
             width = sum(self.backbone.d_out.values())
         self.classifier = self.backbone.classifier(width, outputs)
+        d_auxiliary = getattr(self.fusion, "d_auxiliary", 0)
+        self.auxiliary = nn.Linear(d_auxiliary, outputs) if d_auxiliary else None
 
     def forward(self, batch: Conversations) -> Tensor:
-        """Logits, or the regression value, for each utterance."""
-        features, turns = self._features(batch), batch.turns
+        """Logits, or the regression value, for each utterance, (B, L, outputs)."""
+        return self._decide(batch, self.fusion_inputs(batch))
+
+    def outputs(self, batch: Conversations) -> list[Tensor]:
+        """What is trained to predict the labels, (B, L, outputs) each: the model's output, then auxiliary networks'."""
+        inputs = self.fusion_inputs(batch)
+        found = [self._decide(batch, inputs)]
+        if self.auxiliary is not None:
+            found += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
+        return found
+
+    def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
+        turns = batch.turns
+        fused = self.fusion(inputs, turns if getattr(self.fusion, "takes_turns", False) else turns.mask)
         if self.embedding == "late":
-            return self.classifier(self.fusion(self.backbone(features, turns), turns.mask), turns)  # (B, L, outputs)
-        fused = self.match(self.fusion(features, turns.mask))  # (B, L, d)
+            return self.classifier(fused, turns)  # (B, L, outputs)
+        fused = self.match(fused)  # (B, L, d)
         if self.embedding == "early_residual":
-            fused = fused + torch.cat(list(features.values()), -1)  # (B, L, Σ d_m)
+            fused = fused + torch.cat(list(inputs.values()), -1)  # (B, L, Σ d_m)
         streams = {"fused": fused}
         if self.whole:
             streams = dict(zip(self.widths, fused.split(list(self.widths.values()), -1), strict=True))

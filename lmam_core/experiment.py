@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from lmam_core import fusion
 from lmam_core.backbones import backbone
@@ -24,6 +25,7 @@ from lmam_core.data import catalogue
 from lmam_core.data.conversations import MODALITIES, Dataset
 from lmam_core.embedding import EMBEDDINGS, Embedded
 from lmam_core.errors import LmamError
+from lmam_core.fusion.lora import LowRank, adapt
 from lmam_core.lmam import READINGS, VARIANTS
 from lmam_core.memory import PeakMemory
 from lmam_core.metrics import summarise
@@ -105,10 +107,11 @@ class Experiment:
         readings = {k: v for k, v in readings.items() if VARIANTS[variant][k] != v}
         if variant == "released" and readings:
             raise LmamError(f"The released variant has its own readings; leave out {', '.join(readings)}.")
-        ranked = "rank" in options and variant != "released" and readings.get("weight") != "full"
+        ranked = fusion.method(self.fusion).rank and variant != "released" and readings.get("weight") != "full"
+        default = fusion.method(self.fusion).rank if ranked else None
         return {
             "variant": variant,
-            "rank": (45 if self.rank is None else self.rank) if ranked else None,
+            "rank": self.rank if ranked and self.rank is not None else default,
             "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
         }
 
@@ -190,13 +193,15 @@ def prepared(dataset: str, features: str, modalities: tuple[str, ...], protocol:
     return data.standardised()
 
 
-def build(experiment: Experiment, data: Dataset) -> Embedded:
-    """The model of an experiment, initialised from its seed."""
+def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
+    """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
     e = experiment.resolved()
     torch.manual_seed(e.seed)
-    options = {"rank": e.rank, "variant": e.variant, **pairs(e.readings, "readings")}
+    method = fusion.method(e.fusion)
+    options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
+    options |= pairs(e.readings, "readings")
     speakers = 1 + max(int(c.speaker.max()) for cs in data.splits.values() for c in cs)
-    return Embedded(
+    model = Embedded(
         data.widths,
         data.outputs,
         backbone(e.backbone),
@@ -205,6 +210,11 @@ def build(experiment: Experiment, data: Dataset) -> Embedded:
         speakers,
         **({"faithful": True} if e.faithful else {}),
     )
+    if base is not None:
+        model.load_state_dict(base)
+    if method.base:
+        adapt(model, e.rank)
+    return model
 
 
 def fit(
@@ -213,11 +223,16 @@ def fit(
     """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
 
     On one thread, because the order of additions, and with it the last digits, depends on how many there are; small
-    products gain nothing from a second one.
+    products gain nothing from a second one. LoRA on a trained base first trains that base, the same experiment with
+    concatenation, and so has twice the budget.
     """
     e = experiment.resolved()
     data = prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues)
-    model = build(e, data).to(device)
+    base = None
+    if fusion.method(e.fusion).base == "trained":
+        trained, *_ = fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)
+        base = trained.state_dict()
+    model = build(e, data, base).to(device)
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay)
     how = {"progress": progress} if progress else {}
     with _one_thread():
@@ -242,7 +257,7 @@ def run(
         classes=data.classes,
         training=training,
         parameters=_count(model),
-        fusion_parameters=_count(model.fusion) + _count(model.match),
+        fusion_parameters=sum(_count(part) for part in _fusion_parts(model)),
         seconds=seconds,
         peak_memory_mb=memory.megabytes,
         provenance=provenance(data, device),
@@ -259,7 +274,12 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _count(module: torch.nn.Module) -> int:
+def _fusion_parts(model: Embedded) -> list[nn.Module]:
+    """What the fusion method brought along: its module and the map behind it, or LoRA's additions."""
+    return [model.fusion, model.match, *(m for m in model.modules() if isinstance(m, LowRank))]
+
+
+def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -281,7 +301,7 @@ def code_version() -> str:
     """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed."""
     root = Path(__file__).parent
     parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
-    parts += [f"{name}.py" for name in ("lmam", "embedding", "experiment", "training", "metrics")]
+    parts += [f"{name}.py" for name in ("lmam", "transformer", "embedding", "experiment", "training", "metrics")]
     digest = hashlib.sha256()
     for path in sorted(p for part in parts for p in root.glob(part)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

@@ -108,7 +108,9 @@ def _epoch(
     total, count = torch.zeros((), device=device), 0
     for batch in data.batches("train", batch_size, order):
         batch = batch.to(device)
-        loss = _loss(model(batch), batch, data, weight, padded)
+        # The mean over the model and its auxiliary networks; most models have none.
+        losses = [_loss(output, batch, data, weight, padded) for output in model.outputs(batch)]
+        loss = sum(losses) / len(losses)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -138,6 +138,7 @@ def test_training_that_diverges_is_told_in_a_sentence() -> None:
     model = torch.nn.Module()
     model.weight = torch.nn.Parameter(torch.full((3, 1), float("inf")))
     model.forward = lambda b: b.features["text"] @ model.weight
+    model.outputs = lambda b: [model(b)]
     with pytest.raises(LmamError, match="diverged in epoch 1"):
         train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
 
@@ -150,6 +151,7 @@ def test_regression_trains_on_absolute_error() -> None:
     model = torch.nn.Module()
     model.weight = torch.nn.Parameter(torch.zeros(3, 1))
     model.forward = lambda b: b.features["text"] @ model.weight
+    model.outputs = lambda b: [model(b)]
     training = train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
     assert training.best_score == min(training.selection_score)
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones.layers import Classifier, Context
-from lmam_core.backbones.transformer import Encoder, Places
 from lmam_core.data.conversations import Turns
+from lmam_core.transformer import Encoder, Places
 
 
 class Emoformer(nn.Module):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones.layers import Classifier
-from lmam_core.backbones.transformer import Attention, Encoder, Places
 from lmam_core.data.conversations import Turns
+from lmam_core.transformer import Attention, Encoder, Places
 
 
 class FusionAttention(nn.Module):

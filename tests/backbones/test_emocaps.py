@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from lmam_core.backbones.emocaps import EmoCaps, Emoformer
-from lmam_core.backbones.transformer import Places
 from lmam_core.data.conversations import Turns
+from lmam_core.transformer import Places
 from tests.backbones.cases import WIDTHS, streams, turns
 
 SMALL = {"width": 12, "heads": 3, "ffn": 10, "vector": 4, "hidden": 6}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones.m2fnet import FusionAttention, M2FNet
-from lmam_core.backbones.transformer import Attention, Encoder, Places
+from lmam_core.transformer import Attention, Encoder, Places
 from tests.backbones.cases import WIDTHS, streams, turns
 
 SMALL = {"width": 12, "heads": 3, "ffn": 10, "encoders": 2, "fusions": 2}

@@ -1,0 +1,26 @@
+"""Addition of modalities, the "Add" of Table IX, for which the paper cites CTNet (Lian et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lmam_core.data.conversations import Turns
+from lmam_core.fusion.packed import Packed, matched
+from lmam_core.transformer import Places
+
+
+class Add(Packed):
+    """y = Σ_m x_m, (B, L, width).
+
+    Modalities of other widths than the widest first pass a linear map to it, since nothing else can be added; the
+    paper does not say how its widths come together. Σ_m (d_m + 1) width parameters over those, none for equal widths.
+    """
+
+    def __init__(self, widths: Mapping[str, int]) -> None:
+        super().__init__(widths, max(widths.values()))
+        self.project = matched(widths, self.d_out)
+
+    def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
+        return sum(self.project[m](x[m]) for m in self.modalities)  # (N, width)

@@ -1,0 +1,38 @@
+"""Att-LMF (Zhu et al., Wireless Communications and Mobile Computing 2020): attention, then low-rank fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmam_core.data.conversations import Turns
+from lmam_core.fusion.lmf import OUT, LowRankProduct
+from lmam_core.fusion.packed import Packed
+from lmam_core.fusion.subnets import HIDDEN, subnets
+from lmam_core.transformer import Places
+
+
+class AttLmf(Packed):
+    """z_m + softmax(Q K^T / √h_m) V a modality, then LMF's low-rank product, (B, L, 64).
+
+    No code is public; its abstract names a low-rank tensor fusion with an attention mechanism that catches global and
+    local connections. Decided by us: self-attention of one head over the conversation, on what LMF's sub-networks give,
+    with a residual, which is the local connection. LMF's parameters and Σ_m 3 (h_m^2 + h_m).
+    """
+
+    def __init__(self, widths: Mapping[str, int], rank: int = 4) -> None:
+        super().__init__(widths, OUT)
+        self.subnets = subnets(widths)
+        self.maps = nn.ModuleDict({m: nn.Linear(HIDDEN[m], 3 * HIDDEN[m]) for m in widths})
+        self.product = LowRankProduct({m: HIDDEN[m] for m in widths}, rank, OUT)
+
+    def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
+        z = {}
+        for m in self.modalities:
+            h = self.subnets[m](x[m])  # (N, h_m)
+            q, k, v = places.pad(self.maps[m](h))[:, None].chunk(3, -1)  # (B, 1, L, h_m) each
+            seen = F.scaled_dot_product_attention(q, k, v, places.mask[:, None, None])
+            z[m] = h + places.pack(seen[:, 0])
+        return self.product(z)  # (N, out)
