@@ -14,12 +14,13 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from lmam_core import figures, plugin, reporting, sizes
+from lmam_core.arms import STARRED
 from lmam_core.backbones import BACKBONES
 from lmam_core.data import catalogue
 from lmam_core.data.conversations import Dataset, collate
 from lmam_core.embedding import EMBEDDINGS, Embedded
 from lmam_core.experiment import Experiment, Run, build, fit
-from lmam_core.plans import RATES, STARRED, held, plan
+from lmam_core.plans import RATES, held, plan
 from lmam_core.results import Store
 from lmam_core.training import Training, score
 

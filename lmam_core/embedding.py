@@ -37,7 +37,7 @@ class Embedded(nn.Module):
         fusion: Callable[[Mapping[str, int]], nn.Module],
         embedding: str,
         speakers: int = 2,
-        **options: bool,
+        **options: bool | int,
     ) -> None:
         super().__init__()
         if embedding not in EMBEDDINGS:

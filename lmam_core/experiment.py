@@ -42,7 +42,9 @@ class Experiment:
     `features` and `readings` are written `text=glove200,audio=gemaps47` and `keys=others`; `rank` is 1..d;
     `learning_rate` and `weight_decay` are Adam's; `epochs` and `patience` are counted in passes over train;
     `dialogues` keeps that many conversations of each split, for quick looks (0: all); `faithful` lets padding into a
-    backbone's results where its original does.
+    backbone's results where its original does; `width` takes the place of the backbone's own (`Backbone.widened`);
+    `shuffled`, as in `audio+video`, deals those modalities' utterances anew within each split, so that they tell
+    nothing about the others or the labels.
     """
 
     dataset: str = "synthetic-iemocap"
@@ -63,6 +65,8 @@ class Experiment:
     patience: int = 10
     dialogues: int = 0
     faithful: bool = False
+    width: int | None = None
+    shuffled: str = ""
 
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
@@ -84,9 +88,14 @@ class Experiment:
             raise LmamError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
         if self.faithful and not backbone(self.backbone).leak:
             raise LmamError(f"faithful means nothing for '{self.backbone}': padding reaches no result of its original.")
+        shuffled = [m for m in self.shuffled.split("+") if m]
+        for m in shuffled:
+            if m not in modalities:
+                raise LmamError(f"'{m}' cannot be shuffled: the modalities are {', '.join(modalities)}.")
         self._check_numbers()
         return dataclasses.replace(
             self,
+            shuffled="+".join(m for m in MODALITIES if m in shuffled),
             features=",".join(f"{m}={name}" for m, name in features.items()),
             modalities=modalities,
             embedding=embedding,
@@ -118,8 +127,8 @@ class Experiment:
     def _check_numbers(self) -> None:
         if self.rank is not None and self.rank < 1:
             raise LmamError(f"The rank must be at least 1 and at most the feature width; got {self.rank}.")
-        for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
+        for name in ("epochs", "patience", "batch_size", "width"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise LmamError(f"learning_rate must be a positive number; got {self.learning_rate}.")
@@ -145,6 +154,7 @@ class Experiment:
         e = self.resolved()
         rank = f"r{e.rank}" if e.rank else None
         parts = (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+"), e.faithful and "faithful")
+        parts += (e.width and f"w{e.width}", e.shuffled and f"shuffled-{e.shuffled}")
         return ".".join(part for part in parts if part)
 
 
@@ -183,14 +193,27 @@ class Run:
 
 
 @lru_cache(maxsize=4)
-def prepared(dataset: str, features: str, modalities: tuple[str, ...], protocol: str, dialogues: int) -> Dataset:
-    """The dataset of an experiment: validation taken out of train (not under `released`), then standardised."""
+def _prepared(
+    dataset: str, features: str, modalities: tuple[str, ...], protocol: str, dialogues: int, shuffled: str, seed: int
+) -> Dataset:
     data = catalogue.load(dataset, pairs(features, "features"), modalities)
     if dialogues:
         data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
     if protocol != "released":
         data = data.with_validation()
+    for m in shuffled.split("+") if shuffled else ():
+        data = data.with_shuffled(m, seed)
     return data.standardised()
+
+
+def prepared(experiment: Experiment) -> Dataset:
+    """The dataset of an experiment: validation taken out of train (not under `released`), then standardised.
+
+    What is shuffled is dealt by the experiment's seed.
+    """
+    e = experiment.resolved()
+    seed = e.seed if e.shuffled else 0
+    return _prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed)
 
 
 def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
@@ -209,6 +232,7 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
         e.embedding,
         speakers,
         **({"faithful": True} if e.faithful else {}),
+        **({backbone(e.backbone).widened: e.width} if e.width else {}),
     )
     if base is not None:
         model.load_state_dict(base)
@@ -227,7 +251,7 @@ def fit(
     concatenation, and so has twice the budget.
     """
     e = experiment.resolved()
-    data = prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues)
+    data = prepared(e)
     base = None
     if fusion.method(e.fusion).base == "trained":
         trained, *_ = fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)

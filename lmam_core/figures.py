@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -155,6 +158,29 @@ def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] |
         ax.legend(loc="best", fontsize=8)
     _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
     return figure
+
+
+def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -> HTML:
+    """Score with its 95 % interval against a cost, both of every named arm; pointing at a dot names it and its numbers.
+
+    The drawing is an SVG whose dots carry titles, which browsers show; it needs no script.
+    """
+    figure, ax = plt.subplots(figsize=(7, 3.6))
+    for k, (name, (cost, found)) in enumerate(points.items()):
+        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
+        if found.n > 1:
+            ax.plot([cost, cost], [found.low, found.high], color=colour, lw=1.2, alpha=0.6)
+        ax.scatter(max(cost, 1e-9), found.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
+        ax.annotate(name, (cost, found.mean), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    ax.set(xlabel=axis, ylabel=score)
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg")
+    plt.close(figure)
+    svg = drawn.getvalue()
+    for k, (name, (cost, found)) in enumerate(points.items()):
+        said = html.escape(f"{name}: {found}, {axis} {cost:,.6g}")
+        svg = svg.replace(f'<g id="point-{k}">', f'<g id="point-{k}"><title>{said}</title>')
+    return HTML(f"<div class='lmam-hover'>{svg[svg.index('<svg') :]}</div>")
 
 
 def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:

@@ -12,6 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from lmam_core.arms import (
+    bc_lstm,
+    bc_lstm_clean,
+    equal,
+    faithful,
+    fusions,
+    meld,
+    modalities,
+    plugged,
+    ranks,
+    ways,
+)
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.results import Store
@@ -22,24 +34,6 @@ SEEDS = tuple(range(10))
 FIRST = 5
 """How many seeds every cell of the book gets before any cell gets the rest."""
 
-STARRED = {
-    "text_cnn": "late",
-    "bc_lstm": "late",
-    "dialogue_rnn": "early_residual",
-    "dialogue_gcn": "early_residual",
-    "mm_dfn": "early_residual",
-    "m2fnet": "early_residual",
-    "emocaps": "early_residual",
-}
-"""The embedding way that stands for the paper's starred row of a backbone.
-
-Where a starred number of Tables II and III comes back in Table XI, Table XI says which way it is: MM-DFN, M2FNet and
-EmoCaps are there with a residual (69.69 and 69.68, 70.07 and 70.07, 73.01 and 73.01 weighted F1 on IEMOCAP). The
-released code adds LMAM to DialogueRNN as a residual branch, and puts it behind TextCNN's layers. bc-LSTM's starred
-number is in no row of Table XI; its released code matches contexts. Nothing says which way DialogueGCN's is: the paper
-"mainly" uses the residual and the late way, and in the residual way one graph sees all modalities, as in its original.
-"""
-
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -47,68 +41,6 @@ class Plan:
 
     arms: Callable[[], list[Experiment]]
     tuning_seeds: tuple[int, ...] = (1000,)
-
-
-def bc_lstm() -> list[Experiment]:
-    """bc-LSTM with concatenation early and late, bc-LSTM+Att, LMAM in the three ways, the released variant, and LMAM
-    matched with the other modalities.
-
-    The late concatenation has the late LMAM's LSTMs, one a modality, so that the two differ in the fusion alone.
-    """
-    return _bc_lstm_arms(MOSI) + _bc_lstm_arms(IEMOCAP)
-
-
-def bc_lstm_clean() -> list[Experiment]:
-    """The arms of `bc_lstm` on MOSI without its video features, which were trained on training labels (`probes`)."""
-    return _bc_lstm_arms(Experiment(dataset="mosi", modalities=("text", "audio")))
-
-
-def plugged(backbone: str) -> Callable[[], list[Experiment]]:
-    """A backbone with its own fusion, and with LMAM in the way of its starred row, on MOSI and IEMOCAP."""
-    return lambda: [arm for base in (MOSI, IEMOCAP) for arm in _pair(dataclasses.replace(base, backbone=backbone))]
-
-
-def meld() -> list[Experiment]:
-    """The backbones that work on one stream, on MELD's text, without and with LMAM.
-
-    MM-DFN, M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
-    """
-    base = Experiment(dataset="meld", modalities=("text",))
-    names = ("text_cnn", "bc_lstm", "dialogue_gcn", "dialogue_rnn")
-    return [arm for name in names for arm in _pair(dataclasses.replace(base, backbone=name))]
-
-
-def faithful() -> list[Experiment]:
-    """What it is worth that recurrences of the originals run over padding: bc-LSTM, DialogueGCN and MM-DFN."""
-    bases = (dataclasses.replace(base, fusion="concat", faithful=True) for base in (MOSI, IEMOCAP))
-    names = ("bc_lstm", "dialogue_gcn", "mm_dfn")
-    return [dataclasses.replace(base, backbone=name).resolved() for base in bases for name in names]
-
-
-MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
-IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"))
-
-
-def _pair(base: Experiment) -> list[Experiment]:
-    arms = (
-        dataclasses.replace(base, fusion="concat"),
-        dataclasses.replace(base, embedding=STARRED[base.backbone]),
-    )
-    return [arm.resolved() for arm in arms]
-
-
-def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
-    arms = [
-        dataclasses.replace(base, fusion="concat"),
-        dataclasses.replace(base, fusion="concat", embedding="late"),
-        dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"),
-        dataclasses.replace(base, embedding="early"),
-        dataclasses.replace(base, embedding="early_residual"),
-        dataclasses.replace(base, embedding="late"),
-        dataclasses.replace(base, embedding="late", variant="released"),
-        dataclasses.replace(base, embedding="late", readings="keys=others"),
-    ]
-    return [arm.resolved() for arm in arms]
 
 
 PLANS: dict[str, Plan] = {
@@ -122,8 +54,29 @@ PLANS: dict[str, Plan] = {
     "dialogue_rnn": Plan(plugged("dialogue_rnn")),
     "meld": Plan(meld),
     "faithful": Plan(faithful),
+    "modalities": Plan(modalities, tuning_seeds=(1000, 1001)),
+    "equal_bc_lstm": Plan(equal("bc_lstm"), tuning_seeds=(1000, 1001)),
+    "ranks": Plan(ranks, tuning_seeds=(1000, 1001)),
+    "fusions_bc_lstm": Plan(fusions("bc_lstm"), tuning_seeds=(1000, 1001)),
+    "fusions_emocaps": Plan(fusions("emocaps")),
+    "equal": Plan(equal("m2fnet", "emocaps", "mm_dfn")),
+    "ways": Plan(ways),
 }
-"""Every plan of the book, cheap ones first: `all` carries them out in this order."""
+"""Every plan of the book: `all` carries them out in this order. Plans that are read side by side tune alike."""
+
+
+PLUGGED = (
+    "text_cnn",
+    "bc_lstm",
+    "bc_lstm_clean",
+    "dialogue_gcn",
+    "emocaps",
+    "m2fnet",
+    "mm_dfn",
+    "dialogue_rnn",
+    "meld",
+)
+"""The plans of Tables II to IV: a backbone without LMAM and with it."""
 
 
 def plan(name: str) -> Plan:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lmam_core import paper
+from lmam_core.arms import STARRED
 from lmam_core.backbones import backbone
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import per_class
-from lmam_core.plans import STARRED
 from lmam_core.results import row
 from lmam_core.statistics import Comparison, Interval, compare, interval, verdict
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from lmam_core import plugin
-from lmam_core.plans import PLANS, held
+from lmam_core.plans import PLUGGED, held
 from lmam_core.results import DEFAULT, Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ def markdown(store: Store) -> str:
         "| backbone and claim | data, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
         "|---|---|---|---|---|---|",
     ]
-    for name in PLANS:
+    for name in PLUGGED:
         runs = held(name, store)
         for backbone in plugin.BACKBONES:
             mine = [r for r in runs if r.experiment.backbone.removesuffix("_att") == backbone]

@@ -68,7 +68,7 @@ def test_numbers_do_not_depend_on_threads_around_a_run(quick: Experiment) -> Non
 def test_a_run_carries_what_it_needs(quick: Experiment) -> None:
     found = run(quick)
     assert set(found.metrics) == {"accuracy", "weighted_f1", "macro_f1"}
-    data = prepared(found.experiment.dataset, found.experiment.features, found.experiment.modalities, "honest", 12)
+    data = prepared(found.experiment)
     assert set(found.outcomes) == {c.id for c in data.splits["test"]}
     assert found.total.sum() == sum(len(c) for c in data.splits["test"])
     assert found.parameters == sum(p.numel() for p in build(quick, data).parameters())
@@ -100,7 +100,7 @@ def test_released_protocol_selects_on_test_and_trains_on_all_of_train(quick: Exp
     released = dataclasses.replace(quick, protocol="released", epochs=3)
     found = run(released)
     e = found.experiment
-    data = prepared(e.dataset, e.features, e.modalities, "released", 12)
+    data = prepared(e)
     assert "validation" not in data.splits
     assert found.training.best_score == pytest.approx(max(found.training.selection_score))
     assert found.metrics["weighted_f1"] == pytest.approx(found.training.best_score)
@@ -156,11 +156,35 @@ def test_regression_trains_on_absolute_error() -> None:
     assert training.best_score == min(training.selection_score)
 
 
+def test_a_shuffled_modality_keeps_its_values_and_loses_its_places(quick: Experiment) -> None:
+    plain, dealt = prepared(quick), prepared(dataclasses.replace(quick, shuffled="audio"))
+    for split in ("train", "validation", "test"):
+        before, after = (np.concatenate([c.features["audio"] for c in d.splits[split]]) for d in (plain, dealt))
+        np.testing.assert_allclose(np.sort(before, 0), np.sort(after, 0), atol=1e-5)
+        assert (before == after).all(1).mean() < 0.2
+        for one, other in zip(plain.splits[split], dealt.splits[split], strict=True):
+            assert (one.features["text"] == other.features["text"]).all()
+            assert (one.label == other.label).all()
+    again, other = (prepared(dataclasses.replace(quick, shuffled="audio", seed=s)) for s in (0, 1))
+    assert (again.splits["test"][0].features["audio"] == dealt.splits["test"][0].features["audio"]).all()
+    assert (other.splits["test"][0].features["audio"] != dealt.splits["test"][0].features["audio"]).any()
+
+
+def test_width_and_shuffled_are_questions_of_their_own(quick: Experiment) -> None:
+    wide = dataclasses.replace(quick, fusion="concat", width=7, shuffled="video+audio").resolved()
+    assert wide.shuffled == "audio+video"
+    assert wide.arm == "concat.early.w7.shuffled-audio+video"
+    assert wide.key != quick.key
+    assert build(wide, prepared(wide)).backbone.d_out == {"fused": 14}
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
         (dict(dataset="iemocpa"), "no dataset 'iemocpa' .did you mean 'iemocap'"),
         (dict(modalities=("text", "smell")), "no modality 'smell'"),
+        (dict(modalities=("text",), shuffled="audio"), "'audio' cannot be shuffled: the modalities are text"),
+        (dict(width=0), "width must be at least 1"),
         (dict(dataset="meld", modalities=("audio",)), "meld has no modality 'audio'"),
         (dict(features="text=word2vec"), "no features 'text=word2vec'"),
         (dict(features="minilm384"), "written name=value"),

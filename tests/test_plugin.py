@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lmam_core import figures, paper, plans, plugin, reporting, scoreboard
+from lmam_core import arms, figures, paper, plans, plugin, reporting, scoreboard
 from lmam_core.data import synthetic
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
@@ -42,17 +42,17 @@ RIGHT = {
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    arms = [e for e in plans.bc_lstm() if e.dataset == "iemocap"]
+    chosen = [e for e in arms.bc_lstm() if e.dataset == "iemocap"]
     return [
         made(dataclasses.replace(e, seed=s), RIGHT[plugin.arm(e)])
         for s in range(6)
-        for e in arms
+        for e in chosen
         if plugin.arm(e) in RIGHT
     ]
 
 
 def test_arms_have_the_names_of_the_tables() -> None:
-    names = [plugin.arm(e) for e in plans.bc_lstm()[:8]]
+    names = [plugin.arm(e) for e in arms.bc_lstm()[:8]]
     assert names == [*RIGHT, "LMAM late, released variant", "LMAM late, keys=others"]
 
 
@@ -74,12 +74,12 @@ def test_printed_cells_are_the_papers(arm: str, dataset: str, metric: str, expec
 
 @pytest.mark.parametrize("backbone", ["mm_dfn", "m2fnet", "emocaps"])
 def test_the_starred_row_comes_back_in_table_eleven_as_the_way_that_stands_for_it(backbone: str) -> None:
-    """The ground on which `plans.STARRED` rests, from the printed cells; the other early way is elsewhere."""
+    """The ground on which `arms.STARRED` rests, from the printed cells; the other early way is elsewhere."""
     name = plugin.BACKBONES[backbone]
     starred = paper.cell(2, f"{name}*", "Average(w)", "F1", "IEMOCAP")
     ways = {"early": f"{name}*", "early_residual": f"{name}*(R)"}
     gap = {way: abs(paper.cell(11, row, "overall", "F1", "IEMOCAP") - starred) for way, row in ways.items()}
-    assert min(gap, key=gap.get) == plans.STARRED[backbone]
+    assert min(gap, key=gap.get) == arms.STARRED[backbone]
     assert gap["early_residual"] <= 0.011 < gap["early"]
 
 
@@ -185,10 +185,10 @@ def test_readme_and_front_page_say_what_the_store_bears_out() -> None:
 
 
 def test_a_verdict_on_the_pages_changes_with_the_runs(store: Store) -> None:
-    arms = plans.bc_lstm()
-    for e in plans.tuning(plans.plan("bc_lstm"), arms):
+    every = arms.bc_lstm()
+    for e in plans.tuning(plans.plan("bc_lstm"), every):
         store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
-    iemocap = [a for a in arms if a.dataset == "iemocap"]
+    iemocap = [a for a in every if a.dataset == "iemocap"]
     for e in plans.measured(plans.plan("bc_lstm"), iemocap, store, range(6)):
         store.add(made(e, RIGHT.get(plugin.arm(e), 0.5)))
 
@@ -217,14 +217,14 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
         return []
 
     monkeypatch.setattr(plans, "sweep", pretend)
-    arms = {
+    chosen = {
         name: [a for a in plans.plan(name).arms() if a.dataset == "iemocap"] for name in ("text_cnn", "dialogue_gcn")
     }
-    for name, some in arms.items():
+    for name, some in chosen.items():
         monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), arms=lambda some=some: some))
-    assert plans.carry_out(arms, store) == []
+    assert plans.carry_out(chosen, store) == []
     batches = [(rows[0][0], rows[0][1], max(seed for *_, seed in rows)) for rows in asked]
-    order = [(name, protocol) for name in arms for protocol in ("tuning", "honest")]
+    order = [(name, protocol) for name in chosen for protocol in ("tuning", "honest")]
     assert batches[:4] == [(*one, 1000 if one[1] == "tuning" else 4) for one in order]
     assert batches[4:] == [(*one, 1000 if one[1] == "tuning" else 9) for one in order]
     monkeypatch.setattr(plans, "sweep", lambda *_: ["it failed"])

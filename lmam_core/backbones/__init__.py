@@ -7,6 +7,7 @@ Contract: `Backbone(widths, speakers)` is an `nn.Module` with
   names, each (B, L, `d_out[m]`), and does not depend on padding. `turns` says who speaks when (`Turns`);
 * `classifier(width, outputs) -> nn.Module`: what turns one (B, L, width) stream and `turns` into (B, L, outputs);
 * `native`, the embedding way in which the original model fuses its modalities, `early` or `late`;
+* `widened`, the name of the option that sets the width of its layers, for comparisons with equal parameters;
 * `multimodal`: whether the model relates the modalities to each other itself, so that the early ways of embedding
   have to hand it one stream a modality;
 * `leak`: one sentence on how padding reaches the results of the original, "" where it does not. A backbone that has

@@ -21,6 +21,7 @@ class BcLstm(nn.Module):
     """
 
     native = "early"
+    widened = "hidden"
     multimodal = False
     leak = "The LSTMs run over the padding, where the backward direction starts."
 

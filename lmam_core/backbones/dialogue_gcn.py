@@ -133,6 +133,7 @@ class DialogueGcn(nn.Module):
     """
 
     native = "early"
+    widened = "hidden"
     multimodal = False
     leak = (
         "The LSTMs run over the padding, where the backward direction starts; the edge weights feel 1e-10 of what "

@@ -101,6 +101,7 @@ class DialogueRnn(nn.Module):
     """
 
     native = "early"
+    widened = "d_emotion"
     multimodal = False
     leak = ""
 

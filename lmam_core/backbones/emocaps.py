@@ -77,6 +77,7 @@ class EmoCaps(nn.Module):
     """
 
     native = "late"
+    widened = "ffn"
     multimodal = True
     leak = ""
 

@@ -53,6 +53,7 @@ class M2FNet(nn.Module):
     """
 
     native = "late"
+    widened = "ffn"
     multimodal = True
     leak = ""
 

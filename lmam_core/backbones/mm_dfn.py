@@ -205,6 +205,7 @@ class MmDfn(nn.Module):
     """
 
     native = "late"
+    widened = "hidden"
     multimodal = True
     leak = (
         "The text GRU runs over the padding, where the linear layer leaves its bias, and the parties' GRU over zeros "

@@ -30,6 +30,7 @@ class TextCnn(nn.Module):
     """
 
     native = "late"
+    widened = "filters"
     multimodal = False
     leak = ""
 

@@ -206,6 +206,18 @@ class Dataset:
 
         return replace(self, splits={s: [scale_one(c) for c in cs] for s, cs in self.splits.items()})
 
+    def with_shuffled(self, modality: str, seed: int) -> Dataset:
+        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more."""
+        rng = np.random.default_rng(seed)
+
+        def deal(conversations: list[Conversation]) -> list[Conversation]:
+            x = rng.permutation(np.concatenate([c.features[modality] for c in conversations]))
+            dealt = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
+            pairs = zip(conversations, dealt, strict=True)
+            return [replace(c, features=c.features | {modality: part}) for c, part in pairs]
+
+        return replace(self, splits={s: deal(cs) if cs else [] for s, cs in self.splits.items()})
+
     def select(self, modalities: Sequence[str]) -> Dataset:
         """The dataset with these modalities only, in the fixed order; raises LmamError for one that it lacks."""
         if not modalities:

@@ -142,7 +142,7 @@ def test_auxformers_loss_is_the_mean_of_all_its_networks() -> None:
     from lmam_core.training import Budget, train
 
     asked = Experiment("synthetic-iemocap", fusion="auxformer", dialogues=4, epochs=1).resolved()
-    data = prepared(asked.dataset, asked.features, asked.modalities, asked.protocol, asked.dialogues)
+    data = prepared(asked)
     model = build(asked, data)
     batch = next(data.batches("train", 32, torch.Generator().manual_seed(0)))
     model.train()

@@ -16,8 +16,7 @@ SMALL = Experiment("synthetic-iemocap", fusion="lora_random", dialogues=6, epoch
 
 
 def data():
-    e = SMALL.resolved()
-    return prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues)
+    return prepared(SMALL)
 
 
 @pytest.mark.parametrize("backbone", ["bc_lstm", "emocaps", "dialogue_rnn"])

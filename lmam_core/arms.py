@@ -1,0 +1,166 @@
+"""The arms of the book's comparisons: what is compared with what, each as resolved experiments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from lmam_core.experiment import Experiment
+from lmam_core.fusion import FUSIONS
+
+STARRED = {
+    "text_cnn": "late",
+    "bc_lstm": "late",
+    "dialogue_rnn": "early_residual",
+    "dialogue_gcn": "early_residual",
+    "mm_dfn": "early_residual",
+    "m2fnet": "early_residual",
+    "emocaps": "early_residual",
+}
+"""The embedding way that stands for the paper's starred row of a backbone.
+
+Where a starred number of Tables II and III comes back in Table XI, Table XI says which way it is: MM-DFN, M2FNet and
+EmoCaps are there with a residual (69.69 and 69.68, 70.07 and 70.07, 73.01 and 73.01 weighted F1 on IEMOCAP). The
+released code adds LMAM to DialogueRNN as a residual branch, and puts it behind TextCNN's layers. bc-LSTM's starred
+number is in no row of Table XI; its released code matches contexts. Nothing says which way DialogueGCN's is: the paper
+"mainly" uses the residual and the late way, and in the residual way one graph sees all modalities, as in its original.
+"""
+
+MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
+IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"))
+
+
+def bc_lstm() -> list[Experiment]:
+    """bc-LSTM with concatenation early and late, bc-LSTM+Att, LMAM in the three ways, the released variant, and LMAM
+    matched with the other modalities.
+
+    The late concatenation has the late LMAM's LSTMs, one a modality, so that the two differ in the fusion alone.
+    """
+    return _bc_lstm_arms(MOSI) + _bc_lstm_arms(IEMOCAP)
+
+
+def bc_lstm_clean() -> list[Experiment]:
+    """The arms of `bc_lstm` on MOSI without its video features, which were trained on training labels (`probes`)."""
+    return _bc_lstm_arms(Experiment(dataset="mosi", modalities=("text", "audio")))
+
+
+def plugged(backbone: str) -> Callable[[], list[Experiment]]:
+    """A backbone with its own fusion, and with LMAM in the way of its starred row, on MOSI and IEMOCAP."""
+    return lambda: [arm for base in (MOSI, IEMOCAP) for arm in _pair(dataclasses.replace(base, backbone=backbone))]
+
+
+def meld() -> list[Experiment]:
+    """The backbones that work on one stream, on MELD's text, without and with LMAM.
+
+    MM-DFN, M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
+    """
+    base = Experiment(dataset="meld", modalities=("text",))
+    names = ("text_cnn", "bc_lstm", "dialogue_gcn", "dialogue_rnn")
+    return [arm for name in names for arm in _pair(dataclasses.replace(base, backbone=name))]
+
+
+def faithful() -> list[Experiment]:
+    """What it is worth that recurrences of the originals run over padding: bc-LSTM, DialogueGCN and MM-DFN."""
+    bases = (dataclasses.replace(base, fusion="concat", faithful=True) for base in (MOSI, IEMOCAP))
+    names = ("bc_lstm", "dialogue_gcn", "mm_dfn")
+    return [dataclasses.replace(base, backbone=name).resolved() for base in bases for name in names]
+
+
+def _pair(base: Experiment) -> list[Experiment]:
+    arms = (
+        dataclasses.replace(base, fusion="concat"),
+        dataclasses.replace(base, embedding=STARRED[base.backbone]),
+    )
+    return [arm.resolved() for arm in arms]
+
+
+def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
+    arms = [
+        dataclasses.replace(base, fusion="concat"),
+        dataclasses.replace(base, fusion="concat", embedding="late"),
+        dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"),
+        dataclasses.replace(base, embedding="early"),
+        dataclasses.replace(base, embedding="early_residual"),
+        dataclasses.replace(base, embedding="late"),
+        dataclasses.replace(base, embedding="late", variant="released"),
+        dataclasses.replace(base, embedding="late", readings="keys=others"),
+    ]
+    return [arm.resolved() for arm in arms]
+
+
+def fusions(backbone: str) -> Callable[[], list[Experiment]]:
+    """Every fusion method in the place where a backbone's modalities meet late, so that all see the same contexts.
+
+    LoRA is concatenation where the backbone has it, in a frozen model. LMAM in its paper variant and, for bc-LSTM, what
+    `bc_lstm` holds already, are left out.
+    """
+    held = {"concat"} if backbone == "bc_lstm" else set()
+
+    def arms() -> list[Experiment]:
+        found = []
+        for base in (MOSI, IEMOCAP):
+            base = dataclasses.replace(base, backbone=backbone, embedding="late")
+            found += [dataclasses.replace(base, fusion=name) for name in FUSIONS if name not in {"lmam", *held}]
+            found.append(dataclasses.replace(base, variant="algorithm1"))
+            if backbone != "bc_lstm":
+                found.append(dataclasses.replace(base, variant="released"))
+        native = {"lora_random", "lora_trained"}
+        return [dataclasses.replace(e, embedding=None if e.fusion in native else "late").resolved() for e in found]
+
+    return arms
+
+
+def ways() -> list[Experiment]:
+    """LMAM in the ways of Table XI's backbones that are not their starred one; bc-LSTM's are in `bc_lstm`."""
+    return [
+        dataclasses.replace(base, backbone=name, embedding=way).resolved()
+        for name in ("mm_dfn", "m2fnet", "emocaps")
+        for base in (MOSI, IEMOCAP)
+        for way in ("early", "late")
+    ]
+
+
+WIDENED = {
+    "bc_lstm": {"mosi": 164, "iemocap": 140},
+    "mm_dfn": {"mosi": 109, "iemocap": 108},
+    "m2fnet": {"mosi": 636, "iemocap": 647},
+    "emocaps": {"mosi": 1770, "iemocap": 1793},
+}
+"""The widths that `widen.matching` finds for Table V's backbones; written down, as finding them needs the data."""
+
+
+def equal(*backbones: str) -> Callable[[], list[Experiment]]:
+    """Table V: backbones without LMAM, widened until they have as many parameters as with it."""
+    return lambda: [
+        dataclasses.replace(_pair(dataclasses.replace(base, backbone=name))[0], width=WIDENED[name][base.dataset])
+        for name in backbones
+        for base in (MOSI, IEMOCAP)
+    ]
+
+
+RANKS = (1, 5, 15, 30, 65, 100, 200)
+"""The ranks of Fig. 5's range and beyond, up to the contexts' width; 45 is in `bc_lstm`."""
+
+
+def ranks() -> list[Experiment]:
+    """Fig. 5: LMAM behind bc-LSTM at other ranks than 45, and with the weight that the factors stand for."""
+    late = [dataclasses.replace(base, embedding="late") for base in (MOSI, IEMOCAP)]
+    found = [dataclasses.replace(base, rank=rank) for base in late for rank in RANKS]
+    return [e.resolved() for e in found + [dataclasses.replace(base, readings="weight=full") for base in late]]
+
+
+SUBSETS = {
+    "mosi": (("text",), ("audio",), ("video",), ("text", "video"), ("audio", "video")),
+    "iemocap": (("text",), ("audio",)),
+}
+"""The subsets of modalities that `bc_lstm` and `bc_lstm_clean` do not hold."""
+SHUFFLED = {"mosi": ("audio", "video", "audio+video"), "iemocap": ("audio",)}
+
+
+def modalities() -> list[Experiment]:
+    """Table X: bc-LSTM without and with LMAM on every subset of modalities, and on all with some of them shuffled."""
+    found = []
+    for base in (MOSI, IEMOCAP):
+        found += [dataclasses.replace(base, modalities=kept) for kept in SUBSETS[base.dataset]]
+        found += [dataclasses.replace(base, shuffled=dealt) for dealt in SHUFFLED[base.dataset]]
+    return [arm for base in found for arm in _pair(base)]

@@ -1,0 +1,188 @@
+"""Arms of several plans beside a table of the paper: what the chapters of Tables V, IX, X, XI and Fig. 5 show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from lmam_core import figures, paper, plugin, reporting
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment, Run, fit
+from lmam_core.plans import PLANS, held
+from lmam_core.results import Store
+from lmam_core.statistics import Comparison, interval, verdict
+from lmam_core.training import score
+
+METHODS = {
+    "add": "Add",
+    "concat": "Concatenate",
+    "tfn": "TFN",
+    "lmf": "LFM",
+    "dual_lmf": "Dual-LMF",
+    "att_lmf": "Att-LMF",
+    "lmf_mult": "LMF-MuLT",
+    "auxformer": "AuxFormer",
+    "cmcf_srnet": "CMCF-SRNet",
+    "lora_random": "LoRA◇",
+    "lora_trained": "LoRA*",
+    "self_attention": "self-attention",
+    "cross_modal": "cross-modal attention",
+    "lmam": "LMAM",
+}
+"""What the paper's Table IX calls the fusion methods, and the two that are not in it."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The stored runs of plans, as the arms of one comparison.
+
+    `label(experiment)` names the arm of a run, None leaves it out; `printed(arm, dataset, metric)` is the paper's
+    number beside it, NaN where it prints none; gains are counted from the arm `baseline`.
+    """
+
+    plans: Sequence[str]
+    label: Callable[[Experiment], str | None]
+    baseline: str
+    printed: Callable[[str, str, str], float] = lambda arm, dataset, metric: np.nan
+    store: Store = field(default_factory=Store)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
+        found = {r.experiment: r for name in self.plans for r in held(name, self.store) if self.label(r.experiment)}
+        return list(found.values())
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row a run with its `arm`."""
+        if not self.runs:
+            return pd.DataFrame(columns=["dataset", "arm", "seed"])
+        return plugin.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
+
+    def arms(self, dataset: str) -> list[str]:
+        """Every arm of the plans on a dataset, whether it was run or not."""
+        asked = [e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset]
+        return list(dict.fromkeys(name for e in asked if (name := self.label(e))))
+
+    def missing(self, dataset: str) -> HTML:
+        """How many cells of a dataset have how many seeds, and the command that goes on."""
+        counts = self.frame[self.frame.dataset == dataset].groupby("arm").seed.nunique()
+        seeds = [int(counts.get(arm, 0)) for arm in self.arms(dataset)]
+        done = sum(n >= 5 for n in seeds)
+        commands = ", ".join(f"<code>lmam sweep {name}</code>" for name in self.plans)
+        said = f"{done} of {len(seeds)} cells on {dataset} have at least five seeds, {seeds.count(0)} have none yet."
+        return HTML(f"<p>{said} {commands} goes on where it stopped.</p>")
+
+    def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
+        """How much better an arm is than the baseline, paired by seed; None where one of them was not run."""
+        return plugin.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
+
+    def beside(self, dataset: str) -> pd.DataFrame:
+        """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters, seconds an epoch.
+
+        `parameters` are all that were trained, `of the fusion` those of the method. Rows without runs show dashes.
+        """
+        metric = plugin.HEADLINE[dataset]
+        found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
+        for arm in self.arms(dataset):
+            values = interval(list(found.get(arm, {}).values()))
+            number = self.printed(arm, dataset, metric)
+            row = {"arm": arm, "n": values.n, "paper": f"{number:g}" if np.isfinite(number) else "–"}
+            row |= dict.fromkeys(("ours", "gain", "parameters", "of the fusion", "s per epoch"), "–")
+            if values.n:
+                mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
+                gain = self.gain(arm, dataset, metric)
+                row |= {
+                    "ours": plugin.spread(values, 1),
+                    "gain": plugin.spread(gain.difference, 2, "+") if gain and arm != self.baseline else "–",
+                    "parameters": f"{int(mine.parameters.iloc[0]):,}",
+                    "of the fusion": f"{int(mine.fusion_parameters.iloc[0]):,}",
+                    "s per epoch": f"{mine.seconds_per_epoch.median():.2f}",
+                }
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def table(self, dataset: str) -> HTML:
+        """`beside` as a page shows it."""
+        title = plugin.TITLES[plugin.HEADLINE[dataset]]
+        return reporting.table(self.beside(dataset), f"{title} on {dataset}; gains over {self.baseline}")
+
+    def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
+        """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
+        rows = []
+        for dataset in datasets:
+            metric = plugin.HEADLINE[dataset]
+            for arm in (a for a in self.arms(dataset) if a != other):
+                claimed = self.printed(other, dataset, metric) - self.printed(arm, dataset, metric)
+                if not np.isfinite(claimed) or claimed <= 0:
+                    continue
+                ours = self.gain(other, dataset, metric, arm) if self.runs else None
+                base = self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)]
+                trained_out = base.empty or base.at_limit.mean() <= 0.5
+                rows.append(
+                    {
+                        "claim": f"{other} beats {arm}",
+                        "verdict": verdict(claimed, ours, trained_out),
+                        "dataset": dataset,
+                        "paper": f"{claimed:+.2f}",
+                        "ours": plugin.spread(ours.difference, 2, "+") if ours and ours.difference.n else "–",
+                        "n": ours.difference.n if ours else 0,
+                    }
+                )
+        return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
+
+    def seeds(self, dataset: str, axis: str) -> Figure | None:
+        """Every run as a dot beside the paper's numbers; None without runs."""
+        metric = plugin.HEADLINE[dataset]
+        found = plugin.values(self.frame, dataset, metric) if self.runs else {}
+        if not found:
+            return None
+        numbers = {arm: self.printed(arm, dataset, metric) for arm in found}
+        known = {arm: number for arm, number in numbers.items() if np.isfinite(number)}
+        return figures.seeds({arm: list(v.values()) for arm, v in found.items()}, known, axis)
+
+    def trade(self, dataset: str, cost: str, axis: str) -> HTML | None:
+        """The headline metric against a column of `frame`, one dot an arm that says its numbers when pointed at."""
+        metric = plugin.HEADLINE[dataset]
+        found = plugin.values(self.frame, dataset, metric) if self.runs else {}
+        if not found:
+            return None
+        points = {}
+        for arm, by_seed in found.items():
+            mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
+            points[arm] = (float(mine[cost].median()), interval(list(by_seed.values())))
+        return figures.trade(points, axis, plugin.TITLES[metric])
+
+
+def printed(number: int, row: str, dataset: str, metric: str) -> float:
+    """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
+    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
+    try:
+        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
+    except (LmamError, KeyError):
+        return np.nan
+
+
+def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
+    """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch."""
+    rows = []
+    for name, e in tqdm(arms.items(), desc="training", unit="arm"):
+        model, data, training = fit(e)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        rows.append(
+            {"arm": name, **score(model, data), "parameters": f"{trained:,}", "s per epoch": training.seconds_per_epoch}
+        )
+    return pd.DataFrame(rows)
+
+
+def quick(e: Experiment, profile: str, **budget: int) -> Experiment:
+    """An experiment with the budget of a live run: `budget` in the quick profile, its own in the full one."""
+    return dataclasses.replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()

@@ -1,0 +1,110 @@
+"""Arms of several plans beside a table of the paper, on runs that were made up for the test."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lmam_core import comparison, plans
+from lmam_core.comparison import Cells, printed
+from lmam_core.experiment import Experiment
+from lmam_core.plans import PLANS, PLUGGED
+from lmam_core.results import Store
+from tests.test_plugin import made
+
+RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
+
+
+def label(e: Experiment) -> str | None:
+    return comparison.METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
+
+
+@pytest.fixture
+def cells(store: Store) -> Cells:
+    """bc-LSTM on IEMOCAP with four methods; LMAM gains ten points over concatenation, LFM loses ten."""
+    for name in ("bc_lstm", "fusions_bc_lstm"):
+        plan = plans.plan(name)
+        arms = [a for a in plan.arms() if a.dataset == "iemocap" and a.variant in (None, "paper") and label(a)]
+        for e in plans.tuning(plan, arms):
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+        for e in plans.measured(plan, arms, store, range(6)):
+            store.add(made(e, RIGHT[e.fusion]))
+    printed_ = lambda arm, dataset, metric: printed(9, arm, dataset, metric)  # noqa: E731
+    kept = lambda e: label(e) if e.variant in (None, "paper") else None  # noqa: E731
+    return Cells(("bc_lstm", "fusions_bc_lstm"), kept, "Concatenate", printed_, store)
+
+
+def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
+    table = cells.beside("iemocap").set_index("arm")
+    assert list(table.index) == ["Concatenate", "LMAM", "TFN", "LFM"]
+    assert table.loc["LFM", "paper"] == "71.7"
+    assert table.loc["LMAM", "paper"] == "73"
+    assert table.loc["Concatenate", "gain"] == "–"
+    assert float(table.loc["LMAM", "gain"].split(" ± ")[0]) > 5
+    assert float(table.loc["LFM", "gain"].split(" ± ")[0]) < -5
+    assert (table.n == 6).all()
+
+
+def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> None:
+    table = cells.beside("mosi").set_index("arm")
+    assert (table.n == 0).all()
+    assert (table.ours == "–").all()
+    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
+    assert "4 of 4 cells on iemocap" in cells.missing("iemocap").data
+    assert cells.seeds("mosi", "x") is None
+    assert cells.trade("mosi", "parameters", "x") is None
+
+
+def test_verdicts_follow_the_runs(cells: Cells) -> None:
+    rows = cells.verdicts("LMAM", ["iemocap", "mosi"]).set_index(["claim", "dataset"])
+    assert rows.loc[("LMAM beats Concatenate", "iemocap"), "verdict"] == "reproduced"
+    assert rows.loc[("LMAM beats LFM", "iemocap"), "paper"] == "+1.30"
+    assert ("LMAM beats Concatenate", "mosi") not in rows.index  # Table IX prints nothing for MOSI
+    for path in cells.store.root.glob("iemocap/bc_lstm/lmam.late*.honest.*"):
+        path.unlink()
+    again = dataclasses.replace(cells)
+    assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"not testable"}
+
+
+def test_figures_draw_every_arm(cells: Cells) -> None:
+    figure = cells.seeds("iemocap", "weighted F1 %")
+    assert len(figure.axes[0].get_yticklabels()) == 4
+    drawn = cells.trade("iemocap", "parameters", "parameters").data
+    assert drawn.count("<title>") >= 4
+    assert "<title>LFM: " in drawn
+    assert "</svg>" in drawn
+
+
+def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
+    empty = Cells(("fusions_emocaps",), lambda e: comparison.METHODS[e.fusion], "Concatenate", store=store)
+    assert "have none yet" in empty.missing("mosi").data
+    assert set(empty.beside("mosi").ours) == {"–"}
+    assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
+    assert empty.trade("mosi", "parameters", "x") is None
+
+
+def test_what_the_paper_does_not_print_is_nan() -> None:
+    assert printed(9, "TFN", "iemocap", "weighted_f1") == 70.1
+    assert np.isnan(printed(9, "TFN", "mosi", "acc2"))
+    assert np.isnan(printed(9, "nothing", "iemocap", "accuracy"))
+
+
+def test_a_live_comparison_trains_its_arms() -> None:
+    arms = {
+        name: comparison.quick(Experiment(fusion=name), "quick", epochs=1, dialogues=6, batch_size=3)
+        for name in ("add", "lmf")
+    }
+    rows = comparison.live(arms)
+    assert rows.arm.tolist() == ["add", "lmf"]
+    assert (rows.weighted_f1 > 0).all()
+    assert comparison.quick(Experiment(), "full").epochs == 60
+
+
+def test_the_scoreboard_reads_the_plans_of_the_main_tables_alone() -> None:
+    """Other plans hold the same pair of arms on other modalities, which would count as more seeds."""
+    assert set(PLUGGED) <= set(PLANS)
+    for name in PLUGGED:
+        kinds = {(a.dataset, a.backbone, a.fusion, a.embedding, a.variant, a.readings) for a in PLANS[name].arms()}
+        assert len(kinds) == len(PLANS[name].arms())
