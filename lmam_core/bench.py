@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmam_core import long
 from lmam_core.errors import LmamError
 from lmam_core.lmam import LMAM
+from lmam_core.memory import PeakMemory
 
 MODALITIES = ("text", "audio", "video")
 
@@ -78,7 +80,8 @@ def bench(repeats: int) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n")
     # A list, not a generator: every row is measured and printed even when an early one misses its target.
-    return 0 if all([_attention(device, repeats), _released(device, repeats), _import(), _notebooks()]) else 1
+    rows = [_attention(device, repeats), _released(device, repeats), _long(device, repeats), _import(), _notebooks()]
+    return 0 if all(rows) else 1
 
 
 def _inputs(B: int, L: int, d: int, device: str) -> tuple[dict[str, Tensor], Tensor]:
@@ -87,11 +90,11 @@ def _inputs(B: int, L: int, d: int, device: str) -> tuple[dict[str, Tensor], Ten
     return features, torch.ones(B, L, dtype=torch.bool, device=device)
 
 
-def _line(what: str, slow: float, fast: float, target: float) -> bool:
+def _line(what: str, slow: float, fast: float, target: float, unit: str = "ms") -> bool:
     ratio = slow / fast
     met = ratio >= target
     wanted = f"at least {target}" if met else f"at least {target}: MISSED"
-    print(f"  {what:48} {1e3 * slow:8.1f} / {1e3 * fast:7.1f} ms = {ratio:5.2f}  ({wanted})")
+    print(f"  {what:48} {1e3 * slow:8.1f} / {1e3 * fast:7.1f} {unit} = {ratio:5.2f}  ({wanted})")
     return met
 
 
@@ -130,6 +133,44 @@ def _released(device: str, repeats: int) -> bool:
     equal = difference <= 1e-5
     print(f"  largest difference {difference:.1e} (at most 1e-5{'' if equal else ': MISSED'})\n")
     return met and equal
+
+
+def matching(L: int, device: str) -> dict[str, Callable[[], Tensor]]:
+    """A of Eq. 6 for one conversation, widths 100, 100 and 512, r = 45: with a whole α, and in blocks of it."""
+    mask = torch.ones(1, L, dtype=torch.bool, device=device)
+    generator = torch.Generator().manual_seed(0)
+    each = [
+        [torch.randn(1, L, width, generator=generator).to(device).requires_grad_() for width in (46, 46, d)]
+        for d in (100, 100, 512)
+    ]
+    return {
+        "whole": lambda: torch.cat([torch.softmax(torch.tanh(q @ k.mT), -1) @ v for q, k, v in each], -1),
+        "blocks": lambda: torch.cat([long.matched(q, [k], [v], mask) for q, k, v in each], -1),
+    }
+
+
+def growth(program: Callable[[], Tensor], device: str) -> float:
+    """Gigabytes that forward and backward need on top of what is held before; of a fresh process only."""
+    before = torch.cuda.memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
+    with PeakMemory(device) as peak:
+        program().square().mean().backward()
+    return peak.megabytes / 1e3 - before / 1e9
+
+
+def _long(device: str, repeats: int) -> bool:
+    L = 4096
+
+    def fresh(name: str) -> float:
+        program = f"matching({L}, {device!r})[{name!r}]"
+        code = f"from lmam_core.bench import growth, matching; print(growth({program}, {device!r}))"
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    print(f"Matching in a conversation of {L} utterances, whole α / blocks, forward and backward")
+    times = seconds(matching(L, device), min(repeats, 3))
+    met = _line("time, whole α / blocks", times["whole"], times["blocks"], 1)
+    met &= _line("memory, whole α / blocks", fresh("whole"), fresh("blocks"), 3, "MB")
+    print()
+    return met
 
 
 def _import() -> bool:

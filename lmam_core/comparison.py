@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from lmam_core import figures, paper, plugin, reporting
-from lmam_core.errors import LmamError
+from lmam_core import figures, plugin, reporting
 from lmam_core.experiment import Experiment, Run, fit
 from lmam_core.plans import PLANS, held
 from lmam_core.results import Store
 from lmam_core.statistics import Comparison, interval, verdict
 from lmam_core.training import score
 
-METHODS = {
-    "add": "Add",
-    "concat": "Concatenate",
-    "tfn": "TFN",
-    "lmf": "LFM",
-    "dual_lmf": "Dual-LMF",
-    "att_lmf": "Att-LMF",
-    "lmf_mult": "LMF-MuLT",
-    "auxformer": "AuxFormer",
-    "cmcf_srnet": "CMCF-SRNet",
-    "lora_random": "LoRA◇",
-    "lora_trained": "LoRA*",
-    "self_attention": "self-attention",
-    "cross_modal": "cross-modal attention",
-    "lmam": "LMAM",
-}
-"""What the paper's Table IX calls the fusion methods, and the two that are not in it."""
-
 
 @dataclass(frozen=True)
 class Cells:
     """The stored runs of plans, as the arms of one comparison.
 
-    `label(experiment)` names the arm of a run, None leaves it out; `printed(arm, dataset, metric)` is the paper's
-    number beside it, NaN where it prints none; gains are counted from the arm `baseline`.
+    `where` says in words what all arms share; `label(experiment)` names the arm of a run, None leaves it out;
+    `printed(arm, dataset, metric)` is the paper's number beside it, NaN where it prints none; gains are counted from
+    the arm `baseline`.
     """
 
+    where: str
     plans: Sequence[str]
     label: Callable[[Experiment], str | None]
     baseline: str
@@ -78,7 +60,8 @@ class Cells:
         seeds = [int(counts.get(arm, 0)) for arm in self.arms(dataset)]
         done = sum(n >= 5 for n in seeds)
         commands = ", ".join(f"<code>lmam sweep {name}</code>" for name in self.plans)
-        said = f"{done} of {len(seeds)} cells on {dataset} have at least five seeds, {seeds.count(0)} have none yet."
+        said = f"{self.where}: {done} of {len(seeds)} cells on {dataset} have at least five seeds, "
+        said += f"{seeds.count(0)} have none yet."
         return HTML(f"<p>{said} {commands} goes on where it stopped.</p>")
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
@@ -113,7 +96,7 @@ class Cells:
     def table(self, dataset: str) -> HTML:
         """`beside` as a page shows it."""
         title = plugin.TITLES[plugin.HEADLINE[dataset]]
-        return reporting.table(self.beside(dataset), f"{title} on {dataset}; gains over {self.baseline}")
+        return reporting.table(self.beside(dataset), f"{self.where}, {dataset}: {title}; gains over {self.baseline}")
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -139,6 +122,12 @@ class Cells:
                 )
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
+    def answer(self, other: str, datasets: Sequence[str]) -> Markdown:
+        """How the verdicts on "`other` beats this arm" are spread, as a sentence."""
+        found = self.verdicts(other, datasets).verdict.value_counts()
+        said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items()) or "no claim of the paper"
+        return Markdown(f"- {self.where}, {other} against the others: {said}")
+
     def seeds(self, dataset: str, axis: str) -> Figure | None:
         """Every run as a dot beside the paper's numbers; None without runs."""
         metric = plugin.HEADLINE[dataset]
@@ -162,15 +151,6 @@ class Cells:
         return figures.trade(points, axis, plugin.TITLES[metric])
 
 
-def printed(number: int, row: str, dataset: str, metric: str) -> float:
-    """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
-    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
-    try:
-        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
-    except (LmamError, KeyError):
-        return np.nan
-
-
 def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
     """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch."""
     rows = []
@@ -185,4 +165,4 @@ def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
 
 def quick(e: Experiment, profile: str, **budget: int) -> Experiment:
     """An experiment with the budget of a live run: `budget` in the quick profile, its own in the full one."""
-    return dataclasses.replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()
+    return replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()

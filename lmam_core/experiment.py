@@ -325,7 +325,9 @@ def code_version() -> str:
     """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed."""
     root = Path(__file__).parent
     parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
-    parts += [f"{name}.py" for name in ("lmam", "transformer", "embedding", "experiment", "training", "metrics")]
+    parts += [
+        f"{name}.py" for name in ("lmam", "long", "transformer", "embedding", "experiment", "training", "metrics")
+    ]
     digest = hashlib.sha256()
     for path in sorted(p for part in parts for p in root.glob(part)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmam_core import long
 from lmam_core.errors import LmamError
 
 READINGS: dict[str, tuple[str, ...]] = {
@@ -144,6 +145,7 @@ class LMAM(nn.Module):
     `widths` gives d_m per modality, in the order in which results are concatenated; `rank` is r, 1..d.
     Call with `features[m]` (B, L, d_m) and `mask` (B, L), True where an utterance stands; returns (B, L, d_out),
     zero where masked. A conversation's output does not depend on what it is padded with, as long as that is finite.
+    From `long.LONG` utterances on, memory grows with L instead of L^2.
 
     Variants: `paper` (Eq. 3 to 9); `algorithm1` (line 13 of Algorithm 1 in place of Eq. 7: A_i + GELU(x_i), no norm,
     no output layer); `released` (the authors' code: keys and values are the text, one full weight for all modalities,
@@ -254,18 +256,22 @@ class LMAM(nn.Module):
         mask = mask.bool()
         return {m: self.project[m](features[m]) for m in self.modalities}, mask
 
+    def _rank_space(self, i: str, x: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Q_i / √d_k, and K of each matched modality as Q_i meets it; each (B, L, r + 1)."""
+        weight = self.weights[i if i in self.weights else "shared"]
+        length = mask.sum(1).clamp(min=1).to(x[i].dtype)[:, None, None]  # (B, 1, 1)
+        d_k = {"length": length, "width": self.width[i], "none": 1.0}[self.scale]
+        return weight.query(x[i]) * d_k**-0.5, [weight.key(x[j]) for j in self._matched(i)]
+
     def _alpha(self, x: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """Eq. 5 for each query modality, (B, L, n L): the keys of its n matched modalities side by side."""
         sample = next(iter(x.values()))
         # A finite floor instead of -inf: it underflows to an exact 0, and a row without any key stays finite.
         floor = sample.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(sample.dtype).min)[:, None, :]  # (B, 1, L)
-        length = mask.sum(1).clamp(min=1).to(sample.dtype)[:, None, None]  # (B, 1, 1)
         alpha = {}
         for i in self.modalities:
-            weight = self.weights[i if i in self.weights else "shared"]
-            d_k = {"length": length, "width": self.width[i], "none": 1.0}[self.scale]
-            q = weight.query(x[i]) * d_k**-0.5  # (B, L, r + 1)
-            scores = [torch.tanh(q @ weight.key(x[j]).transpose(1, 2)) + floor for j in self._matched(i)]
+            q, keys = self._rank_space(i, x, mask)
+            scores = [torch.tanh(q @ k.transpose(1, 2)) + floor for k in keys]
             alpha[i] = torch.softmax(torch.cat(scores, -1) if len(scores) > 1 else scores[0], -1)
         return alpha
 
@@ -282,8 +288,9 @@ class LMAM(nn.Module):
         """Fuse the modalities to (B, L, d_out)."""
         x, mask = self._inputs(features, mask)
         L = mask.shape[1]
+        alpha = self._alpha(x, mask) if L < long.LONG else {}
         O = {}
-        for i, alpha in self._alpha(x, mask).items():
+        for i in self.modalities:
             if self.variant == "paper":
                 start = x[i]  # I_i of Eq. 7
             elif self.variant == "algorithm1":
@@ -291,8 +298,12 @@ class LMAM(nn.Module):
             else:
                 start = None
             A = start
-            for j, part in zip(self._matched(i), alpha.split(L, -1), strict=True):
-                A = torch.bmm(part, x[j]) if A is None else torch.baddbmm(A, part, x[j])  # (B, L, d)
+            if i in alpha:
+                for j, part in zip(self._matched(i), alpha[i].split(L, -1), strict=True):
+                    A = torch.bmm(part, x[j]) if A is None else torch.baddbmm(A, part, x[j])  # (B, L, d)
+            else:
+                found = long.matched(*self._rank_space(i, x, mask), [x[j] for j in self._matched(i)], mask)
+                A = found if A is None else A + found  # (B, L, d)
             O[i] = self.norm[i](A) if i in self.norm else A
             if i in self.output:
                 O[i] = F.relu_(self.output[i](O[i]))

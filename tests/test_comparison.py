@@ -7,18 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lmam_core import comparison, plans
-from lmam_core.comparison import Cells, printed
+from lmam_core import comparison, plans, tables
+from lmam_core.comparison import Cells
 from lmam_core.experiment import Experiment
 from lmam_core.plans import PLANS, PLUGGED
 from lmam_core.results import Store
+from lmam_core.tables import METHODS, printed
 from tests.test_plugin import made
 
 RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
 
 
 def label(e: Experiment) -> str | None:
-    return comparison.METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
+    return METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def cells(store: Store) -> Cells:
             store.add(made(e, RIGHT[e.fusion]))
     printed_ = lambda arm, dataset, metric: printed(9, arm, dataset, metric)  # noqa: E731
     kept = lambda e: label(e) if e.variant in (None, "paper") else None  # noqa: E731
-    return Cells(("bc_lstm", "fusions_bc_lstm"), kept, "Concatenate", printed_, store)
+    return Cells("behind bc-LSTM", ("bc_lstm", "fusions_bc_lstm"), kept, "Concatenate", printed_, store)
 
 
 def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
@@ -78,7 +79,7 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
 
 
 def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
-    empty = Cells(("fusions_emocaps",), lambda e: comparison.METHODS[e.fusion], "Concatenate", store=store)
+    empty = Cells("behind EmoCaps", ("fusions_emocaps",), lambda e: METHODS[e.fusion], "Concatenate", store=store)
     assert "have none yet" in empty.missing("mosi").data
     assert set(empty.beside("mosi").ours) == {"–"}
     assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
@@ -108,3 +109,28 @@ def test_the_scoreboard_reads_the_plans_of_the_main_tables_alone() -> None:
     for name in PLUGGED:
         kinds = {(a.dataset, a.backbone, a.fusion, a.embedding, a.variant, a.readings) for a in PLANS[name].arms()}
         assert len(kinds) == len(PLANS[name].arms())
+
+
+def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:
+    nine = set(tables.fusion_methods("emocaps", store).arms("iemocap"))
+    assert nine == set(METHODS.values()) | {"LMAM, algorithm1", "LMAM, released"}
+    assert nine == set(tables.fusion_methods("bc_lstm", store).arms("iemocap"))
+    for backbone in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
+        ways = tables.embedding_ways(backbone, store)
+        assert set(ways.arms("mosi")) == {"concatenation", "LMAM early", "LMAM early + residual", "LMAM late"}
+        assert np.isfinite(ways.printed("LMAM early + residual", "iemocap", "weighted_f1"))
+        equal = tables.equal_parameters(backbone, store)
+        assert len(equal.arms("iemocap")) == 3
+        assert all(np.isfinite(equal.printed(arm, "iemocap", "accuracy")) for arm in equal.arms("iemocap"))
+    assert (
+        tables.equal_parameters("bc_lstm", store).printed("concatenation, widened", "iemocap", "weighted_f1") == 52.19
+    )
+    ranks = tables.rank_sweep(store).arms("mosi")
+    assert set(ranks) == {"full weight", *(f"rank {r}" for r in (1, 5, 15, 30, 45, 65, 100, 200))}
+    ten = tables.modality_sets("lmam", store)
+    subsets = {"T", "A", "V", "T+A", "T+V", "A+V", "T+A+V"}
+    assert {a for a in ten.arms("mosi") if "shuffled" not in a} == subsets
+    assert all(np.isfinite(ten.printed(a, "iemocap", "weighted_f1")) for a in subsets)
+    assert ten.printed("A+V", "iemocap", "weighted_f1") == 65.8
+    assert "T+A+V, A+V shuffled" in ten.arms("mosi")
+    assert set(tables.modality_sets("concat", store).arms("mosi")) == set(ten.arms("mosi"))

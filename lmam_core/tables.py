@@ -1,0 +1,130 @@
+"""The paper's Tables V, IX, X, XI and Fig. 5 as comparisons of stored runs: which arm stands for which row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmam_core import paper, plugin
+from lmam_core.arms import STARRED
+from lmam_core.comparison import Cells
+from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment
+from lmam_core.results import Store
+
+METHODS = {
+    "add": "Add",
+    "concat": "Concatenate",
+    "tfn": "TFN",
+    "lmf": "LFM",
+    "dual_lmf": "Dual-LMF",
+    "att_lmf": "Att-LMF",
+    "lmf_mult": "LMF-MuLT",
+    "auxformer": "AuxFormer",
+    "cmcf_srnet": "CMCF-SRNet",
+    "lora_random": "LoRA◇",
+    "lora_trained": "LoRA*",
+    "self_attention": "self-attention",
+    "cross_modal": "cross-modal attention",
+    "lmam": "LMAM",
+}
+"""What the paper's Table IX calls the fusion methods, and the two that are not in it."""
+
+
+def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
+    """Table IX: every fusion method behind a backbone; LMAM in its variants."""
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone != backbone or e.readings or e.width or e.faithful:
+            return None
+        lora = e.fusion in ("lora_random", "lora_trained")
+        if e.embedding != "late" and not lora:
+            return None
+        return METHODS[e.fusion] + ("" if e.variant in (None, "paper") else f", {e.variant}")
+
+    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
+    where = f"behind {plugin.BACKBONES[backbone]}"
+    return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
+
+
+def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
+    """Table XI: a backbone with its own fusion, and with LMAM in the three ways."""
+    name = plugin.BACKBONES[backbone]
+    rows = {"LMAM early": f"{name}*", "LMAM early + residual": f"{name}*(R)"}
+
+    def label(e: Experiment) -> str | None:
+        plain = not (e.width or e.faithful or e.shuffled or e.readings)
+        known = e.fusion == "concat" or (e.fusion == "lmam" and e.variant == "paper")
+        wanted = plugin.arm(e) if plain and known and e.backbone == backbone else None
+        return wanted if wanted in ("concatenation", *plugin.WAYS.values()) else None
+
+    def number(arm: str, dataset: str, metric: str) -> float:
+        if arm == "concatenation":
+            return plugin.printed(backbone, arm, dataset, metric)
+        return printed(11, rows[arm], dataset, metric) if arm in rows else np.nan
+
+    plans = (backbone,) if backbone == "bc_lstm" else (backbone, "ways")
+    return Cells(name, plans, label, "concatenation", number, store or Store())
+
+
+def equal_parameters(backbone: str, store: Store | None = None) -> Cells:
+    """Table V: a backbone, itself widened to LMAM's number of parameters, and with LMAM."""
+    name, starred = plugin.BACKBONES[backbone], plugin.WAYS[STARRED[backbone]]
+    rows = {"concatenation": name, "concatenation, widened": f"{name}◇", starred: f"{name}*"}
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone != backbone or e.readings or e.faithful or e.variant not in (None, "paper"):
+            return None
+        arm = plugin.arm(e) + (", widened" if e.width else "")
+        return arm if arm in rows else None
+
+    plans = (backbone, "equal_bc_lstm" if backbone == "bc_lstm" else "equal")
+    number = lambda arm, *at: printed(5, rows[arm], *at)  # noqa: E731
+    return Cells(name, plans, label, "concatenation, widened", number, store or Store())
+
+
+def rank_sweep(store: Store | None = None) -> Cells:
+    """Fig. 5: LMAM behind bc-LSTM at each rank, and with its weight whole. The figure prints no numbers."""
+
+    def label(e: Experiment) -> str | None:
+        if (e.backbone, e.fusion, e.embedding) != ("bc_lstm", "lmam", "late") or e.variant != "paper":
+            return None
+        if e.readings:
+            return "full weight" if e.readings == "weight=full" else None
+        return f"rank {e.rank}"
+
+    return Cells("LMAM behind bc-LSTM", ("bc_lstm", "ranks"), label, "rank 45", store=store or Store())
+
+
+LETTERS = {"text": "T", "audio": "A", "video": "V"}
+
+
+def modality_sets(fusion: str, store: Store | None = None) -> Cells:
+    """Table X: bc-LSTM on every subset of modalities with LMAM, or with `concat`; and on all, some of them shuffled.
+
+    Table X is of LMAM, so that arms with concatenation have no number of the paper beside them.
+    """
+
+    def label(e: Experiment) -> str | None:
+        late = (e.fusion, e.embedding) == ("lmam", "late") and e.variant == "paper" and not e.readings
+        early = (e.fusion, e.embedding) == ("concat", "early")
+        if e.backbone != "bc_lstm" or not (late if fusion == "lmam" else early):
+            return None
+        name = "+".join(LETTERS[m] for m in e.modalities)
+        dealt = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
+        return f"{name}, {dealt} shuffled" if dealt else name
+
+    def number(arm: str, dataset: str, metric: str) -> float:
+        row = {"A+V": "V+A"}.get(arm, arm)
+        return printed(10, row, dataset, metric) if fusion == "lmam" else np.nan
+
+    where = "bc-LSTM with LMAM late" if fusion == "lmam" else "bc-LSTM with concatenation"
+    return Cells(where, ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store())
+
+
+def printed(number: int, row: str, dataset: str, metric: str) -> float:
+    """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
+    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
+    try:
+        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
+    except (LmamError, KeyError):
+        return np.nan

@@ -1,0 +1,157 @@
+"""Matching in blocks against whole α: the same outputs and gradients, chosen by length, in memory that grows with L."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from unittest.mock import Mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmam_core import LMAM, long
+from tests.test_lmam import READ, WIDTHS
+
+
+def batch(pad: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+    """Conversations of 11, 4, 0 and 7 utterances, the last with gaps; what stands in the padding is large."""
+    generator = torch.Generator().manual_seed(7)
+    mask = torch.arange(11 + pad)[None] < torch.tensor([11, 4, 0, 11])[:, None]
+    mask[3, 2:9:2] = False
+    features = {}
+    for m, d in WIDTHS.items():
+        x = torch.randn(4, 11, d, generator=generator, dtype=torch.float64)
+        features[m] = torch.cat([x, torch.full((4, pad, d), 1e3, dtype=torch.float64)], 1)
+        features[m][~mask] = 1e3
+    return features, mask
+
+
+def outcome(module: LMAM, features: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
+    """The output, and the gradients of features and parameters for one random direction."""
+    x = {m: value.clone().requires_grad_() for m, value in features.items()}
+    out = module(x, mask)
+    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(8), dtype=out.dtype)
+    inputs = [*x.values(), *module.parameters()]
+    return [out, *torch.autograd.grad((out * direction).sum(), inputs)]
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every conversation counts as long."""
+    monkeypatch.setattr(long, "LONG", 0)
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, *arguments) -> list[Tensor]:
+    """The same outcome, none of the conversations being long."""
+    with monkeypatch.context() as patch:
+        patch.setattr(long, "LONG", 10**9)
+        return outcome(*arguments)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("reading", [*READ, {"variant": "released"}], ids=lambda r: "-".join(r.values()))
+def test_blocks_equal_whole_alpha(reading: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    module = LMAM(WIDTHS, rank=3, **reading).double()
+    expected = whole(monkeypatch, module, *batch())
+    for block in (1, 3, 4, 64):
+        monkeypatch.setattr(long, "BLOCK", block)
+        torch.testing.assert_close(outcome(module, *batch()), expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("keys", ["own", "others", "all", "text"])
+def test_padding_changes_nothing_and_masked_places_are_zero(keys: str) -> None:
+    torch.manual_seed(0)
+    module = LMAM(WIDTHS, rank=3, keys=keys).double()
+    features, mask = batch()
+    longer, longer_mask = batch(pad=5)
+    out = module(longer, longer_mask)
+    torch.testing.assert_close(out[:, :11], module(features, mask), rtol=0, atol=1e-12)
+    assert (out[~longer_mask] == 0).all()
+    nothing = outcome(module, features, torch.zeros_like(mask))
+    assert all((part == 0).all() for part in nothing)
+
+
+@pytest.mark.usefixtures("always")
+def test_saturated_scores_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    module = LMAM(WIDTHS, rank=3, keys="all", scale="none").double()
+    for p in module.weights.parameters():
+        p.data *= 100
+    torch.testing.assert_close(outcome(module, *batch()), whole(monkeypatch, module, *batch()), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("keys", ["own", "others"])
+def test_float32_differs_by_less_than_a_hundred_thousandth(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    widths = {"text": 100, "audio": 100, "video": 128}
+    module = LMAM(widths, keys=keys)
+    features = {m: torch.randn(2, long.LONG, d) for m, d in widths.items()}
+    mask = torch.arange(long.LONG) < torch.tensor([[long.LONG], [700]])
+    blocks, dense = outcome(module, features, mask), whole(monkeypatch, module, features, mask)
+    torch.testing.assert_close(blocks[0], dense[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(blocks[1:], dense[1:], rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long, "BLOCK", 2)
+    torch.manual_seed(0)
+    tensors = [torch.randn(2, 3, width, dtype=torch.float64, requires_grad=True) for width in (2, 2, 2, 4, 4)]
+    mask = torch.tensor([[True, False, True], [True, True, True]])
+    assert torch.autograd.gradcheck(lambda q, a, b, v, w: long.matched(q, [a, b], [v, w], mask), tensors)
+
+
+def test_length_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long, "LONG", 5)
+    monkeypatch.setattr(long, "matched", Mock(side_effect=long.matched))
+    module = LMAM(WIDTHS, rank=3)
+    for L in (4, 5):
+        x = {m: torch.randn(2, L, d) for m, d in WIDTHS.items()}
+        module(x)
+        module.attention(x)
+        assert long.matched.call_count == (3 if L == 5 else 0)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+def test_the_path_for_gpus_has_the_right_score_and_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    monkeypatch.setattr(long, "_kernel", lambda: flex_attention)
+    torch.manual_seed(0)
+    lengths = torch.tensor([300, 130, 0])
+    mask = (torch.arange(300) < lengths[:, None]).repeat(1, 2)  # (3, 600), two modalities
+    q, k, v = torch.randn(3, 300, 5), torch.randn(3, 600, 5), torch.randn(3, 600, 7)
+    scores = torch.tanh(q @ k.mT).masked_fill(~mask[:, None], -torch.inf)
+    expected = torch.softmax(scores, -1).nan_to_num(0) @ v
+    torch.testing.assert_close(long._flex(q, k, v, mask), expected, rtol=0, atol=1e-6)
+    blocks = create_block_mask(lambda b, h, t, s: mask[b, s], 3, 1, 300, 600, device="cpu")
+    assert torch.equal(long._block_mask(mask, 300).to_dense(), blocks.to_dense())
+
+
+@pytest.mark.parametrize(
+    ("L", "learnt", "megabytes"),
+    [
+        # Backward through all three takes a core most of a minute, and less than 1,000 MB.
+        (20_000, "text", 2000),
+        # Whole α takes 1,000 MB.
+        (4_096, "text audio video", 700),
+    ],
+)
+def test_memory_stays_small(L: int, learnt: str, megabytes: int) -> None:
+    code = f"""if True:
+        import torch
+        from lmam_core import LMAM
+        from lmam_core.memory import PeakMemory
+        widths = {{"text": 100, "audio": 100, "video": 512}}
+        module = LMAM(widths, rank=45).requires_grad_(False)
+        features = {{m: torch.randn(1, {L}, d, requires_grad=m in "{learnt}") for m, d in widths.items()}}
+        with PeakMemory() as peak:
+            module(features).square().mean().backward()
+        print(peak.megabytes)
+    """
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=one_thread, capture_output=True, text=True, check=True)
+    assert 100 < float(done.stdout) < megabytes
