@@ -8,9 +8,8 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import HTML, DisplayHandle, Markdown
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
 
 from lmam_core import figures, plugin, reporting
 from lmam_core.experiment import Experiment, Run, fit
@@ -94,9 +93,12 @@ class Cells:
         return pd.DataFrame(rows)
 
     def table(self, dataset: str) -> HTML:
-        """`beside` as a page shows it."""
-        title = plugin.TITLES[plugin.HEADLINE[dataset]]
-        return reporting.table(self.beside(dataset), f"{self.where}, {dataset}: {title}; gains over {self.baseline}")
+        """`beside` as a page shows it: the arms that were run, or that the paper prints a number for."""
+        found, title = self.beside(dataset), plugin.TITLES[plugin.HEADLINE[dataset]]
+        found = found[(found.n > 0) | (found.paper != "–")]
+        if found.empty:
+            return HTML("")
+        return reporting.table(found, f"{self.where}, {dataset}: {title}; gains over {self.baseline}")
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -154,12 +156,17 @@ class Cells:
 def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
     """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch."""
     rows = []
-    for name, e in tqdm(arms.items(), desc="training", unit="arm"):
+    # A line that is replaced as training goes on, and empty on the page that is kept.
+    line = DisplayHandle()
+    line.display(HTML(""))
+    for k, (name, e) in enumerate(arms.items(), 1):
+        line.update(HTML(f"<p>training {k} of {len(arms)}: {name}</p>"))
         model, data, training = fit(e)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         rows.append(
             {"arm": name, **score(model, data), "parameters": f"{trained:,}", "s per epoch": training.seconds_per_epoch}
         )
+    line.update(HTML(""))
     return pd.DataFrame(rows)
 
 

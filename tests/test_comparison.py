@@ -54,6 +54,8 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     assert (table.ours == "–").all()
     assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
     assert "4 of 4 cells on iemocap" in cells.missing("iemocap").data
+    assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
+    assert cells.table("iemocap").data.count("<tr") == 5
     assert cells.seeds("mosi", "x") is None
     assert cells.trade("mosi", "parameters", "x") is None
 
