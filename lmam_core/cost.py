@@ -126,6 +126,15 @@ def parameters(method: str, widths: Mapping[str, int], rank: int | None = None) 
     return PARAMETERS[method](widths, rank)
 
 
+def multiply_adds(method: str, widths: Mapping[str, int], length: int, rank: int | None = None) -> int:
+    """Multiply-adds of a fusion method of `lmam_core.fusion` on one conversation, from its formula.
+
+    Every one of the length^2 pairs of utterances counts where attention sees only some, and what a method computes in
+    training alone does not (AuxFormer's auxiliary networks). Raises KeyError for a method without a formula.
+    """
+    return MULTIPLY_ADDS[method](widths, length, rank)
+
+
 def _subnets(widths: Mapping[str, int]) -> int:
     return sum((d + 1) * HIDDEN[m] + 2 * (HIDDEN[m] + 1) * HIDDEN[m] for m, d in widths.items())
 
@@ -175,6 +184,77 @@ PARAMETERS: dict[str, Callable[[Mapping[str, int], int | None], int]] = {
 }
 """Σ over modalities m of width d_m, sub-networks of width h_m, rank r; K encoders of width d and n layers take
 K (n (12 d^2 + 13 d) + 2 d). Sources: the docstrings of the methods."""
+
+
+def _subnets_adds(widths: Mapping[str, int], L: int) -> int:
+    return sum(L * (d * HIDDEN[m] + 2 * HIDDEN[m] ** 2) for m, d in widths.items())
+
+
+def _stacks_adds(count: int, width: int, layers: int, L: int, sources: int = 1) -> int:
+    d, n = width, sources
+    return count * layers * (10 * L * d * d + n * (2 * L * d * d + 2 * L * L * d))
+
+
+def _product_adds(widths: Sequence[int], rank: int, L: int, out: int = 64) -> int:
+    return L * rank * out * (sum(widths) + 1)
+
+
+def _lmf_adds(widths: Mapping[str, int], L: int, rank: int) -> int:
+    return _subnets_adds(widths, L) + _product_adds([HIDDEN[m] for m in widths], rank, L)
+
+
+def _tfn_adds(widths: Mapping[str, int], L: int, rank: None, post: int = 32) -> int:
+    h = sorted(HIDDEN[m] for m in widths)
+    return _subnets_adds(widths, L) + L * math.prod(n + 1 for n in h) * post + L * post**2
+
+
+def _dual_adds(widths: Mapping[str, int], L: int, r: int, Q: int = 2, span: int = 5, out: int = 64) -> int:
+    factors = L * r * out * sum(HIDDEN[m] for m in widths)
+    return _subnets_adds(widths, L) + factors + L * Q * out * (len(widths) * span * r + r + 1)
+
+
+def _lmf_mult_adds(widths: Mapping[str, int], L: int, rank: int, d: int = 30) -> int:
+    M = len(widths)
+    return L * d * sum(widths.values()) + _product_adds([d] * M, rank, L, d) + _stacks_adds(2 * M, d, 5, L)
+
+
+def _auxformer_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 50) -> int:
+    M = len(widths)
+    cross = _stacks_adds(M, d, 5, L, M - 1) if M > 1 else 0
+    return L * d * sum(widths.values()) + cross + _stacks_adds(M, d, 5, L)
+
+
+def _cmcf_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 100) -> int:
+    M = len(widths)
+    first = L * d * sum(widths.values()) + _stacks_adds(M * (M - 1), d, 1, L)
+    graph = 4 * L * L * d + 5 * L * d * d
+    return first + L * M * M * d * d + graph + _stacks_adds(1, d, 1, L)
+
+
+def _mult_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 30) -> int:
+    M = len(widths)
+    cross, own = _stacks_adds(M * (M - 1), d, 5, L), _stacks_adds(M, max(M - 1, 1) * d, 5, L)
+    return L * d * sum(widths.values()) + cross + own
+
+
+MULTIPLY_ADDS: dict[str, Callable[[Mapping[str, int], int, int | None], int]] = {
+    "add": lambda w, L, r: sum(L * d * max(w.values()) for d in w.values() if d != max(w.values())),
+    "concat": lambda w, L, r: 0,
+    "tfn": _tfn_adds,
+    "lmf": _lmf_adds,
+    "dual_lmf": _dual_adds,
+    "att_lmf": lambda w, L, r: (
+        _lmf_adds(w, L, r) + sum(self_attention_multiply_adds([HIDDEN[m] for m in w], L).values())
+    ),
+    "lmf_mult": _lmf_mult_adds,
+    "auxformer": _auxformer_adds,
+    "cmcf_srnet": _cmcf_adds,
+    "self_attention": lambda w, L, r: sum(self_attention_multiply_adds(w, L).values()),
+    "cross_modal": _mult_adds,
+    "lmam": lambda w, L, r: sum(lmam_multiply_adds(w, r, L).values()),
+}
+"""Of L utterances, otherwise as `PARAMETERS`; K encoders of width d and n layers, each query with s sources, take
+K n (10 L d^2 + s (2 L d^2 + 2 L^2 d)). Sources: the docstrings of the methods."""
 
 
 def _each(widths: Widths) -> tuple[int, ...]:

@@ -183,6 +183,90 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     return HTML(f"<div class='lmam-hover'>{svg[svg.index('<svg') :]}</div>")
 
 
+def growth(rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]]) -> Figure:
+    """How quantities grow, on logarithmic axes: `rows[quantity][variable][method]` maps the variable to the quantity.
+
+    Above a panel stands each curve's slope at the right end, in its colour: the power with which the quantity grows.
+    """
+    columns = len(next(iter(rows.values())))
+    size = (2.05 * columns, 1.85 * len(rows))
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, sharex="col", sharey="row", squeeze=False)
+    colours = {"self-attention": "baseline", "LMAM": "lmam"}
+    for line, (quantity, variables) in zip(axes, rows.items(), strict=True):
+        for ax, (variable, methods) in zip(line, variables.items(), strict=True):
+            for k, (method, found) in enumerate(methods.items()):
+                colour = COLOURS[colours.get(method, "audio")]
+                ax.plot(list(found), list(found.values()), marker="o", ms=2.5, lw=1.2, color=colour, label=method)
+                power = f"{slope(found):.1f}".replace("-0.0", "0.0")
+                ax.text(0.02 + 0.17 * k, 1.01, power, color=colour, fontsize=7, transform=ax.transAxes)
+            ax.set(xscale="log", yscale="log")
+            ax.set_xticks(ticks := list(found)[::2], labels=[f"{v:g}" for v in ticks])
+            ax.xaxis.set_minor_locator(plt.NullLocator())
+            ax.tick_params(labelsize=7)
+            if ax in axes[-1]:
+                ax.set_xlabel(variable, fontsize=8)
+        line[0].set_ylabel(quantity, fontsize=8)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
+def slope(curve: Mapping[float, float]) -> float:
+    """The power of growth between the last two points (x, y) of a curve: log(y' / y) / log(x' / x)."""
+    (x, y), (u, v) = list(curve.items())[-2:]
+    return float(np.log(v / y) / np.log(u / x))
+
+
+def over(
+    values: Mapping[float, Sequence[float]], axis: str, score: str, beyond: Mapping[str, Sequence[float]] | None = None
+) -> Figure:
+    """Every seed as a dot over a quantity on a logarithmic axis, with mean and 95 % interval; arms without one beside.
+
+    `values` maps the quantity to one value a seed; `beyond` names arms that have no such quantity.
+    """
+    figure, ax = plt.subplots(figsize=(7, 3.2))
+    places = {f"{x:g}": (float(x), found) for x, found in sorted(values.items())}
+    step = 1.5
+    for k, (name, found) in enumerate((beyond or {}).items(), 1):
+        places[name] = (max(values) * step ** (k + 0.3), found)
+    for name, (x, found) in places.items():
+        colour = COLOURS["baseline" if name in (beyond or {}) else "lmam"]
+        jitter = 1 + 0.035 * np.sin(2.4 * np.arange(len(found)))  # apart, and the same on every build
+        ax.scatter(x * jitter, found, s=14, color=colour, alpha=0.5, lw=0)
+        mean = interval(found)
+        if mean.n > 1:
+            ax.plot([x, x], [mean.low, mean.high], color=colour, lw=2.2, solid_capstyle="round")
+        ax.scatter(x, mean.mean, s=46, marker="_", color=colour, lw=2.2, zorder=3)
+    ax.set(xscale="log", xlabel=axis, ylabel=score)
+    ax.set_xticks(
+        [x for x, _ in places.values()], labels=[f"{n}\nn={len(f)}" for n, (_, f) in places.items()], fontsize=7
+    )
+    ax.xaxis.set_minor_locator(plt.NullLocator())
+    return figure
+
+
+def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, float] | None = None) -> Figure:
+    """Singular values by their number, one panel a title: `panels[title][name]`, in units of the largest of each.
+
+    `marks` draws a vertical line in every panel, named.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(7, 2.7), sharey=True, squeeze=False)
+    styles = dict(zip(next(iter(panels.values())), (("baseline", ":"), ("lmam", "-"), ("audio", "--")), strict=False))
+    for ax, (title, curves_) in zip(axes[0], panels.items(), strict=True):
+        for name, s in curves_.items():
+            kept = np.asarray(s)[np.asarray(s) > 0]
+            colour, line = styles[name]
+            ax.plot(range(1, len(kept) + 1), kept / kept[0], line, color=COLOURS[colour], lw=1.3, label=name)
+        for name, x in (marks or {}).items():
+            ax.axvline(x, color=INK, lw=0.8)
+            ax.annotate(name, (x, 1), xytext=(3, -2), textcoords="offset points", fontsize=7)
+        ax.set(yscale="log", ylim=(1e-3, 1.3), xlabel="number of the singular value", title=title)
+    axes[0][0].set_ylabel("over the largest")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
 def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """Confusion matrices beside each other: rows true, columns predicted, percent of the true class."""
     figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.2), squeeze=False)

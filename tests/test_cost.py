@@ -7,9 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lmam_core import LMAM, cost
+from lmam_core.data.conversations import Turns
+from lmam_core.fusion import FUSIONS, build
 
 WIDTHS = {"text": 20, "audio": 11, "video": 32}
 L = 9
@@ -95,6 +98,35 @@ def test_multiply_adds_of_the_released_module_are_those_that_torch_counts() -> N
     entry = 3 * L * 24 * 24  # the linear layers that bring each modality to one width
     operations = counted(module, dict.fromkeys(WIDTHS, 24))
     assert sum(operations.values()) - entry == sum(cost.released_multiply_adds(24, L).values())
+
+
+def counted_in_fusion(name: str, widths: dict[str, int], length: int, rank: int | None) -> int:
+    """Multiply-adds of a fusion method, on tensors without values, and so without the zeros that a CPU's heads get."""
+    with torch.device("meta"):
+        module = build(name, widths, rank=rank)
+        features = {m: torch.empty(1, length, d) for m, d in widths.items()}
+        mask = torch.ones(1, length, dtype=torch.bool)
+        turns = Turns(torch.zeros(1, length, dtype=torch.int64), mask, torch.tensor([length], device="cpu"))
+    # A matrix times one vector, LMF's sum over its rank, is a product that torch does not count of itself.
+    products = {torch.ops.aten.mv: lambda matrix, vector, out_shape: 2 * matrix.numel()}
+    with FlopCounterMode(display=False, custom_mapping=products) as counter, sdpa_kernel(SDPBackend.MATH):
+        module(features, turns if hasattr(module, "takes_turns") else mask)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("name", cost.MULTIPLY_ADDS)
+@pytest.mark.parametrize("kept", [("text",), ("video",), ("audio", "video"), ("text", "audio", "video")], ids="+".join)
+def test_multiply_adds_of_every_fusion_are_those_that_torch_counts(name: str, kept: tuple[str, ...]) -> None:
+    for sizes in (WIDTHS, {"text": 100, "audio": 100, "video": 512}):
+        widths = {m: sizes[m] for m in kept}
+        for length, rank in ((1, 1), (L, 5), (80, 11)):
+            given = rank if FUSIONS[name].options else None
+            assert cost.multiply_adds(name, widths, length, given) == counted_in_fusion(name, widths, length, given)
+
+
+def test_every_fusion_has_both_formulas() -> None:
+    names = {name for name, method in FUSIONS.items() if not method.base}
+    assert cost.MULTIPLY_ADDS.keys() == cost.PARAMETERS.keys() == names
 
 
 @given(width=st.integers(1, 3000))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmam_core.data.conversations import Turns
 from lmam_core.fusion.packed import Packed
-from lmam_core.transformer import Places, Stacks
+from lmam_core.transformer import Dropout, Places, Stacks
 
 WIDTH, HEADS, LAYERS = 50, 10, 5
 
@@ -25,9 +25,10 @@ class AuxFormer(Packed):
     training.
 
     Ours: with three modalities each attends to the other two side by side, under one softmax, which leaves widths and
-    parameters of two as they are; every utterance keeps its output, where the original takes the last step; its
-    residual block is left to the backbone's classifier, and the learned factor in each layer of the encoder of its own,
-    ten numbers, is left out. A single modality has no cross-modal encoder.
+    parameters of two as they are; every utterance keeps its output and sees the whole conversation, where the original
+    takes the last step and hides what follows unless told otherwise; its residual block is left to the backbone's
+    classifier, and the learned factor in each layer of the encoder of its own, ten numbers, is left out. A single
+    modality has no cross-modal encoder.
     """
 
     d_auxiliary = WIDTH
@@ -42,7 +43,7 @@ class AuxFormer(Packed):
         self.own = Stacks(M, WIDTH, HEADS, LAYERS, dropout, positions=False)
         self.alone = Stacks(M, WIDTH, HEADS, LAYERS, dropout, positions=False)
         self.mlp = nn.Sequential(
-            nn.Linear(WIDTH, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, 256), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(WIDTH, 512), nn.ReLU(), Dropout(dropout), nn.Linear(512, 256), nn.ReLU(), Dropout(dropout),
             nn.Linear(256, WIDTH),
         )  # fmt: skip
 

@@ -19,7 +19,8 @@ class CrossModal(Packed):
     z_m; SA_m(z_m); all z_m side by side. 30 wide, 5 heads and 5 layers as in yaohungt/Multimodal-Transformer
     (a670936, MIT), held to its numbers by a test. Every utterance keeps its own output, where MulT takes the last step
     for the whole sequence; its residual block behind is left to the backbone's classifier. Dropout 0.1 in the
-    encoders alone, where MulT also drops inputs and attention weights. A single modality attends to itself.
+    encoders alone, where MulT also drops inputs and attention weights. Utterances see the whole conversation, as in the
+    paper; its training script hides what follows unless told otherwise. A single modality attends to itself.
     """
 
     def __init__(

@@ -29,6 +29,11 @@ from lmam_core.data.conversations import Conversations
 CHECKOUTS = {
     "conv-emotion": ("https://github.com/declare-lab/conv-emotion", "6128ca2"),
     "MM-DFN": ("https://github.com/zerohd4869/MM-DFN", "da97036"),
+    "MulT": ("https://github.com/yaohungt/Multimodal-Transformer", "a670936"),
+    "AuxFormer": ("https://github.com/ilucasgoncalves/AuxFormer", "708ba72"),
+    "TFN": ("https://github.com/Justin1904/TensorFusionNetworks", "ef0e78b"),
+    "LMF": ("https://github.com/Justin1904/Low-rank-Multimodal-Fusion", "ea47551"),
+    "MultiBench": ("https://github.com/pliang279/MultiBench", "49f9be2"),
 }
 LENGTHS = (7, 12, 1, 5)
 """Utterances of the conversations of a golden case: mixed, with a single one."""
@@ -64,10 +69,10 @@ class Peer:
 
 
 def all_peers() -> dict[str, Peer]:
-    """Every adapter of this package, by backbone."""
+    """Every adapter of this package, by backbone; those of fusion methods are in `fusions`."""
     found = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name != "__main__":
+        if module.name != "__main__" and not module.ispkg:
             found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
     return found
 

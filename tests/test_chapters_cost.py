@@ -1,0 +1,158 @@
+"""The chapters on cost and on the rank are run once; the rank's also on made-up runs, without its live part."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from lmam_core import cost, figures, paper, plans, sizes, tables
+from lmam_core.results import Store
+from tests.test_plugin import made
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
+    """All text that a notebook puts out, markup removed and white space single; and its number of figures."""
+    executed = papermill.execute_notebook(path, into, given, progress_bar=False)
+    found = [o for cell in executed.cells if cell.cell_type == "code" for o in cell.outputs]
+    data = [o.get("data", {}) for o in found]
+    parts = [
+        o.get("text") or d.get("text/html") or d.get("text/markdown") or "" for o, d in zip(found, data, strict=True)
+    ]
+    text = re.sub(r"<[^>]+>|\*\*", " ", "\n".join(parts))
+    return re.sub(r"\s+", " ", text), sum("image/svg+xml" in d for d in data)
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
+    return outputs(NOTEBOOKS / "13-cost.ipynb", tmp_path_factory.mktemp("cost") / "out.ipynb")
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
+    return outputs(NOTEBOOKS / "15-rank.ipynb", tmp_path_factory.mktemp("rank") / "out.ipynb")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Every rank of Fig. 5 on IEMOCAP with six seeds; the higher the rank, the more is right."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    label = tables.rank_sweep(store).label
+    for name in ("bc_lstm", "ranks"):
+        plan = plans.plan(name)
+        arms = [a for a in plan.arms() if a.dataset == "iemocap" and label(a)]
+        for e in plans.tuning(plan, arms):
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+        for e in plans.measured(plan, arms, store, range(6)):
+            store.add(made(e, 0.4 + (e.rank or 0) / 1000))
+    return store
+
+
+def test_the_claims_of_the_tables_are_answered(costs: tuple[str, int]) -> None:
+    text, drawn = costs
+    ratio = {o: cost.lmam_parameters(sizes.ALL, 45, o) / cost.self_attention_parameters(sizes.ALL) for o in (0, 1)}
+    assert f"{ratio[0]:.1%} without the output layer of Eq. 7, below a third; {ratio[1]:.1%} with it, not below" in text
+    assert re.search(
+        r"with self-attention [\d.]+ \[[\d.]+, [\d.]+\] times those with LMAM; Table XII prints 3.30", text
+    )
+    assert "Printed additions: +0.62, for 7 backbones" in text
+    assert drawn == 1
+
+
+def test_the_rank_condition_is_printed_for_each_width(costs: tuple[str, int]) -> None:
+    for d in (100, 512):
+        third = max(r for r in range(1, d) if 3 * cost.lmam_parameters([d], r, False) < 3 * (d * d + d))
+        assert f" {d} {cost.break_even_rank(d)} {third} none " in costs[0]
+
+
+def test_torch_counts_what_the_formulas_say(costs: tuple[str, int]) -> None:
+    text = costs[0]
+    table = text[text.index("torch's count minus the sum") : text.index("One conversation of 110")]
+    rows = re.findall(r"(LMAM|LMAM without output layer|LMAM, full W|self-attention)((?: [\d.]+){6})(?= )", table)
+    assert len(rows) == 4
+    assert all(row.split()[-1] == "0" for _, row in rows)
+    assert float(rows[0][1].split()[4]) == pytest.approx(cost.multiply_adds("lmam", sizes.ALL, 110, 45) / 1e6, abs=0.01)
+
+
+def test_twice_the_length_is_no_constant_and_twice_the_modalities_is_twice(costs: tuple[str, int]) -> None:
+    (length,) = re.findall(r" length ([\d.]+) ([\d.]+) ([\d.]+) 1.00 1.00 1.00 ", costs[0])
+    assert all(2 < float(factor) < 4 for factor in length)
+    assert " number of modalities 2.00 2.00 2.00 2.00 2.00 2.00 " in costs[0]
+
+
+def test_blocks_keep_memory_in_proportion_to_the_length(costs: tuple[str, int]) -> None:
+    kept = {
+        way: re.search(rf"{way} [\d.]+ ([\d.]+) ([\d.]+) ([\d.]+) [\d.]+ ", costs[0]).groups()
+        for way in ("whole α", "in blocks")
+    }
+    half, whole = (float(v) for v in kept["whole α"][1:])
+    assert whole / half > 3.5
+    half, whole = (float(v) for v in kept["in blocks"][1:])
+    assert whole / half == pytest.approx(2, abs=0.1)
+    assert "largest difference: " in costs[0]
+
+
+def test_the_rank_page_reads_well_before_the_sweep_and_says_what_is_missing(ranks: tuple[str, int]) -> None:
+    text, drawn = ranks
+    assert "lmam sweep ranks" in text
+    assert "Synthetic data." in text
+    for name in ("iemocap", "mosi"):
+        assert re.search(rf"{name} : (no rank besides 45|of \d+ other ranks, rank 45 is better than)", text)
+    assert drawn >= 4  # two measured, two live
+
+
+def test_the_live_weights_have_the_rank_that_they_were_given(ranks: tuple[str, int]) -> None:
+    text = ranks[0]
+    assert f"smaller than W up to rank {cost.break_even_rank(200)}" in text
+    for m in ("text", "audio", "video"):
+        (row,) = re.findall(rf"rank 45 {m} [\d.]+ ([\d.]+) (\d+) ([\d.]+) (\d+) ([\d.]+) (\d+)", text)
+        assert all(float(v) <= 45 for v in row[:4])
+        (change,) = re.findall(rf"rank 1 {m} [\d.]+ 1.0 1 1.0 1 ([\d.]+) (\d+)", text)
+        assert 1 <= float(change[0]) <= 2
+    gradient = re.search(
+        r"(\d+) to (\d+) hold 99 % of the gradient's energy, and (\d+) to (\d+) that of its signs", text
+    )
+    assert int(gradient[2]) < int(gradient[3])  # the page says that the loss asks for the lower rank
+    assert re.search(r" 200 [\d.]+ [\d.]+ [\d.]+ 100.000 0.00\d ", text)  # rank d changes nothing
+
+
+def test_the_rank_page_with_runs(measured: Store, tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOKS / "15-rank.ipynb", as_version=4)
+    sources = [cell.source for cell in notebook.cells]
+    live = next(k for k, source in enumerate(sources) if "## A live run" in source)
+    notebook.cells = notebook.cells[:live]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("rank_sweep()", f"rank_sweep(reporting_store({str(measured.root)!r}))")
+        cell.source = cell.source.replace(
+            "reporting.style()", "reporting.style()\nfrom lmam_core.results import Store as reporting_store"
+        )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    text, drawn = outputs(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
+    assert "of 7 other ranks, rank 45 is better than" in text
+    assert "the highest mean is that of rank 200" in text
+    assert "mosi : no rank besides 45 has five seeds yet" in text
+    (ratio,) = re.findall(r"iemocap text: above 45 [\d.]+ [\d.]+ ([\d.]+) \[([\d.]+), ([\d.]+)\]", text)
+    assert float(ratio[1]) < float(ratio[0]) < float(ratio[2])
+    assert drawn == 2  # seeds over rank, and gains; none for MOSI
+
+
+def test_slopes_are_powers_and_figures_hold_every_curve() -> None:
+    cube = {2.0: 8.0, 4.0: 64.0, 8.0: 512.0}
+    assert figures.slope(cube) == pytest.approx(3)
+    drawn = figures.growth({"seconds": {"d": {"LMAM": cube}, "r": {"LMAM": {1: 5.0, 2: 5.0}}}})
+    assert [text.get_text() for ax in drawn.axes for text in ax.texts] == ["3.0", "0.0"]
+    ax = figures.over({1: [60.0, 61.0], 45: [62.0]}, "rank", "F1", {"full weight": [63.0]}).axes[0]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1\nn=2", "45\nn=1", "full weight\nn=1"]
+    panels = figures.spectra({"text": {"before": [4.0, 2.0, 0.0], "after": [1.0, 1.0, 1.0]}}, {"r = 2": 2}).axes[0]
+    assert [len(line.get_xdata()) for line in panels.lines] == [2, 3, 2]
+
+
+def test_the_paper_adds_the_same_to_every_backbone() -> None:
+    cells = paper.table(6).query("metric == 'params_M'").set_index("row")["number"]
+    assert {round(cells[f"{n}*"] - cells[n], 2) for n in cells.index if f"{n}*" in cells} == {0.62}
