@@ -165,6 +165,13 @@ def test_a_shuffled_modality_keeps_its_values_and_loses_its_places(quick: Experi
         for one, other in zip(plain.splits[split], dealt.splits[split], strict=True):
             assert (one.features["text"] == other.features["text"]).all()
             assert (one.label == other.label).all()
+    both = prepared(dataclasses.replace(quick, shuffled="audio+video")).splits["test"]
+    places = []
+    for m in ("audio", "video"):
+        before = np.concatenate([c.features[m] for c in plain.splits["test"]])
+        after = np.concatenate([c.features[m] for c in both])
+        places.append([int(np.abs(before - x).sum(1).argmin()) for x in after])
+    assert np.mean(np.equal(*places)) < 0.2  # audio and video are dealt apart from each other
     again, other = (prepared(dataclasses.replace(quick, shuffled="audio", seed=s)) for s in (0, 1))
     assert (again.splits["test"][0].features["audio"] == dealt.splits["test"][0].features["audio"]).all()
     assert (other.splits["test"][0].features["audio"] != dealt.splits["test"][0].features["audio"]).any()

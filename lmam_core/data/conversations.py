@@ -207,8 +207,11 @@ class Dataset:
         return replace(self, splits={s: [scale_one(c) for c in cs] for s, cs in self.splits.items()})
 
     def with_shuffled(self, modality: str, seed: int) -> Dataset:
-        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more."""
-        rng = np.random.default_rng(seed)
+        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more.
+
+        Another modality with the same seed is dealt otherwise, so that the two part as well.
+        """
+        rng = np.random.default_rng([seed, MODALITIES.index(modality)])
 
         def deal(conversations: list[Conversation]) -> list[Conversation]:
             x = rng.permutation(np.concatenate([c.features[modality] for c in conversations]))
