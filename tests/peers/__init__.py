@@ -15,12 +15,14 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -75,6 +77,38 @@ def all_peers() -> dict[str, Peer]:
         if module.name != "__main__" and not module.ispkg:
             found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
     return found
+
+
+def asked(arguments: list[str], found: Mapping[str, Peer]) -> tuple[str, dict[str, Peer], int]:
+    """What a command line wants: `golden` or `speed`, the peers (all without a name), and how many repetitions."""
+    repeats = int(arguments.pop(arguments.index("--repeats") + 1)) if "--repeats" in arguments else 5
+    what, *names = [a for a in arguments if a != "--repeats"]
+    return what, {n: found[n] for n in names or found}, repeats
+
+
+def ratio(name: str, times: Mapping[str, list[float]], target: float, repeats: int) -> dict[str, object]:
+    """The columns of a measured row that follow from the seconds of both: medians, their ratio, and the machine."""
+    median = {k: sorted(t)[len(t) // 2] for k, t in times.items()}
+    found = median["original"] / median["ours"]
+    print(f"{name}: {median['original']:.4f} / {median['ours']:.4f} s = {found:.2f} (at least {target})", flush=True)
+    return {
+        "original_s": round(median["original"], 5),
+        "ours_s": round(median["ours"], 5),
+        "ratio": round(found, 2),
+        "target": target,
+        "repeats": repeats,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {platform.system()}",
+    }
+
+
+def keep(row: Mapping[str, object], path: Path, by: list[str]) -> None:
+    """Write a measured row into a table in the place of an older one of the same kind; it took minutes to make."""
+    rows = pd.DataFrame([row])
+    if path.exists():
+        rows = pd.concat([pd.read_csv(path), rows]).drop_duplicates(by, keep="last")
+    rows.sort_values(by).to_csv(path, index=False)
 
 
 def rename(name: str, renamed: Mapping[str, str]) -> str:

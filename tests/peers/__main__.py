@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from tests.peers import Peer, all_peers, batch, fill, loss, probe
+from tests.peers import Peer, all_peers, asked, batch, fill, keep, loss, probe, ratio
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEED = Path(__file__).parents[2] / "data" / "originals.csv"
@@ -74,11 +72,6 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
             model.zero_grad(set_to_none=True)
             if repeat or repeats == 1:
                 times[which].append(taken)
-    median = {k: sorted(t)[len(t) // 2] for k, t in times.items()}
-    ratio = median["original"] / median["ours"]
-    print(
-        f"{name}: {median['original']:.3f} / {median['ours']:.3f} s = {ratio:.2f} (at least {peer.target})", flush=True
-    )
     record = json.loads((GOLDEN / f"{name}.json").read_text())
     return {
         "backbone": name,
@@ -89,32 +82,18 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
         "conversations": count,
         "utterances": sum(shapes.lengths),
         "width": sum(shapes.widths.values()),
-        "original_s": round(median["original"], 4),
-        "ours_s": round(median["ours"], 4),
-        "ratio": round(ratio, 2),
-        "target": peer.target,
-        "repeats": len(times["ours"]),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {platform.system()}",
+        **ratio(name, times, peer.target, len(times["ours"])),
     }
 
 
 def main(arguments: list[str]) -> None:
     """`golden` or `speed`, then the peers (all without a name); `--repeats N` for speed."""
-    found = all_peers()
-    repeats = int(arguments.pop(arguments.index("--repeats") + 1)) if "--repeats" in arguments else 5
-    what, *names = [a for a in arguments if a != "--repeats"]
-    chosen = {n: found[n] for n in names or found}
-    if what == "golden":
-        for name, peer in chosen.items():
+    what, chosen, repeats = asked(arguments, all_peers())
+    for name, peer in chosen.items():
+        if what == "golden":
             golden(name, peer)
-        return
-    rows = pd.DataFrame([speed(name, peer, repeats) for name, peer in chosen.items() if peer.timed])
-    if SPEED.exists():
-        old = pd.read_csv(SPEED)
-        rows = pd.concat([old, rows]).drop_duplicates(["backbone", "threads"], keep="last")
-    rows.sort_values(["backbone", "threads"]).to_csv(SPEED, index=False)
+        elif peer.timed:
+            keep(speed(name, peer, repeats), SPEED, ["backbone", "threads"])
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from tests.peers import Peer, batch, fill, loss, probe
+from tests.peers import Peer, asked, batch, fill, keep, loss, probe, ratio
 from tests.peers.fusions import fusion_peers, read
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fusions"
@@ -66,9 +64,6 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
             models[which].zero_grad(set_to_none=True)
             if repeat > 1:  # the first two warm up
                 times[which].append(taken)
-    median = {k: sorted(t)[len(t) // 2] for k, t in times.items()}
-    ratio = median["original"] / median["ours"]
-    print(f"{name}: {median['original']:.4f} / {median['ours']:.4f} s = {ratio:.2f}", flush=True)
     path = GOLDEN / f"{name}.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     method, implementation = name.split(".")
@@ -81,33 +76,19 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
         "ours_parameters": sum(p.numel() for p in models["ours"].parameters()),
         "conversations": len(peer.timed.lengths),
         "utterances": sum(peer.timed.lengths),
-        "original_s": round(median["original"], 5),
-        "ours_s": round(median["ours"], 5),
-        "ratio": round(ratio, 2),
-        "target": peer.target,
-        "repeats": repeats,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {platform.system()}",
+        **ratio(name, times, peer.target, repeats),
     }
 
 
 def main(arguments: list[str]) -> None:
     """`golden` or `speed`, then the peers (all without a name); `--repeats N` for speed."""
-    found = fusion_peers()
-    repeats = int(arguments.pop(arguments.index("--repeats") + 1)) if "--repeats" in arguments else 5
-    what, *names = [a for a in arguments if a != "--repeats"]
-    chosen = {n: found[n] for n in names or found}
-    if what == "golden":
-        for name, peer in chosen.items():
+    what, chosen, repeats = asked(arguments, fusion_peers())
+    for name, peer in chosen.items():
+        if what == "golden":
             if peer.golden.lengths:
                 golden(name, peer)
-        return
-    for name, peer in chosen.items():  # each is written at once, since all of them take minutes
-        rows = pd.DataFrame([speed(name, peer, repeats)])
-        if SPEED.exists():
-            rows = pd.concat([pd.read_csv(SPEED), rows]).drop_duplicates(["method", "peer", "threads"], keep="last")
-        rows.sort_values(["method", "peer", "threads"]).to_csv(SPEED, index=False)
+        else:
+            keep(speed(name, peer, repeats), SPEED, ["method", "peer", "threads"])
 
 
 if __name__ == "__main__":
