@@ -105,9 +105,8 @@ def ratio(name: str, times: Mapping[str, list[float]], target: float, repeats: i
 
 def keep(row: Mapping[str, object], path: Path, by: list[str]) -> None:
     """Write a measured row into a table in the place of an older one of the same kind; it took minutes to make."""
-    rows = pd.DataFrame([row])
-    if path.exists():
-        rows = pd.concat([pd.read_csv(path), rows]).drop_duplicates(by, keep="last")
+    older = pd.read_csv(path).to_dict("records") if path.exists() else []
+    rows = pd.DataFrame([*older, row]).drop_duplicates(by, keep="last")
     rows.sort_values(by).to_csv(path, index=False)
 
 
