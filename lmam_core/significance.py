@@ -1,0 +1,213 @@
+"""Whether two arms differ: every pair of a setting, tested in what seeds vary and in what resampling dialogues varies.
+
+A setting is what two arms must share to be compared: dataset, feature sets (and so modalities), and backbone. The
+functions take runs from anywhere: a plan's (`plans.held`), or all of a store of your own (`list(Store("my-runs"))`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from baycomp.single import Posterior
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from lmam_core import plugin, tables
+from lmam_core.backbones import backbone
+from lmam_core.experiment import Experiment, Run
+from lmam_core.plans import PLANS, held
+from lmam_core.resampling import draws, resampled
+from lmam_core.results import Store
+from lmam_core.statistics import Comparison, Interval, compare
+
+MARGIN = {"accuracy": 1.0, "weighted_f1": 1.0, "macro_f1": 1.0, "acc2": 1.0, "f1": 1.0, "acc7": 1.0, "mae": 0.01}
+"""Differences smaller than this count as equivalent: one percentage point, or 0.01 of mean absolute error."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A difference over seeds and what tests say of it; NaN where a test has nothing to work on.
+
+    `p_t` is of the paired t-test, `p_flip` of the exact paired permutation test, which flips signs and needs no normal
+    differences; `better`, `equivalent` and `worse` are the posterior probabilities that the mean difference lies above
+    the margin, within it, or below (Student's posterior, Benavoli et al. 2017, without their correction for
+    overlapping test sets: seeds share one).
+    """
+
+    comparison: Comparison
+    p_t: float
+    p_flip: float
+    better: float
+    equivalent: float
+    worse: float
+
+
+def paired(a: dict[int, float], b: dict[int, float], margin: float) -> Tested:
+    """Test b minus a, one value a seed, over the seeds that both have.
+
+    Fewer than two shared seeds: everything NaN. Equal values everywhere: p = 1. A difference that is the same in every
+    seed: `p_t` is NaN, as it has no spread to be compared with; `p_flip` is what flipping signs gives.
+    """
+    found = compare(a, b)
+    seeds = sorted(a.keys() & b.keys())
+    if len(seeds) < 2:
+        return Tested(found, *[np.nan] * 5)
+    d = np.array([b[s] - a[s] for s in seeds])  # (n,)
+    spread = d.std(ddof=1)
+    # The last digits of a difference that is meant to be constant differ.
+    constant = spread < 1e-9 * max(1.0, np.abs(d).max())
+    if constant:
+        p_t = np.nan if abs(d.mean()) > 1e-9 else 1.0
+    else:
+        p_t = float(stats.ttest_rel([b[s] for s in seeds], [a[s] for s in seeds]).pvalue)
+    posterior = Posterior(d.mean(), 0.0 if constant else spread**2 / len(d), len(d) - 1, margin)
+    worse, equivalent, better = (float(p) for p in posterior.probs())
+    return Tested(found, p_t, flip(d), better, equivalent, worse)
+
+
+def flip(d: np.ndarray) -> float:
+    """The two-sided p of the exact paired permutation test of mean difference 0, for differences (n,).
+
+    Every one of the 2^n patterns of signs is tried up to n = 12, 10,000 random ones beyond.
+    """
+    resamples = np.inf if len(d) <= 12 else 9999
+    found = stats.permutation_test(
+        (d,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(0)
+    )
+    return float(found.pvalue)
+
+
+def label(e: Experiment) -> str:
+    """What an arm is called beside all others of its setting."""
+    if e.fusion in ("lmam", "concat"):
+        name = plugin.arm(e)
+    else:
+        name = tables.METHODS.get(e.fusion, e.fusion)
+        name += "" if e.embedding == backbone(e.backbone).native else f" {e.embedding}"
+    if e.rank and e.rank != 45:
+        name += f", rank {e.rank}"
+    name += ", widened" if e.width else ""
+    return name + (f", {e.shuffled} shuffled" if e.shuffled else "")
+
+
+def setting(e: Experiment) -> str:
+    """What arms share: `mosi · text, audio, video · bc-LSTM`."""
+    name = e.backbone.removesuffix("_att")
+    sets = ", ".join(f"{pair.split('=')[1]}" for pair in e.features.split(","))
+    return f"{e.dataset} · {sets} · {plugin.BACKBONES.get(name, name)}"
+
+
+def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
+    """Honest runs by setting and arm; arms that share a name but differ in budget keep apart by their learning rate."""
+    found: dict[str, dict[str, list[Run]]] = {}
+    owners: dict[tuple[str, str], Experiment] = {}
+    for run in runs:
+        e = run.experiment
+        if e.protocol != "honest":
+            continue
+        where, name, asked = setting(e), label(e), dataclasses.replace(e, seed=0)
+        if owners.setdefault((where, name), asked) != asked:
+            name += f" ({e.learning_rate:g}, {e.arm}, {e.epochs} epochs)"
+        arm = found.setdefault(where, {}).setdefault(name, [])
+        if all(e.seed != other.experiment.seed for other in arm):
+            arm.append(run)
+    return found
+
+
+def of_the_book(store: Store) -> dict[str, dict[str, list[Run]]]:
+    """The settings of all plans of the book."""
+    runs = {r.experiment: r for name in PLANS for r in held(name, store)}
+    return settings(list(runs.values()))
+
+
+def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
+    """Every pair of arms of one setting, `other` minus `baseline`, positive where `other` is better.
+
+    Columns: `n` shared seeds; `gain` with its 95 % interval over seeds (`low`, `high`) and `effect` (pooled standard
+    deviations); `p_t`, `p_flip` and both corrected over the table by Holm's method; `better`, `equivalent`, `worse`
+    (see `Tested`, margin `MARGIN`); and `dialogues_low`, `dialogues_high`, the 95 % interval of the gain, averaged
+    over shared seeds, when test conversations are drawn anew.
+    """
+    sign, margin = plugin.sign(metric), MARGIN.get(metric, 1.0)
+    values = {name: {r.experiment.seed: sign * _metric(r, metric) for r in runs} for name, runs in arms.items()}
+    drawn = draws(len(next(iter(arms.values()))[0].outcomes))
+    samples = {name: sign * resampled(runs, metric, drawn) for name, runs in arms.items()}  # (S, R) each
+    rows = []
+    for baseline, other in combinations(arms, 2):
+        tested = paired(values[baseline], values[other], margin)
+        dialogues = _over_dialogues(arms, samples, baseline, other)
+        rows.append({"baseline": baseline, "other": other} | _row(tested, dialogues))
+    return corrected(pd.DataFrame(rows, columns=["baseline", "other", *COLUMNS]))
+
+
+def classes(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
+    """The pair of arms, class by class: as `pairs`, in F1 of each class and at last in weighted F1 (`all classes`)."""
+    names = baseline[0].classes
+    rows = []
+    drawn = draws(len(baseline[0].outcomes))
+    arms = {"baseline": list(baseline), "other": list(other)}
+    for metric in [*(f"f1:{name}" for name in names), "weighted_f1"]:
+        values = [{r.experiment.seed: _metric(r, metric) for r in runs} for runs in arms.values()]
+        samples = {name: resampled(runs, metric, drawn) for name, runs in arms.items()}
+        tested = paired(*values, MARGIN["f1"])
+        name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
+        rows.append({"class": name} | _row(tested, _over_dialogues(arms, samples, "baseline", "other")))
+    return corrected(pd.DataFrame(rows))
+
+
+COLUMNS = (
+    "n",
+    "gain",
+    "low",
+    "high",
+    "effect",
+    "p_t",
+    "p_flip",
+    "better",
+    "equivalent",
+    "worse",
+    "dialogues_low",
+    "dialogues_high",
+)
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `p_t_holm` and `p_flip_holm`, Holm's correction over its rows; NaN stays NaN and counts not."""
+    for name in ("p_t", "p_flip"):
+        p = table[name].to_numpy(float)
+        there = np.isfinite(p)
+        holm = np.full(len(p), np.nan)
+        if there.any():
+            holm[there] = multipletests(p[there], method="holm")[1]
+        table[f"{name}_holm"] = holm
+    return table
+
+
+def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:
+    difference = tested.comparison.difference
+    found = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
+    found += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
+    return dict(zip(COLUMNS, found, strict=True))
+
+
+def _metric(run: Run, metric: str) -> float:
+    if metric in run.metrics:
+        return run.metrics[metric]
+    return float(resampled([run], metric, np.ones((1, len(run.outcomes))))[0, 0])
+
+
+def _over_dialogues(arms: dict[str, list[Run]], samples: dict[str, np.ndarray], baseline: str, other: str) -> Interval:
+    """The percentile interval of the gain, averaged over shared seeds, over samples of conversations."""
+    seeds = [[r.experiment.seed for r in arms[name]] for name in (baseline, other)]
+    shared = sorted(set(seeds[0]) & set(seeds[1]))
+    if not shared:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    a, b = (samples[name][[s.index(k) for k in shared]] for name, s in zip((baseline, other), seeds, strict=True))
+    gain = (b - a).mean(0)  # (R,)
+    low, high = np.percentile(gain, [2.5, 97.5])
+    return Interval(float(gain.mean()), float(low), float(high), len(shared))
