@@ -1,4 +1,4 @@
-"""The command line: `lmam run | sweep | results | data | bench | book`."""
+"""The command line: `lmam run | sweep | results | data | bench | verify | book`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="speed and memory, as ratios measured in one run")
     bench.add_argument("--repeats", type=int, default=7, help="timed repetitions of each program (default 7)")
     bench.set_defaults(action=_bench)
+    verify = commands.add_parser("verify", help="recompute what pages and tables say; fails where runs say otherwise")
+    verify.set_defaults(action=_verify)
     book = commands.add_parser("book", help="execute the notebooks and build the book")
     add_options(book)
     book.set_defaults(action=_book)
@@ -254,6 +256,16 @@ def _bench(options: argparse.Namespace) -> int:
     if options.repeats < 1:
         raise LmamError(f"--repeats must be at least 1; got {options.repeats}.")
     return bench(options.repeats)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lmam_core.verify import verify
+
+    wrong = verify()
+    for sentence in wrong:
+        print(f"lmam: {sentence}", file=sys.stderr)
+    print(f"{len(wrong)} disagreements." if wrong else "Pages, tables and runs agree.")
+    return 1 if wrong else 0
 
 
 def _book(options: argparse.Namespace) -> None:

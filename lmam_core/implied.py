@@ -60,7 +60,7 @@ def sign_test(n: int = RUNS) -> float:
     return float(stats.binomtest(n, n).pvalue)
 
 
-def seeds_needed(difference: float, deviation: float, power: float = 0.8, alpha: float = 0.05) -> int:
+def seeds_needed(difference: float, deviation: float, wanted: float = 0.8, alpha: float = 0.05) -> int:
     """How many paired runs a two-sided t-test needs to find a difference with this probability.
 
     `deviation` is the standard deviation of the paired differences. At least 2; raises LmamError for a difference of 0.
@@ -70,10 +70,14 @@ def seeds_needed(difference: float, deviation: float, power: float = 0.8, alpha:
     if deviation == 0:
         return 2
     effect = abs(difference) / deviation
-    solver = TTestPower()
-    if solver.power(effect, 2, alpha) >= power:
+    if TTestPower().power(effect, 2, alpha) >= wanted:
         return 2
-    return math.ceil(solver.solve_power(effect_size=effect, power=power, alpha=alpha, alternative="two-sided"))
+    return math.ceil(TTestPower().solve_power(effect_size=effect, power=wanted, alpha=alpha))
+
+
+def power(difference: float, deviation: float, n: int, alpha: float = 0.05) -> float:
+    """The probability that a two-sided paired t-test over n runs finds this difference."""
+    return float(TTestPower().power(abs(difference) / deviation, n, alpha))
 
 
 def printed() -> pd.DataFrame:

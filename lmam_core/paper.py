@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
 
     Raises LmamError when no cell, or more than one (a dataset must then be named), answers to the address.
     """
+    if (found := _numbers(number).get((dataset, row, column, metric))) is not None:
+        return found
     cells = table(number)
     for key, wanted in (("dataset", dataset), ("row", row), ("column", column), ("metric", metric)):
         if wanted is None:
@@ -114,9 +117,25 @@ def _read(name: str) -> pd.DataFrame:
     """Read a CSV file of `data/paper` as strings, keeping `N/A` as it is printed."""
     import pandas as pd
 
-    if not (DATA / name).is_file():
-        raise LmamError(f"{DATA / name} is missing; the paper's numbers are read from a checkout of the repository.")
-    return pd.read_csv(DATA / name, dtype=str, keep_default_na=False)
+    path = DATA / name
+    if path not in _FILES:
+        if not path.is_file():
+            raise LmamError(f"{path} is missing; the paper's numbers are read from a checkout of the repository.")
+        _FILES[path] = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return _FILES[path].copy()
+
+
+_FILES: dict[Path, pd.DataFrame] = {}
+"""What was read; the paper does not change while a process runs."""
+
+
+@cache
+def _numbers(number: int) -> dict[tuple[str, ...], float]:
+    """Map (dataset, row, column, metric) to the printed number; a table that does not exist has none."""
+    if number not in range(1, len(ROMAN) + 1):
+        return {}
+    cells = table(number)
+    return dict(zip(cells[KEY].itertuples(index=False, name=None), cells["number"].map(float), strict=True))
 
 
 def _printed(number: int) -> dict[tuple[str, ...], str]:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,7 @@ class Store:
 
     def path(self, experiment: Experiment) -> Path:
         """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder."""
-        e = experiment.resolved()
-        name = f"{e.arm}.{e.protocol}.s{e.seed}.{e.key}.json".replace("=", "-")
-        return self.root / e.dataset / e.backbone / name
+        return self.root.joinpath(*_place(experiment))
 
     def __contains__(self, experiment: Experiment) -> bool:
         return self.path(experiment).exists()
@@ -49,11 +48,15 @@ class Store:
         path = self.path(experiment)
         if not path.exists():
             raise LmamError(f"The store {self.root} holds no run {path.name}; make it with `lmam run` or `lmam sweep`.")
-        return _read(path)
+        return read(path)
 
     def __iter__(self) -> Iterator[Run]:
-        for path in sorted(self.root.glob("*/*/*.json")):
-            yield _read(path)
+        for path in self.paths():
+            yield read(path)
+
+    def paths(self) -> list[Path]:
+        """The files of all runs, sorted."""
+        return sorted(self.root.glob("*/*/*.json"))
 
     def add(self, run: Run) -> Path:
         """Write a run; raises LmamError, with the store as it was, when it is held already or the disk is full."""
@@ -138,7 +141,21 @@ def _numbers(values: np.ndarray) -> list[float | int]:
     return [int(v) if float(v).is_integer() else round(float(v), 6) for v in values]
 
 
-def _read(path: Path) -> Run:
+@lru_cache(maxsize=100_000)
+def _place(experiment: Experiment) -> tuple[str, str, str]:
+    """Dataset, backbone and file name of an experiment's run."""
+    e = experiment.resolved()
+    return e.dataset, e.backbone, f"{e.arm}.{e.protocol}.s{e.seed}.{e.key}.json".replace("=", "-")
+
+
+def read(path: Path) -> Run:
+    """The run of a file, parsed once as long as the file stays as it is; raises LmamError for any other content."""
+    status = path.stat()
+    return _parsed(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(path: Path, changed: int, size: int) -> Run:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         asked = fields["experiment"] | {"modalities": tuple(fields["experiment"]["modalities"])}

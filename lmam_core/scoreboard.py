@@ -1,69 +1,97 @@
-"""The verdict table of README and front page, written by code from the store: `make verdicts`.
+"""What the pages and committed tables say of the claims, written by code from the store: `make verdicts`.
 
-A test fails when either says anything else than the store bears out.
+`written(store)` is the text that each file should have; `lmam verify` and a test fail when one says anything else.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from lmam_core import plugin
-from lmam_core.plans import PLUGGED, held
+from lmam_core.claims import judge
+from lmam_core.paper import ROMAN
 from lmam_core.results import DEFAULT, Store
+from lmam_core.statistics import VERDICTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
+FRONT = (ROOT / "README.md", ROOT / "book" / "index.md")
+"""Pages with one row a family of claims between the two comments of `BLOCK`."""
+FULL = ROOT / "book" / "scoreboard.md"
+"""The page with every claim."""
+TABLE = ROOT / "data" / "scoreboard.csv"
+"""Every claim as `claims.judge` gives it."""
 BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.S)
 """What stands between the two comments belongs to this module."""
 
 
-NOTE = "¹ MOSI's published video features know the training labels; the data statement shows it."
+def counts(found: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each family got each verdict, families in the order of the file."""
+    table = found.groupby("family", sort=False).verdict.value_counts().unstack(fill_value=0)
+    return table.reindex(index=found.family.unique(), columns=VERDICTS, fill_value=0)
 
 
-def markdown(store: Store) -> str:
-    """The verdicts on the paper's claims about its backbones, one row a claim and dataset, in the headline metric.
-
-    A claim of which one arm was not run by a plan has no row of that plan.
-    """
-    lines = [
-        "| backbone and claim | data, metric | paper | ours ± half of 95 % interval | seeds | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name in PLUGGED:
-        runs = held(name, store)
-        for backbone in plugin.BACKBONES:
-            mine = [r for r in runs if r.experiment.backbone.removesuffix("_att") == backbone]
-            if mine:
-                lines += _rows(backbone, plugin.frame(mine))
-    return "\n".join([*lines, "", NOTE])
+def summary(found: pd.DataFrame) -> str:
+    """One row a family and one for all, as a Markdown table; cells without a claim stay empty."""
+    lines = [f"| the claim | where | {' | '.join(VERDICTS)} |", "|---|---|" + "---:|" * len(VERDICTS)]
+    for family, row in counts(found).iterrows():
+        lines.append(f"| {family} | {_places(found[found.family == family])} | {_cells(row)} |")
+    total = counts(found).sum()
+    lines.append(f"| **All {len(found)} claims** | | {_cells(total, '**')} |")
+    return "\n".join(lines)
 
 
-def _rows(backbone: str, table: pd.DataFrame) -> list[str]:
-    modalities = table.groupby("dataset").modalities.first()
-    claims = plugin.verdicts(table, backbone)
-    lines = []
-    for row in claims[(claims.metric == claims.dataset.map(plugin.HEADLINE)) & (claims.n > 0)].itertuples():
-        metric = plugin.TITLES[row.metric].removesuffix(" %")
-        data = f"{row.dataset} {modalities[row.dataset].replace('+', ', ')}: {metric}"
-        if "video" in data and row.dataset == "mosi":
-            data += " ¹"
-        lines.append(
-            f"| {plugin.BACKBONES[backbone]}: {row.claim} ({row.where}) | {data} | {row.paper} | {row.ours} "
-            f"| {row.n} | **{row.verdict}** |"
-        )
-    return lines
+def _cells(row: pd.Series, around: str = "") -> str:
+    return " | ".join(f"{around}{row[word]}{around}" if row[word] else "" for word in VERDICTS)
 
 
-def in_step(store: Store) -> dict[Path, str]:
-    """The text that each page should have."""
-    table = markdown(store)
-    return {page: BLOCK.sub(rf"\g<1>{table}\n\g<2>", page.read_text(encoding="utf-8")) for page in PAGES}
+def _places(rows: pd.DataFrame) -> str:
+    """The tables and figures of a family, each once; the sections of one that has neither."""
+    said = " ".join(rows["where"])
+    numerals = dict.fromkeys(
+        n for found in re.findall(r"Tables? ([IVX, and]+)", said) for n in re.findall("[IVX]+", found)
+    )
+    tables = f"Table{'s' * (len(numerals) > 1)} {', '.join(sorted(numerals, key=ROMAN.index))}" if numerals else ""
+    places = [tables, *dict.fromkeys(re.findall(r"Fig\. \d|Abstract", said))]
+    return ", ".join(p for p in places if p) or ", ".join(dict.fromkeys(rows["where"]))
+
+
+def details(found: pd.DataFrame) -> str:
+    """Every claim, family by family, as Markdown tables."""
+    parts = []
+    for family, rows in found.groupby("family", sort=False):
+        parts += [f"## {family}", ""]
+        parts += ["| claim | where | paper | ours | seeds | verdict | why |", "|---|---|---|---|---|---|---|"]
+        for r in rows.to_dict("records"):
+            seeds = r["n"] or "–"
+            badge = f'<span class="verdict verdict-{r["verdict"].replace(" ", "-")}">{r["verdict"]}</span>'
+            cells = (r["claim"], r["where"], r["paper"], r["ours"], seeds, badge, r["reason"])
+            parts.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def csv(found: pd.DataFrame) -> str:
+    """The committed table."""
+    text = io.StringIO()
+    found.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def written(store: Store) -> dict[Path, str]:
+    """The text that each page and committed table should have."""
+    found = judge(store)
+    tables = dict.fromkeys(FRONT, summary(found)) | {FULL: details(found)}
+    texts = {TABLE: csv(found)}
+    for page, table in tables.items():
+        # A function, because backslashes in a replacement string would be read as escapes.
+        texts[page] = BLOCK.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page.read_text(encoding="utf-8"))
+    return texts
 
 
 if __name__ == "__main__":
-    for page, text in in_step(Store(DEFAULT)).items():
+    for page, text in written(Store(DEFAULT)).items():
         page.write_text(text, encoding="utf-8")
         print(f"{page.relative_to(ROOT)} holds the verdicts of the store.")

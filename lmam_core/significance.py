@@ -20,6 +20,7 @@ from statsmodels.stats.multitest import multipletests
 from lmam_core import plugin, tables
 from lmam_core.backbones import backbone
 from lmam_core.experiment import Experiment, Run
+from lmam_core.metrics import per_class
 from lmam_core.plans import PLANS, held
 from lmam_core.resampling import draws, resampled
 from lmam_core.results import Store
@@ -211,3 +212,53 @@ def _over_dialogues(arms: dict[str, list[Run]], samples: dict[str, np.ndarray], 
     gain = (b - a).mean(0)  # (R,)
     low, high = np.percentile(gain, [2.5, 97.5])
     return Interval(float(gain.mean()), float(low), float(high), len(shared))
+
+
+def deviations(store: Store) -> pd.DataFrame:
+    """The measured spread that `implied.beside` sets beside the implied one, a row a printed row and class.
+
+    `deviation` is the standard deviation over shared seeds of the paired differences in a class's F1, with LMAM minus
+    without; for `bc-LSTM+Att` minus self-attention, as Tables VII and VIII have it. Rows need at least three seeds.
+    """
+    rows = []
+    for name, printed in plugin.BACKBONES.items():
+        runs = held(name, store) + [r for r in held("meld", store) if r.experiment.backbone == name]
+        baselines = {printed: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
+        for dataset in ("iemocap", "meld"):
+            for row, baseline in baselines.items():
+                arms = [_arm(runs, dataset, arm) for arm in (baseline, plugin.starred(name))]
+                rows += [{"dataset": dataset, "row": row, **found} for found in _class_deviations(*arms)]
+    return pd.DataFrame(rows, columns=["dataset", "row", "class", "deviation", "n"])
+
+
+def _arm(runs: Sequence[Run], dataset: str, arm: str) -> dict[int, Run]:
+    """An arm's runs by seed."""
+    return {r.experiment.seed: r for r in runs if r.experiment.dataset == dataset and plugin.arm(r.experiment) == arm}
+
+
+def _class_deviations(baseline: dict[int, Run], other: dict[int, Run]) -> list[dict[str, object]]:
+    seeds = sorted(baseline.keys() & other.keys())
+    if len(seeds) < 3:
+        return []
+    a, b = (np.array([_f1(arm[s]) for s in seeds]) for arm in (baseline, other))  # (n, C) each
+    spread = (b - a).std(0, ddof=1)  # (C,)
+    names = baseline[seeds[0]].classes
+    return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, spread, strict=True)]
+
+
+def _f1(run: Run) -> np.ndarray:
+    """F1 of each class in percent, (C,)."""
+    C = len(run.classes)
+    return per_class(run.total.reshape(C, C))["f1"]
+
+
+def plugged(found: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
+    """The settings that hold a backbone's concatenation and its starred way, with so many seeds each: its key, both."""
+    keys = {title: key for key, title in plugin.BACKBONES.items()}
+    kept = {}
+    for name, arms in found.items():
+        key = keys.get(name.split(" · ")[-1])
+        pair = {a: arms.get(a, []) for a in ("concatenation", plugin.starred(key))} if key else {}
+        if pair and min(map(len, pair.values())) >= seeds:
+            kept[name] = key, pair
+    return kept

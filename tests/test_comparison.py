@@ -10,7 +10,6 @@ import pytest
 from lmam_core import comparison, plans, tables
 from lmam_core.comparison import Cells
 from lmam_core.experiment import Experiment
-from lmam_core.plans import PLANS, PLUGGED
 from lmam_core.results import Store
 from lmam_core.tables import METHODS, printed
 from tests.test_plugin import made
@@ -103,14 +102,6 @@ def test_a_live_comparison_trains_its_arms() -> None:
     assert rows.arm.tolist() == ["add", "lmf"]
     assert (rows.weighted_f1 > 0).all()
     assert comparison.quick(Experiment(), "full").epochs == 60
-
-
-def test_the_scoreboard_reads_the_plans_of_the_main_tables_alone() -> None:
-    """Other plans hold the same pair of arms on other modalities, which would count as more seeds."""
-    assert set(PLUGGED) <= set(PLANS)
-    for name in PLUGGED:
-        kinds = {(a.dataset, a.backbone, a.fusion, a.embedding, a.variant, a.readings) for a in PLANS[name].arms()}
-        assert len(kinds) == len(PLANS[name].arms())
 
 
 def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:

@@ -1,0 +1,120 @@
+"""Rules that count parameters and operations from closed formulas (`lmam_core.cost`)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from lmam_core import paper
+from lmam_core.claims import Evidence, Finding, rule
+from lmam_core.cost import (
+    full_parameters,
+    lmam_multiply_adds,
+    lmam_parameters,
+    self_attention_multiply_adds,
+    self_attention_parameters,
+)
+
+WIDTHS = (100, 100, 512)
+"""Text, audio and video, Sec. III-B."""
+RANK = 45
+LENGTH = 110
+"""Utterances of IEMOCAP's longest dialogue."""
+
+
+@rule
+def a_third(evidence: Evidence, decomposed: str) -> Finding:
+    """LMAM has at most a third of self-attention's parameters, W whole or decomposed, with the layer of Eq. 7."""
+    attention = self_attention_parameters(WIDTHS)
+
+    def count(output: bool) -> int:
+        return lmam_parameters(WIDTHS, RANK, output) if decomposed == "yes" else full_parameters(WIDTHS, output)
+
+    whole, bare = count(True) / attention, count(False) / attention
+    limit = Fraction(1, 3)
+    word = "reproduced" if whole <= limit else "same direction" if whole < 1 else "not reproduced"
+    reason = f"Counted at widths {', '.join(map(str, WIDTHS))} with all that Eq. 3 to 7 need; without the linear layer "
+    reason += f"of Eq. 7 it is {bare:.3f}."
+    return Finding(word, "1/3", f"{whole:.3f}", 0, reason)
+
+
+@rule
+def query_weights(evidence: Evidence, module: str) -> Finding:
+    """How many square query weights a module over three modalities of one width holds (Fig. 1)."""
+    d = WIDTHS[2]
+    unit, equal = d * d + d, (d, d, d)
+    if module == "self_attention":
+        found = self_attention_parameters(equal) / unit
+        return Finding("reproduced" if found == 9 else "not reproduced", "9", f"{found:g}", 0, "W^Q, W^K and W^V each.")
+    found, bare = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
+    word = "reproduced" if found < 3 else "same direction" if bare < 3 else "not reproduced"
+    reason = f"At width {d} and rank {RANK}; {bare:.2f} without the linear layer of Eq. 7."
+    return Finding(word, "below 3", f"{found:.2f}", 0, reason)
+
+
+@rule
+def table_12_parameters(evidence: Evidence, row: str) -> Finding:
+    """Table XII's parameters, counted at the paper's widths and rank; within 5 % or, for direction, 20 %."""
+    printed = paper.cell(12, row, "overall", "params_M")
+    counted = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
+    off = abs(counted / 1e6 / printed - 1)
+    word = "reproduced" if off <= 0.05 else "same direction" if off <= 0.2 else "not reproduced"
+    reason = f"Counted at widths {', '.join(map(str, WIDTHS))}; {off:.0%} off what is printed."
+    return Finding(word, f"{printed:g} M", f"{counted / 1e6:.2f} M", 0, reason)
+
+
+@rule
+def cheaper_than_self_attention(evidence: Evidence) -> Finding:
+    """LMAM takes far fewer operations than self-attention: at most half; fewer at all: same direction (Table XII)."""
+    seconds = [paper.cell(12, row, "overall", "training_time_s") for row in ("LMAM", "Self-attention")]
+    lmam = sum(lmam_multiply_adds(WIDTHS, RANK, LENGTH).values())
+    ratio = lmam / sum(self_attention_multiply_adds(WIDTHS, LENGTH).values())
+    word = "reproduced" if ratio <= 0.5 else "same direction" if ratio < 1 else "not reproduced"
+    reason = f"Multiply-adds of a forward pass at {LENGTH} utterances, rank {RANK}; the paper prints seconds an epoch."
+    return Finding(word, f"{seconds[0] / seconds[1]:.2f} of the time", f"{ratio:.2f} of the operations", 0, reason)
+
+
+@rule
+def quadratic_eased(evidence: Evidence) -> Finding:
+    """Operations grow less than with the square of the length; fewer at the same growth: same direction."""
+
+    def total(length: int, attention: bool) -> int:
+        terms = self_attention_multiply_adds(WIDTHS, length) if attention else lmam_multiply_adds(WIDTHS, RANK, length)
+        return sum(terms.values())
+
+    long = 10**6
+    growth = {kind: total(2 * long, kind) / total(long, kind) for kind in (True, False)}
+    share = total(long, False) / total(long, True)
+    word = "reproduced" if growth[False] < 3 else "same direction" if share < 1 else "not reproduced"
+    reason = f"Twice the utterances cost {growth[False]:.2f} times as much, as they do self-attention "
+    reason += f"({growth[True]:.2f}); on long conversations LMAM takes {share:.2f} of its operations."
+    return Finding(word, "below quadratic", f"× {growth[False]:.2f}", 0, reason)
+
+
+@rule
+def grows_slightly(evidence: Evidence, metric: str, slight: str = "10") -> Finding:
+    """Table VI's growth with LMAM is slight, at most so many percent, in every cell; in most: same direction."""
+    grown = _grown(metric)
+    small = [g for g in grown if g <= float(slight)]
+    word = "reproduced" if len(small) == len(grown) else "same direction" if len(small) > len(grown) / 2 else ""
+    word = word or "not reproduced"
+    reason = f"In Table VI as printed {len(small)} of {len(grown)} cells grow by at most {slight} %, which is where we "
+    reason += f"draw the line; they grow by {min(grown):.0f} to {max(grown):.0f} %."
+    return Finding(word, "slightly", f"{len(small)} of {len(grown)}", 0, reason)
+
+
+@rule
+def runs_faster(evidence: Evidence) -> Finding:
+    """LMAM increases the running speed: Table VI's time is smaller with LMAM in every cell; in most: same direction."""
+    grown = _grown("running_time_s")
+    faster = sum(g < 0 for g in grown)
+    word = "reproduced" if faster == len(grown) else "same direction" if faster > len(grown) / 2 else "not reproduced"
+    reason = f"In Table VI as printed {faster} of {len(grown)} running times are lower with LMAM than without."
+    return Finding(word, "faster", f"{faster} of {len(grown)}", 0, reason)
+
+
+def _grown(metric: str) -> list[float]:
+    """By how many percent each printed cell of Table VI grows when the backbone gets LMAM."""
+    cells = paper.table(6)
+    cells = cells[cells.metric == metric].set_index(["row", "dataset"]).number
+    starred = {(row, dataset): value for (row, dataset), value in cells.items() if row.endswith("*")}
+    return [100 * (v / cells[row.removesuffix("*"), dataset] - 1) for (row, dataset), v in starred.items()]

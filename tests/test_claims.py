@@ -1,0 +1,286 @@
+"""Claims, their rules, and pages that cannot say more than the runs: with runs that come and go."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmam_core import claims, paper, plans, plugin, scoreboard
+from lmam_core.claims import RULES, Evidence, Finding, judge, read
+from lmam_core.errors import LmamError
+from lmam_core.results import DEFAULT, Store
+from lmam_core.statistics import VERDICTS
+from tests.test_plugin import RIGHT, made
+
+ALL = read()
+
+
+def fill(store: Store, name: str, right: dict[str, float], seeds: int = 6, dataset: str = "iemocap") -> None:
+    """Tuning and measured runs of a plan's arms: those that `right` names, by `plugin.arm` or by rank."""
+    plan = plans.plan(name)
+    every = [a for a in plan.arms() if a.dataset == dataset]
+    for e in plans.tuning(plan, every):
+        if e not in store:
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(seeds)):
+        share = right.get(plugin.arm(e), right.get(f"rank {e.rank}"))
+        if share is not None and e not in store:
+            store.add(made(e, share))
+
+
+def verdict_of(store: Store, name: str) -> Finding:
+    claim = next(c for c in ALL if c.id == name)
+    return RULES[claim.rule](Evidence(store), **claim.arguments)
+
+
+def test_every_backbone_dataset_table_and_statement_has_its_claims() -> None:
+    ids = {c.id for c in ALL}
+    assert {f"improves_{b}_{d}" for b in plugin.BACKBONES for d in ("iemocap", "meld", "mosi", "pom")} <= ids
+    assert {c.paper for c in ALL} == {"LMAM", "LMCM"}
+    for numeral in paper.ROMAN:
+        assert any(numeral in c.where.replace(",", " ").replace(";", " ").split() for c in ALL), numeral
+    methods = {c.arguments["method"] for c in ALL if "method" in c.arguments}
+    assert methods == set(paper.table(9).row) - {"LMAM"}
+    assert not any(c.claim.endswith(".") for c in ALL)
+
+
+def test_an_empty_store_decides_nothing_that_needs_runs(store: Store) -> None:
+    found = judge(store).set_index("id")
+    assert set(found.verdict) <= set(VERDICTS)
+    assert found.reason.str.len().min() > 10
+    without = {"counted", "printed"}
+    for claim in ALL:
+        module = RULES[claim.rule].__module__.rsplit(".", 1)[1]
+        decided = found.loc[claim.id, "verdict"] != "not testable"
+        assert decided == (module in without), claim.id
+    missing = found.loc["improves_bc_lstm_iemocap", "reason"]
+    assert missing == "No measured runs yet: `lmam sweep bc_lstm` makes them."
+
+
+def test_a_claim_changes_its_verdict_when_runs_come_and_go(store: Store) -> None:
+    name = "improves_bc_lstm_iemocap"
+    fill(store, "bc_lstm", RIGHT)
+    found = verdict_of(store, name)
+    assert (found.verdict, found.n, found.paper) == ("reproduced", 6, "+5.33")
+    assert found.ours.startswith("+")
+    late = sorted(store.root.glob("iemocap/bc_lstm/lmam.late.paper.r45.honest*.json"))
+    kept = [path.read_bytes() for path in late]
+    for path in late[3:]:
+        path.unlink()
+    assert verdict_of(store, name).verdict == "not testable"
+    assert "3 of the five seeds" in verdict_of(store, name).reason
+    for path, content in zip(late, kept, strict=True):
+        path.write_bytes(content)
+    assert verdict_of(store, name).verdict == "reproduced"
+
+
+def test_a_loss_is_not_reproduced_and_a_baseline_that_could_go_on_is_not_tested(store: Store) -> None:
+    fill(store, "bc_lstm", RIGHT | {"LMAM late": 0.4, "self-attention": 0.3})
+    assert verdict_of(store, "improves_bc_lstm_iemocap").verdict == "not reproduced"
+    assert "lies below 0" in verdict_of(store, "improves_bc_lstm_iemocap").reason
+    assert verdict_of(store, "beats_attention_iemocap").verdict == "reproduced"
+    for path in store.root.glob("iemocap/bc_lstm_att/*honest*.json"):
+        text = path.read_text().replace('"best_epoch": 1,', '"best_epoch": 60,')
+        path.write_text(text.replace('"train_loss": [1.0]', f'"train_loss": {[1.0] * 60}'))
+    found = verdict_of(store, "beats_attention_iemocap")
+    assert found.verdict == "not testable"
+    assert "limit of epochs" in found.reason
+
+
+def test_ranks(store: Store) -> None:
+    ranks = {f"rank {r}": 0.5 for r in (1, 5, 15, 30)} | {f"rank {r}": 0.3 for r in (55, 65, 100, 200)}
+    assert verdict_of(store, "best_rank").verdict == "not testable"
+    fill(store, "bc_lstm", {"LMAM late": 0.7})
+    fill(store, "ranks", ranks)
+    # `made` names every rank's arm "LMAM late", which stands first: the shares are told apart by rank.
+    by_rank = {e.experiment.rank: e.metrics["accuracy"] for e in plans.held("ranks", store)}
+    assert set(by_rank) == {1, 5, 15, 30, 55, 65, 100, 200}
+    assert verdict_of(store, "best_rank").verdict == "reproduced"
+    assert verdict_of(store, "unstable_above_55").verdict == "reproduced"
+    assert verdict_of(store, "lower_ranks_better").verdict in ("reproduced", "same direction")
+
+
+def test_a_rank_that_others_beat_is_not_the_best(store: Store) -> None:
+    fill(store, "bc_lstm", {"LMAM late": 0.4})
+    fill(store, "ranks", {f"rank {r}": 0.4 + r / 1000 for r in (1, 5, 15, 30, 55, 65, 100, 200)})
+    found = verdict_of(store, "best_rank")
+    assert found.verdict == "not reproduced"
+    assert "200" in found.ours
+    assert verdict_of(store, "unstable_above_45").verdict == "not reproduced"
+    assert verdict_of(store, "lower_ranks_better").verdict == "not reproduced"
+
+
+def test_fusion_methods_are_judged_behind_emocaps_and_noted_behind_bc_lstm(store: Store) -> None:
+    """`made` gives every concatenation the same name: the fusion decides the share here."""
+    share = {"concat": 0.5, "tfn": 0.7, "lmam": 0.6}
+    for name in ("bc_lstm", "fusions_bc_lstm", "emocaps", "ways", "fusions_emocaps"):
+        plan = plans.plan(name)
+        every = [
+            a
+            for a in plan.arms()
+            if a.dataset == "iemocap" and a.embedding == "late" and a.fusion in share and a.variant in (None, "paper")
+        ]
+        for e in plans.tuning(plan, every):
+            if e not in store:  # emocaps and fusions_emocaps share an arm
+                store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+        for e in plans.measured(plan, every, store, range(6)):
+            if e not in store:
+                store.add(made(e, share[e.fusion]))
+    assert verdict_of(store, "fusion_concatenate_iemocap").verdict == "reproduced"
+    lost = verdict_of(store, "fusion_tfn_iemocap")
+    assert lost.verdict == "not reproduced"
+    assert "Behind bc-LSTM: -" in lost.reason
+    assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == "not testable"
+
+
+def test_counted_and_printed_claims_say_what_recounting_says() -> None:
+    empty = Evidence(Store("nowhere"))
+    assert RULES["query_weights"](empty, "self_attention").ours == "9"
+    third = RULES["a_third"](empty, "no")
+    d = np.array([100, 100, 512])
+    assert float(third.ours) == pytest.approx(
+        ((1 + d) ** 2 + 2 * d + d * d + d).sum() / (3 * (d * d + d)).sum(), abs=5e-4
+    )
+    assert RULES["runs_faster"](empty).ours == "0 of 28"
+    grown = RULES["grows_slightly"](empty, "params_M")
+    assert grown.verdict == "same direction"
+    assert "270 %" in grown.reason  # TextCNN: 0.23 to 0.85
+    assert RULES["grows_slightly"](empty, "params_M", "300").verdict == "reproduced"
+    deltas = paper.audit_deltas()
+    wrong = int((~deltas[deltas.table == 2].agrees).sum())
+    assert f"{wrong} of" in RULES["deltas_follow"](empty, "2").reason
+    best = RULES["best_in_table"](empty, "9", "LMAM")
+    assert "ties in IEMOCAP F1" in best.reason
+    assert "behind in MELD F1" in best.reason
+    assert RULES["printed_p_values"](empty, "7").ours == "29 gains"
+    assert RULES["quadratic_eased"](empty).ours == "× 4.00"
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a,LMAM,f,C,w,guess,", "rule 'guess'"),
+        ("a,LMAM,f,C,w,plugged,backbone=bc_lstm", "cannot call its rule 'plugged'"),
+        ("a,LMAM,f,C,w,none,reason", "name=value"),
+        ("a,LMAM,f,C,w,none,reason=x\na,LMAM,f,C,w,none,reason=x", "twice"),
+    ],
+)
+def test_a_row_that_cannot_be_judged_is_named(tmp_path, monkeypatch, row: str, sentence: str) -> None:
+    file = tmp_path / "claims.csv"
+    file.write_text(",".join(claims.COLUMNS) + "\n" + row + "\n")
+    monkeypatch.setattr(claims, "FILE", file)
+    with pytest.raises(LmamError, match=sentence):
+        read()
+
+
+def test_a_verdict_is_one_of_four_words() -> None:
+    with pytest.raises(LmamError, match="no verdict"):
+        Finding("proven", "", "", 0, "")
+
+
+def test_the_summary_counts_every_claim_once() -> None:
+    found = judge(Store("nowhere"))
+    lines = scoreboard.summary(found).splitlines()
+    assert len(lines) == 2 + found.family.nunique() + 1
+    assert sum(int(x) for x in lines[-1].replace("*", "").split("|")[3:-1]) == len(found) == len(ALL)
+    assert "| LMAM improves every backbone | Tables II, III, IV |" in lines[2]
+    assert scoreboard.details(found).count("\n## ") + 1 == found.family.nunique()
+    back = pd.read_csv(pd.io.common.StringIO(scoreboard.csv(found)), keep_default_na=False)
+    assert back.id.tolist() == [c.id for c in ALL]
+
+
+def test_readme_front_page_scoreboard_and_table_say_what_the_store_bears_out() -> None:
+    for page, text in scoreboard.written(Store(DEFAULT)).items():
+        assert page.read_text(encoding="utf-8") == text, f"{page.name} is out of step: run `make verdicts`"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """The pages and tables, and a small store, where a test may spoil them."""
+    from lmam_core import verify
+
+    root = tmp_path / "book root"
+    for path in ("README.md", "book/index.md", "book/scoreboard.md", "data/scoreboard.csv"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(scoreboard.ROOT / path, root / path)
+    for name in ("FRONT", "FULL", "TABLE"):
+        there = getattr(scoreboard, name)
+        moved = [root / p.relative_to(scoreboard.ROOT) for p in (there if name == "FRONT" else [there])]
+        monkeypatch.setattr(scoreboard, name, tuple(moved) if name == "FRONT" else moved[0])
+    monkeypatch.setattr(verify, "ROOT", root)
+    store = Store(root / "data" / "results")
+    fill(store, "text_cnn", {"concatenation": 0.5, "LMAM late": 0.6})
+    for page, text in scoreboard.written(store).items():
+        page.write_text(text, encoding="utf-8")
+    return root, store, verify.verify
+
+
+def test_verify_finds_nothing_where_all_agrees(copy) -> None:
+    _, store, verify = copy
+    assert verify(store) == []
+
+
+def test_verify_names_what_the_runs_do_not_bear_out(copy) -> None:
+    root, store, verify = copy
+    page = root / "README.md"
+    page.write_text(page.read_text().replace("| LMAM improves every backbone |", "| LMAM wins everywhere |"))
+    assert ["README.md" in s for s in verify(store)] == [True]
+    for one, text in scoreboard.written(store).items():
+        one.write_text(text)
+    index = root / "book" / "index.md"
+    index.write_text(index.read_text() + "\nWe measure +3.1 ± 0.2 points.\n")
+    assert "typed into prose ('1 ± 0'" in " ".join(verify(store))
+
+
+def test_verify_notices_runs_that_were_removed_changed_or_renamed(copy) -> None:
+    _, store, verify = copy
+    assert verify(store) == []
+    run = sorted(store.root.glob("iemocap/text_cnn/lmam*honest*.json"))[0]
+    content = run.read_text()
+    run.unlink()
+    assert any("scoreboard.csv" in s for s in verify(store))
+    run.write_text(content.replace('"accuracy": ', '"accuracy": 1'))
+    assert any("accuracy do not follow from its outcomes" in s for s in verify(store))
+    run.write_text(content)
+    other = run.with_name("a-better-name.json")
+    run.rename(other)
+    assert any("a-better-name.json holds another run" in s for s in verify(store))
+    other.write_text("{")
+    assert any("is not a run of this store" in s for s in verify(store))
+
+
+def test_verify_as_a_command(monkeypatch, capsys) -> None:
+    from lmam_core import cli, verify
+
+    monkeypatch.setattr(verify, "verify", lambda: [])
+    assert cli.main(["verify"]) == 0
+    monkeypatch.setattr(verify, "verify", lambda: ["README.md says something else."])
+    assert cli.main(["verify"]) == 1
+    assert "lmam: README.md says something else." in capsys.readouterr().err
+
+
+def test_a_book_that_is_older_than_its_data_is_named(tmp_path) -> None:
+    from lmam_core.book.manifest import fingerprints, write_manifest
+    from lmam_core.verify import built_book_is_fresh
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "one.ipynb").write_text('{"cells": []}')
+    (tmp_path / "data").mkdir()
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    (tmp_path / "_build" / "html" / "index.html").touch()
+    write_manifest(tmp_path, {"notebooks": fingerprints(tmp_path, ["notebooks/one.ipynb"])})
+    assert list(built_book_is_fresh(Store(tmp_path), tmp_path)) == []
+    (tmp_path / "data" / "run.json").write_text("1")
+    assert "older than its data" in next(built_book_is_fresh(Store(tmp_path), tmp_path))
+
+
+def test_the_experiments_of_one_rule_are_those_of_its_plan() -> None:
+    """Claims name plans in their advice; every one must exist."""
+    found = judge(Store("nowhere"))
+    named = set(found.reason.str.extractall(r"`lmam sweep (\w+)`")[0])
+    assert named <= set(plans.PLANS)
+    assert named >= {"bc_lstm", "meld", "fusions_emocaps", "ranks"}
