@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
+from lmam_core.index import rows
 from lmam_core.training import Training
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Store:
         """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
         import pandas as pd
 
-        return pd.DataFrame([row(run) for run in self])
+        return pd.DataFrame(rows(self.root, self.paths(), lambda path: row(read(path))))
 
 
 def row(run: Run) -> dict[str, Any]:

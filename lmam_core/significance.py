@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from baycomp.single import Posterior
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from lmam_core import plugin, tables
 from lmam_core.backbones import backbone
@@ -182,11 +181,22 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
     for name in ("p_t", "p_flip"):
         p = table[name].to_numpy(float)
         there = np.isfinite(p)
-        holm = np.full(len(p), np.nan)
-        if there.any():
-            holm[there] = multipletests(p[there], method="holm")[1]
-        table[f"{name}_holm"] = holm
+        adjusted = np.full(len(p), np.nan)
+        adjusted[there] = holm(p[there])
+        table[f"{name}_holm"] = adjusted
     return table
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values (n,) after Holm's correction: the k-th smallest times n - k + 1, never below a smaller one's, at most 1.
+
+    Our own three lines, because statsmodels' function collects garbage at every call, which takes longer than the rest
+    of a table; a test holds the two together.
+    """
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted
 
 
 def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:

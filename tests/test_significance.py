@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from lmam_core import significance
 from lmam_core.arms import bc_lstm
@@ -17,7 +18,7 @@ from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import outcomes, summarise
 from lmam_core.resampling import draws, resampled
-from lmam_core.significance import classes, corrected, flip, paired, pairs, settings
+from lmam_core.significance import classes, corrected, flip, holm, paired, pairs, settings
 from lmam_core.training import Training
 
 CLASSES = ("happy", "sad", "neutral")
@@ -138,6 +139,11 @@ def test_holm_is_over_the_rows_that_have_a_p() -> None:
     assert table.p_t_holm.tolist()[::2] == pytest.approx([0.02, 0.03])
     assert math.isnan(table.p_t_holm[1])
     assert table.p_flip_holm.tolist() == [1.0, 1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
+    assert holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_every_pair_of_a_setting_once_with_both_intervals() -> None:
