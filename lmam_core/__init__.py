@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "LMAM": "lmam_core.lmam",
+    "LMCM": "lmam_core.lmcm",
     "Conversations": "lmam_core.data.conversations",
     "Experiment": "lmam_core.experiment",
     "LmamError": "lmam_core.errors",
@@ -21,7 +22,7 @@ _HOMES = {
     "Store": "lmam_core.results",
     "run": "lmam_core.experiment",
 }
-__all__ = ["LMAM", "Conversations", "Experiment", "LmamError", "Run", "Store", "run"]
+__all__ = ["LMAM", "LMCM", "Conversations", "Experiment", "LmamError", "Run", "Store", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,8 @@ number is in no row of Table XI; its released code matches contexts. Nothing say
 
 MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
 IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"))
+LMCM = ("lmcm", "lmcm_single", "lmcm_plain", "lmcm_layer_norm")
+"""The second paper's fusion; with one branch, without a residual, with LayerNorm for DyT."""
 
 
 def bc_lstm() -> list[Experiment]:
@@ -92,15 +94,15 @@ def fusions(backbone: str) -> Callable[[], list[Experiment]]:
     """Every fusion method in the place where a backbone's modalities meet late, so that all see the same contexts.
 
     LoRA is concatenation where the backbone has it, in a frozen model. LMAM in its paper variant and, for bc-LSTM, what
-    `bc_lstm` holds already, are left out.
+    `bc_lstm` holds already, are left out, and the second paper's LMCM, which has a plan of its own.
     """
-    held = {"concat"} if backbone == "bc_lstm" else set()
+    held = {"lmam", *LMCM} | ({"concat"} if backbone == "bc_lstm" else set())
 
     def arms() -> list[Experiment]:
         found = []
         for base in (MOSI, IEMOCAP):
             base = dataclasses.replace(base, backbone=backbone, embedding="late")
-            found += [dataclasses.replace(base, fusion=name) for name in FUSIONS if name not in {"lmam", *held}]
+            found += [dataclasses.replace(base, fusion=name) for name in FUSIONS if name not in held]
             found.append(dataclasses.replace(base, variant="algorithm1"))
             if backbone != "bc_lstm":
                 found.append(dataclasses.replace(base, variant="released"))
@@ -165,3 +167,21 @@ def modalities() -> list[Experiment]:
         found += [dataclasses.replace(base, modalities=kept) for kept in SUBSETS[base.dataset]]
         found += [dataclasses.replace(base, shuffled=dealt) for dealt in SHUFFLED[base.dataset]]
     return [arm for base in found for arm in _pair(base)]
+
+
+def lmcm() -> list[Experiment]:
+    """Text alone, both modalities concatenated, with LMAM, with LMCM whole and without one part each.
+
+    On MOSI the modalities are LMCM's text and video; on IEMOCAP, whose video cannot be had, audio takes its place. LMCM
+    on text alone, and on a second modality that is dealt anew, say how much of its gain needs that modality: LMCM reads
+    the conversation, which the concatenation behind the same classifier does not.
+    """
+    found = []
+    for base, other in ((dataclasses.replace(MOSI, modalities=("text", "video")), "video"), (IEMOCAP, "audio")):
+        base = dataclasses.replace(base, backbone="utterance")
+        text = dataclasses.replace(base, modalities=("text",))
+        found.append(dataclasses.replace(text, fusion="concat"))
+        found += [dataclasses.replace(base, fusion=name) for name in ("concat", "lmam", *LMCM)]
+        found.append(dataclasses.replace(text, fusion="lmcm"))
+        found.append(dataclasses.replace(base, fusion="lmcm", shuffled=other))
+    return [e.resolved() for e in found]

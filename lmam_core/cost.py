@@ -168,6 +168,16 @@ def _auxformer(widths: Mapping[str, int], rank: None, d: int = 50) -> int:
     return d * sum(widths.values()) + (3 if M > 1 else 2) * _stacks(M, d, 5) + mlp
 
 
+def _lmcm(widths: Mapping[str, int], branches: int = 2, norm: int = 257, d: int = 128) -> int:
+    pairs = _lmcm_pairs(widths, branches)
+    return sum((n + 1) * d for n in widths.values()) + len(widths) * norm + pairs * (4 * d * d + 3 * d)
+
+
+def _lmcm_pairs(widths: Mapping[str, int], branches: int) -> int:
+    M = len(widths)
+    return max((M if branches == 2 else 1) * (M - 1), 1)
+
+
 PARAMETERS: dict[str, Callable[[Mapping[str, int], int | None], int]] = {
     "add": lambda w, r: sum((d + 1) * max(w.values()) for d in w.values() if d != max(w.values())),
     "concat": lambda w, r: 0,
@@ -181,6 +191,10 @@ PARAMETERS: dict[str, Callable[[Mapping[str, int], int | None], int]] = {
     "self_attention": lambda w, r: self_attention_parameters(w),
     "cross_modal": _mult,
     "lmam": lambda w, r: lmam_parameters(w, r),
+    "lmcm": lambda w, r: _lmcm(w),
+    "lmcm_single": lambda w, r: _lmcm(w, branches=1),
+    "lmcm_plain": lambda w, r: _lmcm(w),
+    "lmcm_layer_norm": lambda w, r: _lmcm(w, norm=256),
 }
 """Σ over modalities m of width d_m, sub-networks of width h_m, rank r; K encoders of width d and n layers take
 K (n (12 d^2 + 13 d) + 2 d). Sources: the docstrings of the methods."""
@@ -237,6 +251,10 @@ def _mult_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 30) -> in
     return L * d * sum(widths.values()) + cross + own
 
 
+def _lmcm_adds(widths: Mapping[str, int], L: int, branches: int = 2, d: int = 128) -> int:
+    return L * d * sum(widths.values()) + _lmcm_pairs(widths, branches) * (4 * L * d * d + 2 * L * L * d)
+
+
 MULTIPLY_ADDS: dict[str, Callable[[Mapping[str, int], int, int | None], int]] = {
     "add": lambda w, L, r: sum(L * d * max(w.values()) for d in w.values() if d != max(w.values())),
     "concat": lambda w, L, r: 0,
@@ -252,6 +270,10 @@ MULTIPLY_ADDS: dict[str, Callable[[Mapping[str, int], int, int | None], int]] = 
     "self_attention": lambda w, L, r: sum(self_attention_multiply_adds(w, L).values()),
     "cross_modal": _mult_adds,
     "lmam": lambda w, L, r: sum(lmam_multiply_adds(w, r, L).values()),
+    "lmcm": lambda w, L, r: _lmcm_adds(w, L),
+    "lmcm_single": lambda w, L, r: _lmcm_adds(w, L, branches=1),
+    "lmcm_plain": lambda w, L, r: _lmcm_adds(w, L),
+    "lmcm_layer_norm": lambda w, L, r: _lmcm_adds(w, L),
 }
 """Of L utterances, otherwise as `PARAMETERS`; K encoders of width d and n layers, each query with s sources, take
 K n (10 L d^2 + s (2 L d^2 + 2 L^2 d)). Sources: the docstrings of the methods."""

@@ -326,7 +326,8 @@ def code_version() -> str:
     root = Path(__file__).parent
     parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
     parts += [
-        f"{name}.py" for name in ("lmam", "long", "transformer", "embedding", "experiment", "training", "metrics")
+        f"{name}.py"
+        for name in ("lmam", "lmcm", "long", "transformer", "embedding", "experiment", "training", "metrics")
     ]
     digest = hashlib.sha256()
     for path in sorted(p for part in parts for p in root.glob(part)):

@@ -18,6 +18,7 @@ from lmam_core.arms import (
     equal,
     faithful,
     fusions,
+    lmcm,
     meld,
     modalities,
     plugged,
@@ -61,22 +62,9 @@ PLANS: dict[str, Plan] = {
     "fusions_emocaps": Plan(fusions("emocaps")),
     "equal": Plan(equal("m2fnet", "emocaps", "mm_dfn")),
     "ways": Plan(ways),
+    "lmcm": Plan(lmcm, tuning_seeds=(1000, 1001)),
 }
 """Every plan of the book: `all` carries them out in this order. Plans that are read side by side tune alike."""
-
-
-PLUGGED = (
-    "text_cnn",
-    "bc_lstm",
-    "bc_lstm_clean",
-    "dialogue_gcn",
-    "emocaps",
-    "m2fnet",
-    "mm_dfn",
-    "dialogue_rnn",
-    "meld",
-)
-"""The plans of Tables II to IV: a backbone without LMAM and with it."""
 
 
 def plan(name: str) -> Plan:

@@ -92,7 +92,7 @@ def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     assert torch.isfinite(made(some)).all()
 
 
-SPEAKER_BLIND = {"text_cnn", "bc_lstm", "bc_lstm_att", "m2fnet", "emocaps"}
+SPEAKER_BLIND = {"utterance", "text_cnn", "bc_lstm", "bc_lstm_att", "m2fnet", "emocaps"}
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -27,6 +27,7 @@ from lmam_core.backbones.emocaps import EmoCaps
 from lmam_core.backbones.m2fnet import M2FNet
 from lmam_core.backbones.mm_dfn import MmDfn
 from lmam_core.backbones.text_cnn import TextCnn
+from lmam_core.backbones.utterance import Utterance
 from lmam_core.errors import LmamError
 
 BACKBONES: dict[str, type[nn.Module]] = {
@@ -38,6 +39,7 @@ BACKBONES: dict[str, type[nn.Module]] = {
     "mm_dfn": MmDfn,
     "m2fnet": M2FNet,
     "emocaps": EmoCaps,
+    "utterance": Utterance,
 }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -26,6 +27,7 @@ from lmam_core.fusion.cmcf_srnet import CmcfSrnet
 from lmam_core.fusion.concat import Concat
 from lmam_core.fusion.cross_modal import CrossModal
 from lmam_core.fusion.dual_lmf import DualLmf
+from lmam_core.fusion.lmcm import Lmcm
 from lmam_core.fusion.lmf import Lmf
 from lmam_core.fusion.lmf_mult import LmfMult
 from lmam_core.fusion.self_attention import SelfAttention
@@ -62,8 +64,13 @@ FUSIONS: dict[str, Method] = {
     "lora_random": Method(Concat, rank=8, base="random"),
     "lora_trained": Method(Concat, rank=8, base="trained"),
     "lmam": Method(LMAM, options=("rank", "variant", "keys", "scale", "weight", "combine"), rank=45),
+    "lmcm": Method(Lmcm),
+    "lmcm_single": Method(partial(Lmcm, branches=1)),
+    "lmcm_plain": Method(partial(Lmcm, residual=False)),
+    "lmcm_layer_norm": Method(partial(Lmcm, norm="layer")),
 }
-"""In the order of the paper's Table IX; self-attention and MulT's cross-modal attention are not in it."""
+"""In the order of the paper's Table IX; self-attention and MulT's cross-modal attention are not in it, nor is the
+second paper's LMCM, with which stand its parts taken away one at a time."""
 
 
 def method(name: str) -> Method:

@@ -58,7 +58,7 @@ RECORD = Record(
     missing="Video: none is in the public sources. The paper's own text and audio features.",
     licence=(
         "The recordings and transcripts are under the University of Southern California's release form, so only "
-        "derived features are used; GCNet is under MIT, the repositories that published the features carry no licence."
+        "derived features are used; the repositories that published them state no licence for them."
     ),
     feature_sets={
         "text": {"minilm384": "text_minilm384", "glove200": "text_glove200_mean"},

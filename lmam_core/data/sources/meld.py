@@ -70,5 +70,16 @@ RECORD = Record(
                 "meld.pkl": "3713dab8c0b1d3ae4bb40251599fc6aff687cad1c2468e2f4b50554705a260f8",
             },
         ),
+        *public_files(
+            "https://github.com/MrCrowbar/Speech_Emotion_Recognition",
+            "9994ea2749b02ab5e3648f1d03a3dea7de494c28",
+            "lstm_classifier/t2e",
+            {
+                "embeddings/saved_200d_word_embeddings.pkl": (
+                    "d8604273eec109fbf4636bbb49915ca4a957d124e64f8c0a5a673e390987085f"
+                ),
+                "vocab.pkl": "e50031382a21f157adc363e8c3ce9f7231d34a853ee354ba20ae1dcc821d41d7",
+            },
+        ),
     ),
 )

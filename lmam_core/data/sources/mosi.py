@@ -46,7 +46,7 @@ RECORD = Record(
         "The paper's own features. Table I's 1,513 and 686 utterances are those of the other split of the same videos, "
         "the standard one; the audio-visual features here were made for this one."
     ),
-    licence="MIT licence of the repository that published the features.",
+    licence="MIT licence of the repository that published the features; the labels' repository states none.",
     feature_sets={
         "text": {"minilm384": "text_minilm384", "cnn100": "text100"},
         "audio": {"opensmile73": "audio73"},
