@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--csv", action="store_true", help="as CSV on the output stream")
     _store(results)
     results.set_defaults(action=_results)
-    commands.add_parser("data", help="the datasets, and which of them are at hand").set_defaults(action=_data)
+    _add_data(commands)
     bench = commands.add_parser("bench", help="speed and memory, as ratios measured in one run")
     bench.add_argument("--repeats", type=int, default=7, help="timed repetitions of each program (default 7)")
     bench.set_defaults(action=_bench)
@@ -55,6 +55,28 @@ def _parser() -> argparse.ArgumentParser:
     add_options(book)
     book.set_defaults(action=_book)
     return parser
+
+
+def _add_data(commands: Any) -> None:
+    data = commands.add_parser("data", help="the datasets at hand; build, read or fetch another")
+    data.set_defaults(action=_data)
+    ways = data.add_subparsers(metavar="build | read | fetch")
+    build = ways.add_parser("build", help="make a dataset of a folder with utterances.csv and wav or mp4 files")
+    build.add_argument("folder", help="it then counts as a dataset: lmam run --dataset FOLDER")
+    build.add_argument("--text", default="minilm384", help="extractor of the transcripts (default minilm384; '': none)")
+    build.add_argument("--audio", default="egemaps88", help="extractor of the sound (default egemaps88; '': none)")
+    build.add_argument("--video", default="clip512", help="extractor of the pictures (default clip512; '': none)")
+    build.add_argument("--weights", default=None, help="random, or NAME=FOLDER for each extractor (default: the hub)")
+    build.set_defaults(action=_data_build)
+    read = ways.add_parser("read", help="make a dataset of one of the field's well-known files of features")
+    read.add_argument("file", help="such as IEMOCAP_features.pkl, MELD_features_raw1.pkl, mosi_data.pkl")
+    read.add_argument("--as", dest="layout", default=None, help="its layout, where the name does not tell")
+    read.add_argument("--to", required=True, help="folder for the dataset: lmam run --dataset FOLDER")
+    read.set_defaults(action=_data_read)
+    fetch = ways.add_parser("fetch", help="gather a dataset of the catalogue from its public files")
+    fetch.add_argument("name", help="mosi, iemocap, meld, pom or diginetica")
+    fetch.add_argument("--to", default=None, help="folder for it (default: where LMAM_DATA points, else data/cache)")
+    fetch.set_defaults(action=_data_fetch)
 
 
 def _store(parser: argparse.ArgumentParser) -> None:
@@ -116,9 +138,13 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open(options: argparse.Namespace) -> Any:
+    """The store that was asked for; of one's own recordings `my-runs`, so that the book's store stays the book's."""
+    from lmam_core.data import catalogue
     from lmam_core.results import DEFAULT, Store
 
-    return Store(options.store or DEFAULT)
+    datasets = (getattr(options, "dataset", None) or "").split(",")
+    own = any(catalogue.is_path(name) for name in datasets if name)
+    return Store(options.store or ("my-runs" if own else DEFAULT))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -248,6 +274,40 @@ def _data(options: argparse.Namespace) -> int:
         if record.missing:
             print(f"  missing: {record.missing}")
     return 0
+
+
+def _data_build(options: argparse.Namespace) -> None:
+    from lmam_core.data import folder
+
+    chosen = {name: getattr(options, name) for name in ("text", "audio", "video", "weights")}
+    _made(folder.build(options.folder, **chosen, progress=sys.stderr.isatty()))
+
+
+def _data_read(options: argparse.Namespace) -> None:
+    from lmam_core.data import files
+
+    _made(files.read(options.file, options.to, options.layout))
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    from lmam_core.data import fetch
+
+    fetch.fetch(options.name, options.to)
+
+
+def _made(folder: Any) -> None:
+    """What became of the data: the notes on the error stream, the rest on the output stream."""
+    from lmam_core.data import stored
+
+    found = stored.description(folder)
+    for note in found["notes"]:
+        print(note, file=sys.stderr)
+    print(found["about"])
+    for m, sets in found["feature_sets"].items():
+        for name, of in sets.items():
+            mean = f", {of['missing']} filled with the training mean" if of["missing"] else ""
+            print(f"  {m}: {name}, weights: {of['weights'] or 'not known'}{mean}")
+    print(f"kept in {folder}; use it with `lmam run --dataset {folder}` or, in a notebook, `-p dataset {folder}`")
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 
 Rule = Sequence[Any] | range | type
@@ -38,6 +39,8 @@ def _check(name: str, value: Any, rule: Rule) -> None:
         number = rule is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, rule) or (rule is int and isinstance(value, bool))):
             raise LmamError(f"{name} must be of type {rule.__name__}; got {value!r}.")
+    elif name == "dataset" and catalogue.is_path(value):
+        catalogue.entry(value)
     elif value not in rule:
         close = difflib.get_close_matches(str(value), [str(v) for v in rule], 1)
         hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.index import rows
@@ -38,8 +39,12 @@ class Store:
         self.root = Path(root)
 
     def path(self, experiment: Experiment) -> Path:
-        """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder."""
-        return self.root.joinpath(*_place(experiment))
+        """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder.
+
+        A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
+        """
+        dataset, *rest = _place(experiment)
+        return self.root.joinpath(catalogue.label(dataset), *rest)
 
     def __contains__(self, experiment: Experiment) -> bool:
         return self.path(experiment).exists()
@@ -113,7 +118,7 @@ def row(run: Run) -> dict[str, Any]:
     asked = dataclasses.asdict(e) | {"modalities": "+".join(e.modalities)}
     chosen = {"best_epoch": run.training.best_epoch, "validation_score": run.training.best_score}
     return (
-        {"run": e.key, "arm": e.arm}
+        _stated(e)
         | asked
         | run.metrics
         | chosen
@@ -122,6 +127,14 @@ def row(run: Run) -> dict[str, Any]:
         | {"peak_memory_mb": run.peak_memory_mb}
         | run.provenance
     )
+
+
+def _stated(e: Experiment) -> dict[str, str]:
+    """Key and arm; of a run on a folder of recordings that is gone, the fusion alone."""
+    try:
+        return {"run": e.key, "arm": e.arm}
+    except LmamError:
+        return {"run": "", "arm": e.fusion}
 
 
 def _text(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Which datasets exist, where they come from, and how one is loaded.
 
-A new dataset is one module in `sources/` with a `RECORD`, and one line in `_RECORDS`.
+A new dataset is one module in `sources/` with a `RECORD`, and one line in `_RECORDS`. Wherever a name is taken, the
+path of a folder that `lmam data build` or `lmam data read` wrote is taken as well.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lmam_core.data import synthetic
+from lmam_core.data import gather, stored, synthetic
 from lmam_core.data.conversations import MODALITIES, Dataset
 from lmam_core.data.sources import iemocap, meld, mosi
 from lmam_core.data.sources.base import Record
@@ -35,14 +37,31 @@ def names() -> list[str]:
     return [record.name for record in _RECORDS]
 
 
+def is_path(name: str) -> bool:
+    """Whether `name` is no dataset of the catalogue but the path of one: it has a separator, or is a folder or npz."""
+    if name in names():
+        return False
+    return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or Path(name).is_dir()
+
+
+def label(name: str) -> str:
+    """A dataset's name as a path can hold it: `mosi`, or for a folder its name and the start of its sha256."""
+    return f"{entry(name).name}-{fingerprint(name)[:8]}" if is_path(name) else name
+
+
 def entry(name: str) -> Record:
     """What the catalogue knows of a dataset; raises LmamError for a name that it does not hold."""
     for record in _RECORDS:
         if record.name == name:
             return record
+    if is_path(name):
+        return stored.record(name)
     close = difflib.get_close_matches(name, names(), 1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
-    raise LmamError(f"There is no dataset '{name}'{hint}; the datasets are {', '.join(names())}.")
+    raise LmamError(
+        f"There is no dataset '{name}'{hint}; the datasets are {', '.join(names())}, and folders made by "
+        "`lmam data build`."
+    )
 
 
 def available(name: str) -> bool:
@@ -55,7 +74,11 @@ def available(name: str) -> bool:
 
 
 def fingerprint(name: str) -> str:
-    """The sha256 that `load(name).sha256` will have, without opening anything: `load` accepts no other content."""
+    """The sha256 that `load(name).sha256` will have, without opening anything.
+
+    One thing has another: a file that `lmam data fetch` made with sentence embeddings computed on this machine. They
+    agree with the recorded ones to a few digits, and `load` gives that file's own sha256.
+    """
     return entry(name).sha256
 
 
@@ -71,13 +94,19 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     chosen = _chosen(record, features or {}, modalities)
     if record.file is None:
         return record.build({}, chosen)
-    path = _verified(record)
+    path, sha256 = _verified(record)
     try:
         arrays = np.load(path, allow_pickle=False)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise LmamError(f"{path} cannot be read as an npz archive ({error}); copy it again.") from error
     with arrays:
-        return record.build(arrays, chosen)
+        for m, features_of in chosen.items():
+            if record.feature_sets[m][features_of] not in arrays:
+                raise LmamError(
+                    f"{path} was gathered without {features_of}, whose encoder could not be had; fetch {name} again "
+                    f"when it can, or choose other {m} features of {', '.join(record.feature_sets[m])}."
+                )
+        return replace(record.build(arrays, chosen), sha256=sha256)
 
 
 def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
@@ -101,14 +130,17 @@ def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] 
 
 
 def _find(file: str) -> Path | None:
-    """Where `file` is: in the folder that LMAM_DATA names, else in data/cache of the repository, else nowhere."""
+    """Where `file` is: in the folder that LMAM_DATA names, else in data/cache of the repository, else nowhere.
+
+    The file of a stored dataset is an absolute path, and stands for itself.
+    """
     given = os.environ.get("LMAM_DATA")
     folders = [Path(given).expanduser(), _CACHE] if given else [_CACHE]
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
-def _verified(record: Record) -> Path:
-    """The path of a record's file, after its sha256 has been compared."""
+def _verified(record: Record) -> tuple[Path, str]:
+    """The path of a record's file and the sha256 of its content, after it has been compared with the recorded one."""
     path = _find(record.file)
     if path is None:
         given = os.environ.get("LMAM_DATA")
@@ -123,11 +155,22 @@ def _verified(record: Record) -> Path:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    if found != record.sha256 and (states := _gathered(record, path)):
+        return path, found if states.get(gather.EMBEDDING) == "close" else record.sha256
     if found != record.sha256:
-        size = path.stat().st_size
+        size, own = path.stat().st_size, Path(record.file).is_absolute()
+        describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
         cause = "it is truncated" if size < record.bytes else "it is another file or another version"
         raise LmamError(
-            f"{path} is not the file that the catalogue describes: {cause}, with {size:,} bytes and sha256 "
-            f"{found[:12]}... where {record.bytes:,} bytes and {record.sha256[:12]}... were expected; copy it again."
+            f"{path} is not the file that {describes} describes: {cause}, with {size:,} bytes and sha256 "
+            f"{found[:12]}... where {record.bytes:,} bytes and {record.sha256[:12]}... were expected; {again} it again."
         )
-    return path
+    return path, found
+
+
+def _gathered(record: Record, path: Path) -> dict[str, str]:
+    """How the arrays of a file that `lmam data fetch` made compare with the recorded ones; empty for another file."""
+    if record not in _RECORDS or record.name not in gather.RECIPES:
+        return {}
+    states = gather.RECIPES[record.name].states_in(path)
+    return {} if gather.wrong(states) else states

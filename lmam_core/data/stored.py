@@ -1,0 +1,238 @@
+"""A dataset in a folder of its own: `dataset.npz` with every array, `dataset.json` with what they are.
+
+This is what `lmam data build` and `lmam data read` write, and what the catalogue loads where a path stands in place of
+a name. The npz decides every number, the json says where it came from and holds the npz's sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmam_core.data.conversations import MODALITIES, Dataset
+from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
+from lmam_core.errors import LmamError
+
+SPLITS = ("train", "validation", "test")
+ARRAYS, DESCRIPTION = "dataset.npz", "dataset.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """N utterances of D dialogues, dialogue after dialogue and in time order, as they are stored.
+
+    `dialogues` are the D ids, `splits` (D,) their splits; `owner` (N,) is the index of an utterance's dialogue and
+    never falls; `speaker` (N,) tells voices apart within a dialogue; `label` (N,) is int64 for `classes` and float32
+    without. `features[m][set]` is (N, d) with a row of NaN where an utterance has none; `weights[set]` says which
+    encoder made it. `notes` are the sentences about what was left out, filled in or guessed.
+    """
+
+    name: str
+    about: str
+    dialogues: list[str]
+    splits: list[str]
+    owner: np.ndarray
+    speaker: np.ndarray
+    label: np.ndarray
+    classes: tuple[str, ...] | None
+    features: dict[str, dict[str, np.ndarray]]
+    weights: dict[str, str] = field(default_factory=dict)
+    licence: str = "That of whoever made the recordings."
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def slug(text: str) -> str:
+    """A name that can stand in a path: letters, digits, `_`, `.` and `-`."""
+    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "dataset"
+
+
+def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None) -> str:
+    """How many dialogues and utterances there are and what is asked of them, for the sentence `about` a dataset."""
+    counts = ", ".join(f"{splits.count(s)} {s}" for s in SPLITS if s in splits)
+    target = "a real number for each" if classes is None else f"the classes {', '.join(classes)}"
+    return f"{len(splits)} dialogues ({counts}) with {utterances} utterances and {target}"
+
+
+def check(name: str, splits: list[str], classes: tuple[str, ...] | None) -> None:
+    """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes."""
+    for split in ("train", "test"):
+        if split not in splits:
+            raise LmamError(f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues.")
+    if classes is not None and len(classes) < 2:
+        raise LmamError(f"{name} has one class only, {', '.join(classes)}; there is nothing to tell apart.")
+
+
+def write(folder: Path | str, u: Utterances) -> Path:
+    """Store utterances in a folder; returns the folder, which is from now on the name of the dataset.
+
+    A row of NaN or infinity becomes the mean over the training utterances that have one, and is counted; a feature
+    set that no training utterance has is left out with a sentence. Raises LmamError where nothing can be learnt:
+    no modality, no train or test dialogue, fewer than two classes; and where the folder cannot be written.
+    """
+    folder, notes = Path(folder), list(u.notes)
+    check(u.name, u.splits, u.classes)
+    split = np.array([SPLITS.index(s) for s in u.splits], np.int8)  # (D,)
+    arrays = {
+        "dialogue_id": np.array(u.dialogues, dtype=np.str_),
+        "dialogue_split": split,
+        "utt_dialogue": u.owner.astype(np.int64),
+        "speaker": u.speaker.astype(np.int64),
+        "label": u.label.astype(np.float32 if u.classes is None else np.int64),
+        "classes": np.array(u.classes or (), dtype=np.str_),
+    }
+    sets: dict[str, dict[str, dict[str, Any]]] = {}
+    for m in (m for m in MODALITIES if m in u.features):
+        for name, x in u.features[m].items():
+            filled, missing = _filled(x, split[u.owner] == 0)
+            if filled is None:
+                notes.append(f"{m} is left out: no training utterance has {name}.")
+                continue
+            array = f"{m}_{name}"
+            arrays[array] = filled
+            described = {"array": array, "width": int(x.shape[1]), "missing": missing}
+            sets.setdefault(m, {})[name] = described | {"weights": u.weights.get(name, "")}
+    if not sets:
+        raise LmamError(f"{u.name} has no features at all: {' '.join(notes[-3:]) or 'no text and no recordings.'}")
+    _save(folder, arrays, u, sets, notes)
+    return folder
+
+
+def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
+    """x (N, d) with the training mean in rows that are not finite, and how many; None where train has no row."""
+    present = np.isfinite(x).all(1)  # (N,)
+    if not (present & train).any():
+        return None, int((~present).sum())
+    mean = x[present & train].mean(0, dtype=np.float64)  # (d,)
+    return np.where(present[:, None], x, mean).astype(np.float32), int((~present).sum())
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict, notes: list[str]) -> None:
+    """Both files, each written beside its place and moved there, the description last."""
+    counts = {s: u.splits.count(s) for s in SPLITS if s in u.splits}
+    unfinished = [folder / f"{name}.{os.getpid()}.tmp" for name in (ARRAYS, DESCRIPTION)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with unfinished[0].open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        description = {
+            "format": _FORMAT,
+            "name": slug(u.name),
+            "about": u.about,
+            "classes": u.classes,
+            "dialogues": counts,
+            "utterances": len(u.label),
+            "feature_sets": sets,
+            "licence": u.licence,
+            "notes": notes,
+            "sources": dict(u.sources),
+            "bytes": unfinished[0].stat().st_size,
+            "sha256": sha256(unfinished[0]),
+        }
+        unfinished[1].write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for path, name in zip(unfinished, (ARRAYS, DESCRIPTION), strict=True):
+            path.replace(folder / name)
+    except OSError as error:
+        raise LmamError(f"The dataset could not be written to {folder} ({error.strerror}).") from error
+    finally:
+        for path in unfinished:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def description(path: Path | str) -> dict[str, Any]:
+    """What `dataset.json` says of a folder, or of the folder of its npz; raises LmamError where there is none."""
+    folder = _folder(path)
+    for name in (DESCRIPTION, ARRAYS):
+        if not (folder / name).is_file():
+            raise LmamError(
+                f"{folder} is not a dataset: it holds no {name}; make it with `lmam data build {folder}` "
+                "from recordings, or with `lmam data read FILE --to FOLDER` from a file of features."
+            )
+    state = (folder / DESCRIPTION).stat()
+    return _described(folder, state.st_mtime_ns, state.st_size)
+
+
+def record(path: Path | str) -> Record:
+    """What the catalogue needs to know of a stored dataset."""
+    found = description(path)
+    return Record(
+        name=slug(found["name"]),
+        kind="real",
+        about=found["about"],
+        missing="",
+        licence=found["licence"],
+        feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in found["feature_sets"].items()},
+        sha256=found["sha256"],
+        build=partial(_build, str(_folder(path))),
+        file=str(_folder(path) / ARRAYS),
+        bytes=found["bytes"],
+    )
+
+
+def _folder(path: Path | str) -> Path:
+    path = Path(path).expanduser().absolute()
+    return path.parent if path.suffix == ".npz" else path
+
+
+@lru_cache(maxsize=8)
+def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
+    """The content of a description, read again when the file has changed."""
+    try:
+        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if found["format"] != _FORMAT:
+            raise LmamError(f"{folder / DESCRIPTION} has the format {found['format']}; build the dataset again.")
+        strings = [found[name] for name in ("name", "about", "licence", "sha256")]
+        strings += [d["array"] for sets in found["feature_sets"].values() for d in sets.values()]
+        known = found["feature_sets"] and set(found["feature_sets"]) <= set(MODALITIES)
+        if not known or not all(isinstance(s, str) for s in strings) or not isinstance(found["bytes"], int):
+            raise TypeError("a field is of the wrong kind")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, LmamError):
+            raise
+        raise LmamError(f"{folder / DESCRIPTION} cannot be read ({error}); build the dataset again.") from error
+
+
+def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
+    """A stored dataset's conversations."""
+    this = record(path)
+    try:
+        classes = tuple(str(c) for c in arrays["classes"]) or None
+        label = arrays["label"]
+        cut = conversations(
+            ids=arrays["dialogue_id"],
+            owner=arrays["utt_dialogue"],
+            features=this.read(arrays, features),
+            speaker=arrays["speaker"],
+            label=label.astype(np.int64 if classes else np.float32),
+        )
+        splits = {s: cs for s, cs in by_split(SPLITS, arrays["dialogue_split"], cut).items() if cs}
+    except (KeyError, IndexError, ValueError) as error:
+        raise LmamError(f"{this.file} does not hold what its {DESCRIPTION} says ({error}); build it again.") from error
+    return Dataset(
+        name=this.name,
+        feature_sets=features,
+        classes=classes,
+        splits=splits,
+        sha256=this.sha256,
+        about=this.about,
+        label_range=None if classes else (float(label.min()), float(label.max())),
+    )

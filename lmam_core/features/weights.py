@@ -1,0 +1,142 @@
+"""Where an extractor's numbers come from: the hub, a local folder, or a generator with seed 0; safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lmam_core.errors import LmamError
+from lmam_core.features.cache import sha256
+
+SEED = 0
+PATIENCE = 3.0
+"""Seconds after which the hub counts as out of reach."""
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5")
+_FILES = ["*config.json", "tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model"]
+"""What is downloaded beside the weights; no code, no pickles."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A decision: `path` to the checkpoint (None for random), `label` for people, `identity` for the cache."""
+
+    label: str
+    path: Path | None
+    identity: str
+
+
+def find(extractor, given: str | Path | None) -> Weights:
+    """Decide where `extractor` takes its weights from; raises LmamError for what is missing, unsafe or not needed."""
+    if extractor.weights == "none":
+        if given is not None:
+            raise LmamError(f"{extractor.name} needs no weights; leave them out.")
+        return Weights("none needed", None, "none")
+    if given is not None and str(given) != "random":
+        return _local(extractor, Path(given).expanduser())
+    if extractor.weights == "layer":
+        return Weights(f"random (layer, seed {SEED}): a projection, not trained", None, f"layer {SEED}")
+    if given is None and (folder := _hub(extractor)) is not None:
+        return Weights(f"hub: {extractor.model}@{folder.name[:12]}", folder, f"hub {extractor.model}@{folder.name}")
+    if given is None:
+        print(
+            f"{extractor.name}: {extractor.model} is not on this machine and the hub cannot be reached, so a tiny "
+            "random encoder takes its place; its numbers have the right shape and no meaning.",
+            file=sys.stderr,
+        )
+    return Weights(f"random (tiny, seed {SEED})", None, f"tiny {SEED}")
+
+
+def _local(extractor, path: Path) -> Weights:
+    """A folder (or for a layer, a file) that holds safetensors and, for an encoder, its config."""
+    if not path.exists():
+        raise LmamError(f"{path} is not there; give {extractor.name} a local folder, or 'random'.")
+    if path.is_file() and extractor.weights == "hub":
+        raise LmamError(f"{path} is a file; give {extractor.name} the folder with config.json and model.safetensors.")
+    tensors = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    if (path.is_file() and path.suffix in _PICKLES) or not tensors:
+        raise LmamError(
+            f"{path} holds no .safetensors file; pickled weights ({', '.join(_PICKLES[:3])}) can run code when they "
+            "are loaded, so convert them with safetensors.torch.save_file first."
+        )
+    if path.is_file() and path.suffix != ".safetensors":
+        raise LmamError(f"{path} is not a .safetensors file.")
+    if extractor.weights == "layer" and len(tensors) != 1:
+        raise LmamError(f"{path} holds {len(tensors)} .safetensors files; give {extractor.name} the one that it needs.")
+    files = tensors if path.is_file() else sorted(p for p in path.iterdir() if p.is_file() and _counts(p))
+    digest = hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in files).encode()).hexdigest()
+    return Weights(f"local: {path}", tensors[0] if extractor.weights == "layer" else path, f"local {digest}")
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file of a checkpoint's folder decides what comes out."""
+    return path.suffix in (".safetensors", ".json", ".txt", ".model")
+
+
+def _hub(extractor) -> Path | None:
+    """The snapshot's folder, named by its revision: this machine's copy, else downloaded, else None."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    tensors = "open_clip*.safetensors" if extractor.take == "open_clip" else "model*.safetensors"
+    wanted = [*_FILES, tensors, f"{tensors}.index.json"]
+    try:
+        folder = Path(snapshot_download(extractor.model, allow_patterns=wanted, local_files_only=True))
+        if any(folder.glob(tensors)):
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    if not online():
+        return None
+    try:
+        folder = Path(snapshot_download(extractor.model, allow_patterns=wanted))
+        if not any(folder.glob(tensors)) and (revision := _converted(extractor.model)):
+            folder = Path(snapshot_download(extractor.model, revision=revision, allow_patterns=wanted))
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LmamError(f"{extractor.model} could not be downloaded: {reason}; try again, or give a folder.") from None
+    if not any(folder.glob(tensors)):
+        raise LmamError(
+            f"{extractor.model} offers no {tensors} on the hub; convert its weights with save_pretrained and give the "
+            "folder as weights."
+        )
+    return folder
+
+
+def _converted(repository: str) -> str | None:
+    """The hub's own conversion to safetensors, which waits in a pull request where nobody has merged it."""
+    from huggingface_hub import get_repo_discussions
+
+    found = get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request")
+    return next((d.git_reference for d in found if "safetensors" in d.title.lower()), None)
+
+
+@cache
+def online() -> bool:
+    """Whether the hub answers, asked once a process and for at most a few seconds; HF_HUB_OFFLINE means no."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    from huggingface_hub.constants import ENDPOINT
+
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(ENDPOINT, method="HEAD"), timeout=PATIENCE).close()
+            answers.append(True)
+        except urllib.error.HTTPError:  # it answers, whatever it says
+            answers.append(True)
+        except OSError:
+            answers.append(False)
+
+    # In a thread, because looking a name up has no time limit of its own.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE + 1)
+    return answers == [True]

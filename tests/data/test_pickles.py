@@ -1,0 +1,258 @@
+"""Pickles: what is allowed comes back as it was, and a hostile file does nothing but earn a sentence."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import io
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from lmam_core.data import pickles
+from lmam_core.errors import LmamError
+
+PROTOCOLS = range(6)
+
+
+def stored(path: Path, value: object, protocol: int = 2) -> Path:
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two values are of one type and equal throughout, NaN equal to NaN."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        if a.dtype.hasobject:
+            return all(same(x, y) for x, y in zip(a.flat, b.flat, strict=True))
+        return a.tobytes() == b.tobytes()
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b or (a != a and b != b)
+
+
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(),
+    st.binary(),
+    st.complex_numbers(allow_nan=False),
+    st.frozensets(st.integers()),
+    st.builds(bytearray, st.binary()),
+    npst.arrays(
+        st.one_of(
+            npst.boolean_dtypes(),
+            npst.integer_dtypes(endianness="?"),
+            npst.floating_dtypes(endianness="?"),
+            npst.complex_number_dtypes(),
+            npst.byte_string_dtypes(min_len=1),
+            npst.unicode_string_dtypes(min_len=1),
+        ),
+        npst.array_shapes(min_dims=0, min_side=0, max_side=4),
+    ),
+    st.builds(np.float32, st.floats(width=32)),
+    st.builds(np.int64, st.integers(-(2**63), 2**63 - 1)),
+)
+values = st.recursive(
+    plain,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.tuples(inner, inner),
+        st.dictionaries(st.one_of(st.text(), st.integers(), st.tuples(st.text(), st.integers())), inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values, st.sampled_from(PROTOCOLS))
+def test_arrays_and_containers_come_back_as_they_were(tmp_path_factory, value, protocol):
+    path = tmp_path_factory.getbasetemp() / "value.pkl"
+    assert same(pickles.load(stored(path, value, protocol)), value)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_objects_arrays_orders_and_dicts_of_a_kind(tmp_path, protocol):
+    objects = np.empty((2, 2), object)
+    objects[:] = [[[1], "x"], [None, np.ones(2)]]
+    fortran = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    shared = [1.0]
+    value = {
+        "objects": objects,
+        "fortran": fortran,
+        "ordered": collections.OrderedDict(b=1, a=2),
+        "default": collections.defaultdict(list, {"a": [1]}),
+        "set": {1, 2},
+        "shared": [shared, shared],
+    }
+    found = pickles.load(stored(tmp_path / "v.pkl", value, protocol))
+    assert same(found["objects"], objects)
+    np.testing.assert_array_equal(found["fortran"], fortran)
+    assert list(found["ordered"].items()) == [("b", 1), ("a", 2)]
+    assert found["default"] == {"a": [1]}
+    assert found["set"] == {1, 2}
+    assert found["shared"][0] is found["shared"][1]
+    assert type(found["ordered"]) is type(found["default"]) is dict
+    found["fortran"][0, 0] = 7  # in memory of its own
+
+
+def test_a_pickle_of_python_2(tmp_path):
+    """Written by hand in the opcodes of Python 2: a byte string as key, an array from numpy.core with raw bytes."""
+    raw = struct.pack("<2d", 1.5, -2.0)
+    program = (
+        b"\x80\x02}U\x06Ses\xe901cnumpy.core.multiarray\n_reconstruct\n"
+        b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R"
+        b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U" + bytes([len(raw)]) + raw + b"tbs."
+    )
+    (tmp_path / "two.pkl").write_bytes(program)
+    found = pickles.load(tmp_path / "two.pkl")
+    assert list(found) == ["Ses\xe901"]
+    assert found["Ses\xe901"].tolist() == [1.5, -2.0]
+
+
+class Asks:
+    """Pickled, it asks for a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def attacks(marker: Path) -> dict[str, bytes]:
+    """Pickles that would create `marker`, or read or change something, if anything that they ask for were done."""
+    touch = f"open({str(marker)!r}, 'w').close()"
+    path = str(marker).encode()
+    inside = np.empty(1, object)
+    inside[0] = Asks(exec, touch)
+    system = Asks(os.system, f"touch {marker}")
+    return {
+        "os.system": pickle.dumps(system),
+        "os.system of Python 2": b"cposix\nsystem\n(S'touch " + path + b"'\ntR.",
+        "exec": pickle.dumps(Asks(exec, touch)),
+        "eval": pickle.dumps(Asks(eval, f"__import__('os').system('touch {marker}')"), 0),
+        "open": pickle.dumps(Asks(io.open, str(marker), "w")),
+        "getattr": b"c__builtin__\ngetattr\n(c__builtin__\ndict\nS'__subclasses__'\ntR.",
+        "dotted name": b"\x80\x04\x8c\x05numpy\x8c\x0fndarray.tofile\x93.",
+        "import": b"c__builtin__\n__import__\n(S'os'\ntR.",
+        "inst": b"(S'touch " + path + b"'\nios\nsystem\n.",
+        "obj": b"(cos\nsystem\nS'touch " + path + b"'\no.",
+        "numpy.load": pickle.dumps(Asks(np.load, str(marker))),
+        "in an array of objects": pickle.dumps({"x": inside}),
+        "in a list in a dict": pickle.dumps({"x": [1, (2, system)]}),
+        "in a set": pickle.dumps([frozenset([1]), {"a": system}]),
+        "persistent": b"Pmarker\n.",
+        "extension": b"\x82\x01.",
+    }
+
+
+@pytest.mark.parametrize("name", attacks(Path("marker")))
+def test_a_hostile_pickle_does_nothing(tmp_path, name):
+    marker = tmp_path / "marker"
+    path = tmp_path / "hostile.pkl"
+    path.write_bytes(attacks(marker)[name])
+    with pytest.raises(LmamError, match=r"^hostile\.pkl (was not opened: |is not a whole pickle)"):
+        pickles.load(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["os.system", "exec", "open"])
+def test_the_attacks_work_on_an_unpickler_that_believes_them(tmp_path, name):
+    """So that the test above does not pass because its files are harmless."""
+    pickle.loads(attacks(tmp_path / "marker")[name])
+    assert (tmp_path / "marker").exists()
+
+
+def test_the_sentence_names_what_the_file_asked_for(tmp_path):
+    with pytest.raises(LmamError, match=r"it asks for \w+\.system, which is neither an array nor a container\.$"):
+        pickles.load(stored(tmp_path / "v.pkl", Asks(os.system, "true")))
+    with pytest.raises(LmamError, match=r"it asks for datetime\.date, "):
+        pickles.load(stored(tmp_path / "v.pkl", datetime.date(2020, 1, 1)))
+
+
+RECONSTRUCT = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+F8, O8, V8 = (b"cnumpy\ndtype\nU\x02" + code + b"K\x00K\x01\x87R" for code in (b"f8", b"O8", b"V8"))
+HUGE = b"\x8a\x08" + struct.pack("<q", 10**15)
+
+
+CLAIMS = [
+    # An array of 10^15 doubles with eight bytes, as a state and as a call of ndarray itself.
+    (
+        "size",
+        RECONSTRUCT + b"(K\x01" + HUGE + b"\x85" + F8 + b"\x89U\x01xtb.",
+        "bytes",
+    ),
+    ("negative", RECONSTRUCT + b"(K\x01J\xff\xff\xff\xff\x85" + F8 + b"\x89U\x01xtb.", "shape"),
+    ("ndarray", b"\x80\x02cnumpy\nndarray\n" + HUGE + b"\x85\x85R.", "callable"),
+    ("bytearray", b"\x80\x02c__builtin__\nbytearray\n" + HUGE + b"\x85R.", "int"),
+    ("memo", b"\x80\x02Nr\xff\xff\xff\xff.", "claims a size"),
+    ("frame", b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"N.", "claims a size"),
+    ("bytes", b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.", "not a whole pickle"),
+    # Raw bytes that would stand for pointers: objects without a list, and records.
+    (
+        "pointers",
+        RECONSTRUCT + b"(K\x01K\x01\x85" + O8 + b"\x89U\x08aaaaaaaatb.",
+        "lists",
+    ),
+    ("record", RECONSTRUCT + b"(K\x01K\x01\x85" + V8 + b"\x89U\x08aaaaaaaatb.", "V8"),
+    # Changing what was named: a later file would meet the change.
+    ("change", b"\x80\x02cnumpy\ndtype\n}U\x09_functionK\x01sb.", "wants to change"),
+    ("slots", b"\x80\x02cnumpy\ndtype\nN}U\x09_functionK\x01s\x86b.", "wants to change"),
+    ("list", b"\x80\x02c__builtin__\nlist\n.", "where a value should stand"),
+    ("called list", b"\x80\x02c__builtin__\nlist\n)R.", "callable"),
+    ("itself", b"\x80\x02]q\x00h\x00a.", "hold themselves"),
+    ("deep", b"\x80\x02" + b"]" * 200 + b"a" * 199 + b".", "deep"),
+    # The hash of such a key overruns the stack of the process.
+    ("key", b"\x80\x02}()" + b"\x85" * 200_000 + b"K\x01u.", "deep"),
+    ("key by memo", b"\x80\x02}()" + b"q\x000h\x00\x85" * 200_000 + b"K\x01u.", "deep"),
+]
+
+
+@pytest.mark.parametrize(("what", "program", "sentence"), CLAIMS, ids=[what for what, *_ in CLAIMS])
+def test_claims_and_tricks_are_refused(tmp_path, what, program, sentence):
+    path = tmp_path / f"{what}.pkl"
+    path.write_bytes(program)
+    with pytest.raises(LmamError, match=sentence):
+        pickles.load(path)
+    assert same(pickles.load(stored(path, np.ones(2))), np.ones(2))  # and nothing of it stays behind
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 255))
+def test_a_damaged_file_is_a_sentence(tmp_path_factory, noise, at, byte):
+    path = tmp_path_factory.getbasetemp() / "damaged.pkl"
+    whole = bytearray(pickle.dumps({"a": np.arange(6.0), "b": [np.ones((2, 2), object), "x", {"c": 1.5}]}, 2))
+    whole[at % len(whole)] = byte
+    for content in (noise, bytes(whole), bytes(whole[: at % len(whole)])):
+        path.write_bytes(content)
+        assert "\n" not in sentence_about(path)
+
+
+def sentence_about(path: Path) -> str:
+    """What `load` says against a file; "" where it has read it, since not every changed byte is damage."""
+    try:
+        pickles.load(path)
+    except LmamError as error:
+        return str(error)
+    return ""
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(LmamError, match=r"nowhere\.pkl cannot be read \(No such file"):
+        pickles.load(tmp_path / "nowhere.pkl")
