@@ -18,10 +18,11 @@ if find_spec("lmam_core") is None:  # on Colab the repository brings package and
     import sys
 
     if "google.colab" not in sys.modules:
-        raise ImportError("lmam_core is missing: run `pip install -e .` in the repository first.")
+        raise ImportError("lmam_core is missing: run `pip install -e .[media]` in the repository first.")
     here, address = "/content/lmam-book", "{address}"
     subprocess.run(["git", "clone", "--depth=1", address, here], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*pip, "-e", here + "[media]"], check=True)
     sys.path.insert(0, here)  # an editable install is seen only by the next interpreter"""
 
 # The lines of other files that hold the address, as `(file, pattern)`; the pattern's group is what stands before it.

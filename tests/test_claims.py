@@ -52,7 +52,7 @@ def test_an_empty_store_decides_nothing_that_needs_runs(store: Store) -> None:
     found = judge(store).set_index("id")
     assert set(found.verdict) <= set(VERDICTS)
     assert found.reason.str.len().min() > 10
-    without = {"counted", "printed"}
+    without = {"counted", "printed", "audited"}
     for claim in ALL:
         module = RULES[claim.rule].__module__.rsplit(".", 1)[1]
         decided = found.loc[claim.id, "verdict"] != "not testable"
@@ -157,6 +157,9 @@ def test_counted_and_printed_claims_say_what_recounting_says() -> None:
     assert "ties in IEMOCAP F1" in best.reason
     assert "behind in MELD F1" in best.reason
     assert RULES["printed_p_values"](empty, "7").ours == "29 gains"
+    assert RULES["class_accuracy"](empty, "IEMOCAP").ours == "8 precision, 1 recall"
+    assert "EmoCaps* 73.02, printed 73.67" in RULES["average_accuracy"](empty, "IEMOCAP").reason
+    assert "1,564 in 7 rows" in RULES["one_test_set"](empty, "IEMOCAP").reason
     assert RULES["quadratic_eased"](empty).ours == "× 4.00"
 
 

@@ -122,7 +122,7 @@ def bootstrap(colab: str) -> subprocess.CompletedProcess:
 def test_bootstrap_fetches_the_repository_on_colab():
     clone, install, path = bootstrap("sys.modules['google.colab'] = sys").stdout.splitlines()
     assert clone == f"git clone --depth=1 {address.address()} /content/lmam-book"
-    assert install.endswith("pip install -q -e /content/lmam-book")
+    assert install.endswith("pip install -q -e /content/lmam-book[media]")
     assert path == "/content/lmam-book"
 
 

@@ -64,19 +64,19 @@ def blocks(media: Media, seconds: float = BLOCK) -> Iterator[np.ndarray]:
         if media.start:
             container.seek(int(at * av.time_base), backward=True)
         left = None if media.end is None else round((media.end - media.start) * RATE)
-        held, count = [], 0
+        held, length, count = [], 0, 0
         for piece in _mono(container, stream, at):
             piece = piece if left is None else piece[: left - count]
-            held, count = [*held, piece], count + len(piece)
-            while sum(map(len, held)) >= size:
+            held.append(piece)
+            length, count = length + len(piece), count + len(piece)
+            while length >= size:
                 joined = np.concatenate(held)
                 yield joined[:size]
-                held = [joined[size:]]
-            if left is not None and count >= left:
+                held, length = [joined[size:]], length - size
+            if count == left:
                 break
-        rest = np.concatenate(held) if held else np.zeros(0, np.float32)
-        if len(rest):
-            yield rest
+        if length:
+            yield np.concatenate(held)
 
 
 def _mono(container, stream, at: float) -> Iterator[np.ndarray]:

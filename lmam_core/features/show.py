@@ -31,7 +31,7 @@ def banner(found: Mapping[str, Extracted]) -> HTML:
     """What the numbers below came from: a generated sample, and which of the extractors, by name, are untrained."""
     parts = [f"{html.escape(name)}: {html.escape(x.weights)}" for name, x in found.items()]
     random = [name for name, x in found.items() if x.random]
-    words = f"The encoder {', '.join(random)} is tiny and random: shapes are right, values mean nothing. "
+    words = f"A tiny random encoder stands in for {' and '.join(random)}: right shapes, values without meaning. "
     sources = f"Weights: {'; '.join(parts)}." if parts else ""
     return HTML(
         "<div class='synthetic-note'><strong>Synthetic sample. </strong>Generated voices, faces and words. "
@@ -101,11 +101,11 @@ def planes(found: Mapping[str, Extracted], labels: Sequence[str]) -> Figure:
 
 
 def words(text: str, effects: Sequence[float], title: str = "") -> Figure:
-    """One bar a word: how much the prediction loses without it."""
+    """One bar a word: how far the log odds of the prediction fall without it."""
     figure, ax = plt.subplots(figsize=(7, 2.2))
     colours = [COLOURS["lmam" if e > 0 else "text"] for e in effects]
     ax.bar(range(len(effects)), effects, color=colours, width=0.6)
     ax.axhline(0, color=COLOURS["baseline"], lw=0.8)
     ax.set_xticks(range(len(effects)), text.split())
-    ax.set(ylabel="fall of log p\nwithout the word", title=title)
+    ax.set(ylabel="fall of the log odds\nwithout the word", title=title)
     return figure

@@ -100,16 +100,16 @@ def test_long_recordings_come_in_blocks(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path):
-    """Arrays alive at a time: a few blocks, where the whole recording would be 77 MB."""
+    """Arrays alive at a time: a few blocks, where the whole recording would be 38 MB."""
     import tracemalloc
 
-    write_wav(tmp_path / "a.wav", np.tile(tone(1, RATE), 1200))
+    write_wav(tmp_path / "a.wav", np.tile(tone(1, RATE), 600))
     tracemalloc.start()
     count = sum(len(block) for block in blocks(parse(tmp_path / "a.wav")))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 1200 * RATE
-    assert peak < 25e6
+    assert count == 600 * RATE
+    assert peak < 16e6
 
 
 def test_functionals_of_a_long_recording_are_the_mean_of_its_windows(tmp_path):

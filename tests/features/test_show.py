@@ -22,7 +22,7 @@ def test_a_banner_names_what_is_random():
     random, layer = Extracted(VALUES, {}, "random (tiny, seed 0)"), Extracted(VALUES, {}, "random (layer, seed 0): x")
     said = show.banner({"text": random, "audio": layer}).data
     assert "Synthetic sample" in said
-    assert "The encoder text is tiny and random" in said
+    assert "A tiny random encoder stands in for text: right shapes" in said
     assert "audio: random (layer, seed 0)" in said
     assert "tiny" not in show.banner({"audio": layer}).data
 

@@ -1,0 +1,59 @@
+"""Rules that read the forensic audit of Tables II and III (`lmam_core.forensics`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmam_core import forensics, paper
+from lmam_core.claims import Evidence, Finding, rule, untestable
+
+
+@rule
+def class_accuracy(evidence: Evidence, dataset: str) -> Finding:
+    """The column "Acc." of a class is an accuracy of that class, in the rows for which whole numbers settle it."""
+    rows = forensics.audited(dataset).rows
+    read = rows[rows.reading != "none"].reading.value_counts()
+    if read.empty:
+        return untestable("In no row do whole numbers settle what the column is.", "Acc.")
+    right = int(read.drop("precision", errors="ignore").sum())
+    n = int(read.sum())
+    word = "reproduced" if right == n else "same direction" if right > n / 2 else "not reproduced"
+    ours = ", ".join(f"{count} {reading}" for reading, count in read.items())
+    reason = (
+        f"Of {len(rows)} rows whole numbers settle {n}: the column is {ours}. Recall is a class's accuracy, precision "
+    )
+    return Finding(word, "Acc.", ours, 0, reason + "is not. The other rows may be means over runs.")
+
+
+@rule
+def average_accuracy(evidence: Evidence, dataset: str) -> Finding:
+    """The printed average of "Acc." is the system's accuracy, in the rows whose counts are known."""
+    rows = forensics.audited(dataset).rows
+    known = rows[np.isfinite(rows.accuracy_low.astype(float))]
+    if known.empty:
+        return untestable("No row's counts are known.", "average of Acc.")
+    apart = [
+        f"{r.row} {r.accuracy_low:.2f}, printed {r.printed_average:.2f}"
+        for r in known.itertuples()
+        if not r.accuracy_low - 0.01 <= r.printed_average <= r.accuracy_high + 0.01
+    ]
+    n, right = len(known), len(known) - len(apart)
+    word = "reproduced" if not apart else "same direction" if right > n / 2 else "not reproduced"
+    reason = f"Where counts are known, they give the accuracy: {'; '.join(apart) or 'all as printed'}."
+    return Finding(word, f"{n} averages", f"{right} agree", 0, reason)
+
+
+@rule
+def one_test_set(evidence: Evidence, dataset: str) -> Finding:
+    """All rows are about the test set whose size Table I prints, in the rows whose supports are known."""
+    printed = int(paper.cell(1, "test", "utterances", "count", dataset))
+    rows = forensics.audited(dataset).rows
+    sizes = rows[rows.reading != "none"].utterances.dropna().astype(int).value_counts()
+    if sizes.empty:
+        return untestable("No row's supports are known.", f"{printed:,}")
+    n, right = int(sizes.sum()), int(sizes.get(printed, 0))
+    word = "reproduced" if right == n else "same direction" if right > n / 2 else "not reproduced"
+    ours = ", ".join(f"{size:,} in {count}" for size, count in sizes.items())
+    reason = f"Class sizes that fit could be found for {n} of {len(rows)} rows; they add up to "
+    reason += " and to ".join(f"{size:,} in {count} rows" for size, count in sizes.items()) + "."
+    return Finding(word, f"{printed:,}", ours, 0, reason)
