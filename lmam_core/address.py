@@ -18,7 +18,7 @@ if find_spec("lmam_core") is None:  # on Colab the repository brings package and
     import sys
 
     if "google.colab" not in sys.modules:
-        raise ImportError("lmam_core is missing: run `pip install -e .[media]` in the repository first.")
+        raise ImportError("lmam_core is missing: run `pip install -e .[media]` in the repository.")
     here, address = "/content/lmam-book", "{address}"
     subprocess.run(["git", "clone", "--depth=1", address, here], check=True)
     pip = [sys.executable, "-m", "pip", "install", "-q"]
