@@ -157,6 +157,8 @@ def test_counted_and_printed_claims_say_what_recounting_says() -> None:
     assert "ties in IEMOCAP F1" in best.reason
     assert "behind in MELD F1" in best.reason
     assert RULES["printed_p_values"](empty, "7").ours == "29 gains"
+    assert RULES["plugs_into"](empty, "7").verdict == "reproduced"
+    assert RULES["plugs_into"](empty, "8").verdict == "not reproduced"
     assert RULES["class_accuracy"](empty, "IEMOCAP").ours == "8 precision, 1 recall"
     assert "EmoCaps* 73.02, printed 73.67" in RULES["average_accuracy"](empty, "IEMOCAP").reason
     assert "1,564 in 7 rows" in RULES["one_test_set"](empty, "IEMOCAP").reason

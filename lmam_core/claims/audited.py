@@ -19,10 +19,9 @@ def class_accuracy(evidence: Evidence, dataset: str) -> Finding:
     n = int(read.sum())
     word = "reproduced" if right == n else "same direction" if right > n / 2 else "not reproduced"
     ours = ", ".join(f"{count} {reading}" for reading, count in read.items())
-    reason = (
-        f"Of {len(rows)} rows whole numbers settle {n}: the column is {ours}. Recall is a class's accuracy, precision "
-    )
-    return Finding(word, "Acc.", ours, 0, reason + "is not. The other rows may be means over runs.")
+    reason = f"Whole numbers settle what the column is in {n} of {len(rows)} rows: {ours}. A class's accuracy is its "
+    reason += "recall, or that of the class against the rest; precision is neither. Other rows may be means over runs."
+    return Finding(word, "Acc.", ours, 0, reason)
 
 
 @rule

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from torch import nn
+
 from lmam_core import paper
+from lmam_core.arms import STARRED
+from lmam_core.backbones import backbone
 from lmam_core.claims import Evidence, Finding, rule
 from lmam_core.cost import (
     full_parameters,
@@ -13,6 +17,8 @@ from lmam_core.cost import (
     self_attention_multiply_adds,
     self_attention_parameters,
 )
+from lmam_core.embedding import Embedded
+from lmam_core.fusion import build
 
 WIDTHS = (100, 100, 512)
 """Text, audio and video, Sec. III-B."""
@@ -88,6 +94,20 @@ def quadratic_eased(evidence: Evidence) -> Finding:
     reason = f"Twice the utterances cost {growth[False]:.2f} times as much, as they do self-attention "
     reason += f"({growth[True]:.2f}); on long conversations LMAM takes {share:.2f} of its operations."
     return Finding(word, "below quadratic", f"× {growth[False]:.2f}", 0, reason)
+
+
+@rule
+def plugs_into(evidence: Evidence, backbones: str) -> Finding:
+    """LMAM can be put into so many backbones without changing them: each is built with LMAM in its starred way."""
+    fits, widths = [], dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
+    for name, way in STARRED.items():
+        model = Embedded(widths, 6, backbone(name), lambda w: build("lmam", w, rank=RANK), way)
+        fits += [name] if isinstance(model.fusion, nn.Module) else []
+    word = "reproduced" if len(fits) == int(backbones) else "not reproduced"
+    reason = (
+        "Each is built with LMAM where its features or its contexts meet, the rest as it was; whether that helps is "
+    )
+    return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason + "what the other claims are about.")
 
 
 @rule

@@ -115,6 +115,13 @@ def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
     return Finding(found.verdict, found.paper, found.ours, found.n, found.reason + note)
 
 
+@rule
+def low_rank_beats_attention(evidence: Evidence, dataset: str) -> Finding:
+    """LMAM at its low rank beats self-attention as a fusion method in the same place, behind bc-LSTM."""
+    cells = evidence.cells(tables.fusion_methods, "bc_lstm")
+    return _from_cells(cells, "self-attention", "LMAM", dataset, "fusions_bc_lstm")
+
+
 def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
     metric = plugin.HEADLINE[dataset]
     printed_gain = cells.printed(other, dataset, metric) - cells.printed(baseline, dataset, metric)
