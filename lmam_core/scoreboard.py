@@ -35,11 +35,11 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 
 def summary(found: pd.DataFrame) -> str:
     """One row a family and one for all, as a Markdown table; cells without a claim stay empty."""
-    lines = [f"| the claim | where | {' | '.join(VERDICTS)} |", "|---|---|" + "---:|" * len(VERDICTS)]
+    lines = [f"| claim | {' | '.join(VERDICTS)} |", "|---|" + "---:|" * len(VERDICTS)]
     for family, row in counts(found).iterrows():
-        lines.append(f"| {family} | {_places(found[found.family == family])} | {_cells(row)} |")
+        lines.append(f"| {family} ({_places(found[found.family == family])}) | {_cells(row)} |")
     total = counts(found).sum()
-    lines.append(f"| **All {len(found)} claims** | | {_cells(total, '**')} |")
+    lines.append(f"| **All {len(found)} claims** | {_cells(total, '**')} |")
     return "\n".join(lines)
 
 
@@ -59,15 +59,15 @@ def _places(rows: pd.DataFrame) -> str:
 
 
 def details(found: pd.DataFrame) -> str:
-    """Every claim, family by family, as Markdown tables."""
+    """Every claim, family by family, as Markdown tables; the reason stands below its claim, to keep pages narrow."""
     parts = []
     for family, rows in found.groupby("family", sort=False):
         parts += [f"## {family}", ""]
-        parts += ["| claim | where | paper | ours | seeds | verdict | why |", "|---|---|---|---|---|---|---|"]
+        parts += ["| claim, and why | verdict | paper | ours | seeds |", "|---|---|---|---|---|"]
         for r in rows.to_dict("records"):
-            seeds = r["n"] or "–"
+            claim = f"**{r['claim']}** ({r['where']})<br>{r['reason']}"
             badge = f'<span class="verdict verdict-{r["verdict"].replace(" ", "-")}">{r["verdict"]}</span>'
-            cells = (r["claim"], r["where"], r["paper"], r["ours"], seeds, badge, r["reason"])
+            cells = (claim, badge, r["paper"], r["ours"].replace("; ", "<br>"), r["n"] or "–")
             parts.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
         parts.append("")
     return "\n".join(parts).rstrip()
