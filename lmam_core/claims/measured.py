@@ -263,7 +263,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     if min(map(len, arms.values())) < FEW:
         sweep = "meld" if dataset == "meld" else backbone
         return untestable(f"Fewer than five measured seeds: `lmam sweep {sweep}` makes them.", "all")
-    found = significance.classes(*arms.values()).set_index("class").drop("all classes")
+    found = significance.class_tests(*arms.values()).set_index("class").drop("all classes")
     better, worse = ((found.p_t < 0.05) & (found.gain * s > 0) for s in (1, -1))
     C = len(found)
     word = "reproduced" if better.all() else "same direction" if better.sum() > C / 2 else "not reproduced"
