@@ -75,7 +75,7 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
 
 
 def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str, float]]) -> Figure:
-    """The gain of each class with its interval over seeds, one panel a backbone, the printed gain as a diamond.
+    """Each class's gain with its seeds as dots and its interval; a panel a backbone, the printed gain a diamond.
 
     `found[title]` is a frame of `significance.classes`; `printed[title]` maps a class to the paper's gain.
     """
@@ -87,6 +87,7 @@ def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str
         for y, row in enumerate(frame.itertuples()):
             name = row[frame.columns.get_loc("class") + 1]
             colour = COLOURS["lmam" if row.low > 0 else "text" if row.high < 0 else "baseline"]
+            ax.scatter(row.seeds, np.full(len(row.seeds), y + 0.28), s=6, color=colour, alpha=0.5, lw=0)
             ax.plot([row.low, row.high], [y, y], color=colour, lw=2)
             ax.scatter(row.gain, y, s=26, marker="|", color=colour, lw=2)
             style = {"marker": "D", "s": 24, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.1}

@@ -11,6 +11,7 @@ import pytest
 
 from lmam_core import figures_significance as figures
 from lmam_core import implied, plans, plugin, significance
+from lmam_core.experiment import Experiment
 from lmam_core.results import Store
 from tests.test_plugin import made
 
@@ -50,6 +51,10 @@ def test_an_empty_store_has_no_spreads_and_no_settings(store: Store) -> None:
     assert implied.beside(significance.deviations(store)).empty
 
 
+def _text(e: Experiment) -> Experiment:
+    return dataclasses.replace(e, modalities=("text",), features="")
+
+
 def test_only_settings_with_both_arms_and_enough_seeds_are_plugged(filled: Store) -> None:
     settings = significance.of_the_book(filled)
     ((name, (key, pair)),) = significance.plugged(settings, 4).items()
@@ -57,6 +62,8 @@ def test_only_settings_with_both_arms_and_enough_seeds_are_plugged(filled: Store
     assert key == "text_cnn"
     assert list(pair) == ["concatenation", "LMAM late"]
     assert significance.plugged(settings, 5) == {}
+    alone = {a: [dataclasses.replace(r, experiment=_text(r.experiment)) for r in runs] for a, runs in pair.items()}
+    assert significance.plugged({"iemocap · minilm384 · TextCNN": alone}) == {}
     del settings[name]["LMAM late"]
     assert significance.plugged(settings) == {}
 
@@ -83,12 +90,13 @@ def test_implied_and_measured_spreads_stand_on_one_axis() -> None:
 
 
 def test_classes_are_coloured_by_where_their_interval_lies() -> None:
-    rows = [("happy", 3, 1, 5), ("sad", -3, -5, -1), ("angry", 0, -1, 1)]
-    frame = pd.DataFrame(rows, columns=["class", "gain", "low", "high"])
+    rows = [("happy", 3, 1, 5, [2.5, 3.5]), ("sad", -3, -5, -1, [-3.0]), ("angry", 0, -1, 1, [])]
+    frame = pd.DataFrame(rows, columns=["class", "gain", "low", "high", "seeds"])
     ax = figures.classes({"TextCNN": frame}, {"TextCNN": {"happy": 7.0}}).axes[0]
     colours = [line.get_color() for line in ax.lines[1:]]
     assert colours == [figures.COLOURS[c] for c in ("lmam", "text", "baseline")]
     assert any(7.0 in c.get_offsets()[:, 0] for c in ax.collections)
+    assert any(c.get_offsets()[:, 0].tolist() == [2.5, 3.5] for c in ax.collections)  # no bar without its seeds
     plt.close("all")
 
 

@@ -190,6 +190,7 @@ def test_classes_are_tested_one_by_one_and_together() -> None:
     base = [r.total.reshape(3, 3) for r in chosen["a"]]
     f1_base = [200 * c[0, 0] / (c[0].sum() + c[:, 0].sum()) for c in base]
     assert found.loc["happy", "gain"] == pytest.approx(np.mean(f1) - np.mean(f1_base))
+    assert found.loc["happy", "seeds"] == pytest.approx(np.array(f1) - np.array(f1_base))
     weighted = np.mean([r.metrics["weighted_f1"] for r in chosen["c"]])
     assert found.loc["all classes", "gain"] == pytest.approx(
         weighted - np.mean([r.metrics["weighted_f1"] for r in chosen["a"]])
