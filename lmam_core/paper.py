@@ -96,12 +96,14 @@ def audit_averages() -> pd.DataFrame:
     return pd.DataFrame([record for number in (2, 3) for record in _averages(number)])
 
 
+@cache
 def audit_cross_table() -> pd.DataFrame:
     """Compare what is printed in more than one place for the same method, dataset and metric.
 
     The first place in reading order is compared with each later one, and each text statement with the cells that its
     `refers_to` names. `LMAM` of Table IX and `T+A+V` of Table X are `EmoCaps*`; Table XI prints each starred name
-    without and with (R), and both are compared. Agreement is to the coarser of the two printed precisions.
+    without and with (R), and both are compared. Agreement is to the coarser of the two printed precisions. Computed
+    once a process; copy before changing it.
     """
     import pandas as pd
 

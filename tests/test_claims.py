@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmam_core import claims, paper, plans, plugin, scoreboard
-from lmam_core.claims import RULES, Evidence, Finding, judge, read
+from lmam_core import claims, fusion, paper, plans, plugin, scoreboard
+from lmam_core.claims import RULES, Evidence, Finding, counted, judge, read
 from lmam_core.errors import LmamError
 from lmam_core.results import DEFAULT, Store
 from lmam_core.statistics import VERDICTS
@@ -135,6 +135,94 @@ def test_fusion_methods_are_judged_behind_emocaps_and_noted_behind_bc_lstm(store
     assert lost.verdict == "not reproduced"
     assert "Behind bc-LSTM: -" in lost.reason
     assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == "not testable"
+
+
+def run_all(store: Store, name: str, share, dataset: str = "iemocap", seeds: int = 6) -> None:
+    """Tuning and measured runs of those arms of a plan for which `share(experiment)` names the share recognised."""
+    plan = plans.plan(name)
+    every = [a for a in plan.arms() if a.dataset == dataset and share(a) is not None]
+    for e in plans.tuning(plan, every):
+        if e not in store:
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(seeds)):
+        if e not in store:
+            store.add(made(e, share(e)))
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_the_residual_is_set_against_early_fusion_without_it(store: Store, gain: float, expected: str) -> None:
+    shares = {"early": 0.5, "early_residual": 0.5 + gain}
+    name = lambda e: shares.get(e.embedding) if e.fusion == "lmam" and e.backbone == "m2fnet" else None  # noqa: E731
+    for plan in ("m2fnet", "ways"):
+        run_all(store, plan, name)
+    found = verdict_of(store, "residual_m2fnet_iemocap")
+    assert (found.verdict, found.n, found.paper) == (expected, 6, "+12.11")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_the_widened_backbone_is_the_baseline_of_equal_parameters(store: Store, gain: float, expected: str) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.5 + gain if plugin.arm(e) == "LMAM late" else None)
+    run_all(store, "equal_bc_lstm", lambda e: 0.5)
+    found = verdict_of(store, "equal_bc_lstm_iemocap")
+    assert (found.verdict, found.n, found.paper) == (expected, 6, "+8.10")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_self_attention_as_a_fusion_method_is_the_baseline_of_the_low_rank(store: Store, gain, expected) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.5 + gain if plugin.arm(e) == "LMAM late" else None)
+    run_all(store, "fusions_bc_lstm", lambda e: 0.5 if e.fusion == "self_attention" else None)
+    assert verdict_of(store, "low_rank_beats_attention").verdict == expected
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.0, "reproduced"), (0.3, "not reproduced")])
+def test_close_means_within_the_margin(store: Store, apart: float, expected: str) -> None:
+    shares = {"lora_trained": 0.6, "lmam": 0.6 + apart}
+    name = lambda e: shares.get(e.fusion) if e.embedding == "late" or "lora" in e.fusion else None  # noqa: E731
+    for plan in ("ways", "fusions_emocaps"):
+        run_all(store, plan, lambda e: name(e) if e.backbone == "emocaps" and e.variant in (None, "paper") else None)
+    assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == expected
+
+
+def test_an_order_fails_with_its_first_wrong_step_and_waits_for_missing_modalities(store: Store) -> None:
+    def share(better: str):
+        late = lambda e: e.fusion == "lmam" and len(e.modalities) == 1 and not e.shuffled  # noqa: E731
+        return lambda e: (0.7 if e.modalities == (better,) else 0.5) if late(e) else None
+
+    run_all(store, "modalities", share("text"))
+    found = verdict_of(store, "one_modality_iemocap")
+    assert found.verdict == "not testable"  # T is above A; V cannot be had
+    assert found.ours.startswith("T − A: +")
+    assert "no video" in found.reason
+    for path in store.root.glob("iemocap/bc_lstm/*honest*.json"):
+        path.unlink()
+    run_all(store, "modalities", share("audio"))
+    found = verdict_of(store, "one_modality_iemocap")
+    assert found.verdict == "not reproduced"
+    assert "no gain of T over A" in found.reason
+
+
+@pytest.mark.parametrize(("right", "expected"), [(0.8, "reproduced"), (0.5, "not reproduced")])
+def test_every_class_has_to_gain(store: Store, right: float, expected: str) -> None:
+    """`made` calls whatever is not recognised frustrated, so that every class gains when more is."""
+    run_all(store, "text_cnn", lambda e: 0.5 if e.fusion == "concat" else right)
+    found = verdict_of(store, "significant_text_cnn_iemocap")
+    assert found.verdict == expected
+    assert found.ours == ("6 of 6" if right > 0.5 else "0 of 6")
+
+
+def test_the_size_of_the_test_set_is_counted_in_the_runs(store: Store) -> None:
+    fill(store, "bc_lstm", {"concatenation": 0.5})
+    found = verdict_of(store, "size_iemocap")
+    assert (found.verdict, found.ours) == ("not reproduced", "2 / 600")  # `made` has two conversations
+    assert RULES["test_size"](Evidence(store), "iemocap", "bc_lstm", "2", "600").verdict == "reproduced"
+    assert RULES["test_size"](Evidence(store), "iemocap", "bc_lstm", "2", "601").verdict == "same direction"
+
+
+def test_a_backbone_without_lmam_does_not_count_as_plugged_into(monkeypatch) -> None:
+    counted._fitting.cache_clear()
+    monkeypatch.setattr(counted, "build", lambda name, widths, **more: fusion.build("concat", widths))
+    assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
+    counted._fitting.cache_clear()
 
 
 def test_counted_and_printed_claims_say_what_recounting_says() -> None:

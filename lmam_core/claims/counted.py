@@ -18,6 +18,7 @@ from lmam_core.cost import (
 )
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
+from lmam_core.lmam import LMAM
 
 WIDTHS = (100, 100, 512)
 """Text, audio and video, Sec. III-B."""
@@ -108,11 +109,13 @@ def plugs_into(evidence: Evidence, backbones: str) -> Finding:
 
 @cache
 def _fitting() -> tuple[str, ...]:
-    """The backbones that can be built with LMAM at the paper's widths."""
+    """The backbones that hold an LMAM when they are built with it at the paper's widths."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
-    for name, way in STARRED.items():
-        Embedded(widths, 6, backbone(name), lambda w: build("lmam", w, rank=RANK), way)
-    return tuple(STARRED)
+    made = {
+        name: Embedded(widths, 6, backbone(name), lambda w: build("lmam", w, rank=RANK), way)
+        for name, way in STARRED.items()
+    }
+    return tuple(name for name, model in made.items() if any(isinstance(part, LMAM) for part in model.modules()))
 
 
 @rule

@@ -45,6 +45,8 @@ def _why(found: Comparison, printed_gain: float, trained_out: bool) -> str:
     side = "lies above 0" if d.low > 0 else f"holds 0, with an effect of {found.effect:+.2f}"
     if not finite(printed_gain):
         return f"The 95 % interval of the difference {side}."
+    if printed_gain <= 0:
+        return f"The 95 % interval of the difference {side}; the paper's own numbers show no gain here."
     half = "at least" if d.mean >= printed_gain / 2 else "less than"
     return f"The 95 % interval of the difference {side}; its mean is {half} half of the printed gain."
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pandas as pd
 
 from lmam_core import paper
@@ -32,14 +30,10 @@ def averages_follow(evidence: Evidence, table: str) -> Finding:
     return _agreement(found[found.table == int(table)].agrees, "Recomputed with the supports of the public test set")
 
 
-_cross_table = cache(paper.audit_cross_table)
-"""Two rules read it, and the paper does not change."""
-
-
 @rule
 def told_alike(evidence: Evidence, places: str) -> Finding:
     """What is printed in several places is the same: in `tables`, or in the `text` and a table."""
-    found = _cross_table()
+    found = paper.audit_cross_table()
     text = found.other_place.str.startswith("Sec.")
     what = (
         "Numbers of the text beside the cells that they speak of" if places == "text" else "The same cell in two tables"

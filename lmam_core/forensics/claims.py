@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
-import pandas as pd
 
 from lmam_core import paper
 from lmam_core.forensics.supports import tail
@@ -46,15 +44,9 @@ def deltas() -> Iterator[dict]:
     }  # fmt: skip
 
 
-@cache
-def compared() -> pd.DataFrame:
-    """`paper.audit_cross_table()`, made once: findings and cells both read it."""
-    return paper.audit_cross_table()
-
-
 def across() -> Iterator[dict]:
     """Numbers that stand in two places and differ."""
-    found = compared()
+    found = paper.audit_cross_table()
     for d in found[~found["agrees"]].to_dict("records"):
         place = d["place"].removeprefix("Table ")
         text = (

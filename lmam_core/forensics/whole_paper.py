@@ -77,7 +77,7 @@ def cells() -> pd.DataFrame:
 def _second_places() -> dict[tuple, str]:
     """Verdicts on cells that repeat a cell of an earlier table: disagrees if any comparison does."""
     found: dict[tuple, str] = {}
-    across = claims.compared()
+    across = paper.audit_cross_table()
     names = {(number, method): row for (number, row), method in paper.SAME_SYSTEM.items()}
     for d in across[across["other_place"].str.startswith("Table")].itertuples():
         place, residual = d.other_place.removeprefix("Table ").removesuffix(" (R)"), d.other_place.endswith("(R)")
