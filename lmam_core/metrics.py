@@ -49,46 +49,54 @@ def _seven(y: np.ndarray) -> np.ndarray:
     return (np.clip(np.rint(y), -3, 3) + 3).astype(np.int64)
 
 
-def summarise(total: np.ndarray, classes: int | None) -> dict[str, float]:
-    """Metrics of summed outcomes, in percent but for `mae` and `corr`.
+def summarise(total: np.ndarray, classes: int | None) -> dict[str, float | np.ndarray]:
+    """Metrics of summed outcomes (K,), or of many sums at once (..., K), in percent but for `mae` and `corr`.
 
     Classes: `accuracy`, `weighted_f1`, `macro_f1`. Regression: `mae`, `corr` (Pearson), `acc2` and `f1` with 0 as
-    positive, `acc2_nonzero` (utterances whose label is 0 left out), `acc7`. A correlation with a constant is 0.
+    positive, `acc2_nonzero` (utterances whose label is 0 left out), `acc7`. A correlation with a constant is 0. Each is
+    a float for one sum and an array (...) for many.
     """
     if classes is not None:
-        return _classification(total.reshape(classes, classes))
-    s = dict(zip(SUMS, total[: len(SUMS)], strict=True))
-    n = s["count"]
-    binary = total[7:11].reshape(2, 2)
-    seven = total[len(SUMS) :].reshape(7, 7)
-    covariance = s["product"] - s["label"] * s["prediction"] / n
-    variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
-    found = {
-        "mae": s["absolute_error"] / n,
-        "corr": covariance / variances**0.5 if variances > 1e-12 else 0.0,
-        "acc2": 100 * binary.trace() / n,
-        "f1": _classification(binary)["weighted_f1"],
-        "acc2_nonzero": 100 * s["nonzero_agreements"] / max(s["nonzero"], 1),
-        "acc7": 100 * seven.trace() / n,
-    }
-    return {name: float(value) for name, value in found.items()}
+        found = _classification(_square(total, classes))
+    else:
+        s = {name: total[..., k] for k, name in enumerate(SUMS)}
+        n = s["count"]
+        covariance = s["product"] - s["label"] * s["prediction"] / n
+        variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
+        varies = variances > 1e-12
+        two = _classification(_square(total[..., 7:11], 2))
+        found = {
+            "mae": s["absolute_error"] / n,
+            "corr": np.where(varies, covariance / np.sqrt(np.where(varies, variances, 1.0)), 0.0),
+            "acc2": two["accuracy"],
+            "f1": two["weighted_f1"],
+            "acc2_nonzero": 100 * s["nonzero_agreements"] / np.maximum(s["nonzero"], 1),
+            "acc7": _classification(_square(total[..., len(SUMS) :], 7))["accuracy"],
+        }
+    return {name: float(value) if total.ndim == 1 else value for name, value in found.items()}
 
 
-def _classification(confusion: np.ndarray) -> dict[str, float]:
+def _square(counts: np.ndarray, classes: int) -> np.ndarray:
+    """Flat confusion counts (..., C * C) as (..., C, C)."""
+    return counts.reshape(*counts.shape[:-1], classes, classes)
+
+
+def _classification(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy and averaged F1 in percent; classes that neither occur nor are predicted count as F1 0 in the macro."""
-    f1 = per_class(confusion)["f1"]
-    support = confusion.sum(1)
+    found = per_class(confusion)
+    f1, support = found["f1"], found["support"]
+    count = support.sum(-1)
     return {
-        "accuracy": float(100 * confusion.trace() / confusion.sum()),
-        "weighted_f1": float(f1 @ support / support.sum()),
-        "macro_f1": float(f1.mean()),
+        "accuracy": 100 * np.trace(confusion, axis1=-2, axis2=-1) / count,
+        "weighted_f1": (f1 * support).sum(-1) / count,
+        "macro_f1": f1.mean(-1),
     }
 
 
 def per_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall and F1 of each class in percent, and its support, each (C,); 0 where a quotient is 0 / 0."""
-    hits = np.diag(confusion).astype(np.float64)
-    support, predicted = confusion.sum(1), confusion.sum(0)
+    """Precision, recall and F1 of each class in percent, and its support, each (..., C); 0 for 0 / 0."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    support, predicted = confusion.sum(-1), confusion.sum(-2)
     return {
         "precision": 100 * hits / np.maximum(predicted, 1),
         "recall": 100 * hits / np.maximum(support, 1),
