@@ -1,7 +1,7 @@
 """DialogueRNN (Majumder et al. 2019), bidirectional, with attention over the emotion states, in the original's widths.
 
 Original: declare-lab/conv-emotion, `DialogueRNN`, commit 6128ca2 (MIT licence), `BiModel` without listener states.
-Re-implemented from its layers; the loops are in `party_loop`.
+Re-implemented from its layers; the loops are in `party_loop` and `recurrence`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.backbones.layers import Classifier, MatchingSelfAttention
-from lmam_core.backbones.party_loop import GruLoop, PartyLoop, time_major
+from lmam_core.backbones.party_loop import PartyLoop
+from lmam_core.backbones.recurrence import GruLoop, time_major
 from lmam_core.data.conversations import Turns
 
 

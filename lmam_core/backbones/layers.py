@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from lmam_core.backbones.recurrence import bidirectional
 from lmam_core.data.conversations import Turns
 
 
@@ -26,8 +27,9 @@ class Classifier(PerUtterance):
 class Context(nn.Module):
     """A two-layer bidirectional recurrence over a conversation, (B, L, width) to (B, L, 2 hidden).
 
-    `cell` is `nn.LSTM` or `nn.GRU`. Sequences are packed, so the backward direction starts at the last utterance; with
-    `faithful` it starts in the padding, as in several originals, and the output depends on the batch.
+    `cell` is `nn.LSTM` or `nn.GRU`. The backward direction starts at the last utterance; with `faithful` it starts in
+    the padding and reads what stands there, as in several originals, and the output depends on the batch. On a CPU the
+    loops of `recurrence` carry it out, in half the time or less.
     """
 
     def __init__(
@@ -38,8 +40,16 @@ class Context(nn.Module):
         self.d_out, self.faithful = 2 * hidden, faithful
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
+        if x.is_cuda:
+            return self._packed(x, turns)
+        lengths = torch.full_like(turns.lengths, x.shape[1]) if self.faithful else turns.lengths
+        h = bidirectional(self.rnn, x, lengths, self.rnn.dropout if self.training else 0.0)  # (B, L, 2 hidden)
+        return h if self.faithful else h * turns.mask[..., None]
+
+    def _packed(self, x: Tensor, turns: Turns) -> Tensor:
+        """By torch's own kernel for packed sequences, which is the faster one on a GPU alone."""
         if self.faithful:
-            return self.rnn(x * turns.mask[..., None])[0]  # (B, L, 2 hidden)
+            return self.rnn(x)[0]  # (B, L, 2 hidden)
         # Packing takes no empty sequence: a conversation without utterances counts one step, which is masked again.
         packed = pack_padded_sequence(x, turns.lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
         h, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])

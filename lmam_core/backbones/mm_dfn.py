@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.backbones.layers import Context, PerUtterance
-from lmam_core.backbones.party_loop import GruLoop, time_major
 from lmam_core.data.conversations import Turns
 
 PARTY_WEIGHTS = {"text": 1.0, "audio": 3.0, "video": 0.0, "nonverbal": 3.0}
@@ -33,40 +32,6 @@ class Dropout(nn.Dropout):
         return x * torch.rand_like(x).ge_(self.p).div_(1 - self.p)
 
 
-class GruContext(Context):
-    """`Context` with GRUs, (B, L, width) to (B, L, 2 hidden), in a time linear in the utterances on a CPU.
-
-    There autograd through `nn.GRU` fills an array of all utterances at every step; `GruLoop` does not. A GPU has its
-    own kernel for packed sequences. With `faithful` each sequence is L steps long, whatever stands in the padding.
-    """
-
-    def __init__(self, width: int, hidden: int, dropout: float, faithful: bool = False) -> None:
-        super().__init__(width, hidden, dropout, nn.GRU, faithful)
-
-    def forward(self, x: Tensor, turns: Turns) -> Tensor:
-        if x.is_cuda and not self.faithful:
-            return super().forward(x, turns)
-        B, L, _ = x.shape
-        lengths = torch.full_like(turns.lengths, L) if self.faithful else turns.lengths
-        counts, places = time_major(lengths, L)  # (2, N)
-        # The utterance that stands as far from the other end of its conversation.
-        mirror = torch.empty(B * L, dtype=torch.long)
-        mirror[places[0]] = torch.arange(places.shape[1])
-        place, mirror = (i.to(x.device, non_blocking=True) for i in (places[0], mirror[places[1]]))  # (N,)
-        h = x.flatten(0, 1).index_select(0, place)  # (N, width)
-        for layer in range(self.rnn.num_layers):
-            if layer:
-                h = F.dropout(h, self.rnn.dropout, self.training)
-            W, U, b, c = (
-                torch.stack([getattr(self.rnn, f"{name}_l{layer}{way}") for way in ("", "_reverse")])
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            both = torch.stack([h, h.index_select(0, mirror)])  # (2, N, width)
-            both = GruLoop.apply(torch.baddbmm(b[:, None], both, W.transpose(1, 2)), U, c, None, counts)
-            h = torch.cat([both[0], both[1].index_select(0, mirror)], -1)  # (N, 2 hidden)
-        return h.new_zeros(B * L, self.d_out).index_copy(0, place, h).view(B, L, -1)
-
-
 class Parties(nn.Module):
     """Puts what a party says into the context of what it said and will say itself, (K, B, L, d) to (K, B, L, d).
 
@@ -77,7 +42,7 @@ class Parties(nn.Module):
 
     def __init__(self, width: int, dropout: float, faithful: bool) -> None:
         super().__init__()
-        self.context = GruContext(width, width // 2, dropout, faithful)
+        self.context = Context(width, width // 2, dropout, nn.GRU, faithful)
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
         K, B, L, d = x.shape
@@ -228,7 +193,7 @@ class MmDfn(nn.Module):
         super().__init__()
         d = 2 * hidden
         self.linear = nn.ModuleDict({m: nn.Linear(width, d) for m, width in widths.items()})
-        self.context = GruContext(d, hidden, dropout, faithful) if "text" in widths else None
+        self.context = Context(d, hidden, dropout, nn.GRU, faithful) if "text" in widths else None
         self.party_weights = {m: party_weights[m] for m in widths if party_weights[m]}
         self.parties = Parties(d, dropout, faithful) if self.party_weights else None
         self.graph = GatedGraph(d, hidden, layers, dropout, alpha, lamda)

@@ -1,16 +1,7 @@
-"""The recurrences of DialogueRNN, the second of which MM-DFN shares, as autograd functions, both directions at once.
+"""The recurrence of DialogueRNN's global and party states as an autograd function, both directions at once.
 
-Written out by hand because of where the time goes. A loop of layers under autograd adds up the gradient of every weight
-matrix once an utterance, which moves more memory than all the rest; here the loops only carry states, and each weight
-gets its gradient from one product at the end. Both directions share the products of a step, and a step has no rows for
-conversations that have ended.
-
-Layout: `N` utterances of all conversations, time-major: step t holds the conversations that are longer than t, longest
-first, so `counts[t]` rows. Index 0 of the first axis is the forward direction, 1 the backward one. A GRU cell is
-
-    r = σ(i_r + h_r), z = σ(i_z + h_z), n = tanh(i_n + r h_n), h' = n + z (h - n)
-
-with i = W_i x + b_i and h_· = W_h h + b_h, the gates stacked in the order r, z, n.
+Written out by hand for the reason given in `recurrence`, in its layout; index 0 of the first axis is the forward
+direction, 1 the backward one.
 """
 
 from __future__ import annotations
@@ -22,89 +13,12 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-
-def time_major(lengths: Tensor, L: int) -> tuple[list[int], Tensor]:
-    """How many conversations are longer than t, for each t, and where their utterances stand in a flat (B L) batch.
-
-    The places are (2, N): forwards, then backwards from each conversation's last utterance. Longest conversations come
-    first. An empty one counts one utterance, its first position: a loop needs a step, and `mask` hides the result.
-    """
-    lengths = lengths.clamp(min=1)
-    order = torch.argsort(lengths, descending=True, stable=True)
-    t, kept = torch.arange(int(lengths.max()))[:, None], lengths[order][None]
-    there = t < kept  # (longest, B)
-    places = torch.stack([order * L + t, order * L + (kept - 1 - t)])[:, there]  # (2, N)
-    return there.sum(1).tolist(), places
-
-
-def cell(i: Tensor, hidden: Tensor, h: Tensor) -> tuple[Tensor, ...]:
-    """A GRU cell from its gates, (2, n, 3 D) each, and its state (2, n, D): the new state, then r, z, n and h_n."""
-    i_r, i_z, i_n = i.chunk(3, -1)
-    h_r, h_z, h_n = hidden.chunk(3, -1)
-    r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
-    n = torch.tanh(torch.addcmul(i_n, r, h_n))
-    return torch.lerp(n, h, z), r, z, n, h_n  # (2, n, D) each
-
-
-def cell_backward(d: Tensor, h: Tensor, r: Tensor, z: Tensor, n: Tensor, h_n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradient of the new state to those of i and of the hidden gates, and the part of h's that passes z."""
-    d_n = d * (1 - z) * (1 - n * n)
-    d_r = d_n * h_n * r * (1 - r)
-    d_z = d * (h - n) * z * (1 - z)
-    return torch.cat([d_r, d_z, d_n], -1), torch.cat([d_r, d_z, d_n * r], -1), d * z
+from lmam_core.backbones.recurrence import cell, cell_backward
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """x W^T for each direction, (2, n, D) and (2, E, D) to (2, n, E)."""
     return torch.bmm(x, weight.transpose(1, 2))
-
-
-class GruLoop(Function):
-    """The emotion states: a GRU over each conversation, its state dropped out at every step.
-
-    `apply(i, W, b, drop, counts)`: input gates i (2, N, 3 D), W (2, 3 D, D), b (2, 3 D), `drop` (2, N, D) or None;
-    returns the states (2, N, D).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, i: Tensor, W: Tensor, b: Tensor, drop: Tensor | None, counts: list[int]) -> Tensor:
-        D = W.shape[-1]
-        states = i.new_zeros(2, i.shape[1], D)
-        before = torch.zeros_like(states)
-        saved = i.new_empty(4, 2, i.shape[1], D)
-        h, start = i.new_zeros(2, counts[0], D), 0
-        for n in counts:
-            here = slice(start, start + n)
-            h = h[:, :n]
-            before[:, here] = h
-            h, *gates = cell(i[:, here], torch.baddbmm(b[:, None], h, W.transpose(1, 2)), h)
-            if drop is not None:
-                h = h * drop[:, here]
-            states[:, here] = h
-            for k, gate in enumerate(gates):
-                saved[k, :, here] = gate
-            start += n
-        ctx.save_for_backward(W, before, saved, drop)
-        ctx.counts = counts
-        return states
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor | None, ...]:
-        W, before, saved, drop = ctx.saved_tensors
-        D = W.shape[-1]
-        d_i = d_states.new_empty(2, d_states.shape[1], 3 * D)
-        d_hidden = torch.empty_like(d_i)
-        carried, end = d_states.new_zeros(2, ctx.counts[0], D), d_states.shape[1]
-        for n in reversed(ctx.counts):
-            here = slice(end - n, end)
-            d = d_states[:, here] + carried[:, :n]
-            if drop is not None:
-                d = d * drop[:, here]
-            d_i[:, here], d_hidden[:, here], passed = cell_backward(d, before[:, here], *saved[:, :, here])
-            carried[:, :n] = torch.baddbmm(passed, d_hidden[:, here], W)
-            end -= n
-        return d_i, torch.bmm(d_hidden.transpose(1, 2), before), d_hidden.sum(1), None, None
 
 
 class PartyLoop(Function):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones.dialogue_rnn import DialogueRnn, DialogueRnnStream
-from lmam_core.backbones.party_loop import GruLoop, PartyLoop, time_major
+from lmam_core.backbones.party_loop import PartyLoop
+from lmam_core.backbones.recurrence import GruLoop
 from lmam_core.data.conversations import Turns
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
@@ -93,7 +94,7 @@ def test_states_and_gradients_equal_a_loop_of_cells(dropout: bool, speakers: int
         torch.testing.assert_close(mine, reference)
 
 
-def test_gradients_of_the_loops_pass_a_finite_difference_check() -> None:
+def test_gradients_of_the_loop_pass_a_finite_difference_check() -> None:
     torch.manual_seed(0)
     counts, N, G, P = [3, 2, 2, 1], 8, 3, 2
 
@@ -121,9 +122,3 @@ def test_party_states_follow_the_speakers() -> None:
     torch.testing.assert_close(model(x, Turns(renamed, said.mask, said.lengths))["fused"], out)
     other = Turns((said.speaker + torch.arange(6) % 2) % 3 * said.mask, said.mask, said.lengths)
     assert (model(x, other)["fused"] - out)[said.mask].abs().max() > 1e-3
-
-
-def test_time_major_order_is_longest_first_and_backwards_from_the_last() -> None:
-    counts, places = time_major(torch.tensor([2, 3, 0]), 4)
-    assert counts == [3, 2, 1]  # the empty conversation counts one step
-    assert places.tolist() == [[4, 0, 8, 5, 1, 6], [6, 1, 8, 5, 0, 4]]

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones import mm_dfn
-from lmam_core.backbones.layers import Context
-from lmam_core.backbones.mm_dfn import Dropout, GatedGraph, Graph, GruContext, MmDfn, Parties, alike, connect
-from lmam_core.backbones.party_loop import GruLoop
+from lmam_core.backbones.mm_dfn import Dropout, GatedGraph, Graph, MmDfn, Parties, alike, connect
+from lmam_core.backbones.recurrence import GruLoop
 from lmam_core.data.conversations import Turns
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
@@ -113,19 +112,6 @@ def test_gated_layers_equal_their_equations() -> None:
             residual = 0.8 * p + 0.2 * h0
             q = q + torch.relu(theta * torch.cat([p, h0], 1) @ W + (1 - theta) * residual)
         torch.testing.assert_close(got[b].flatten(0, 1), q, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("faithful", [False, True])
-def test_gru_loop_equals_torchs_gru(faithful: bool) -> None:
-    torch.manual_seed(0)
-    layer, some = GruContext(4, 3, 0.4, faithful).double().eval(), turns((5, 3, 1, 0), pad=2)
-    x = (torch.randn(4, 7, 4, dtype=torch.float64) * some.mask[..., None]).requires_grad_()
-    found = []
-    for out in (layer(x, some), layer.rnn(x)[0] if faithful else Context.forward(layer, x, some)):
-        out = out * some.mask[..., None]
-        found.append((out, *torch.autograd.grad(out.sin().sum(), [x, *layer.parameters()])))
-    for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
