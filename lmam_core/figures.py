@@ -121,8 +121,6 @@ def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axi
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
     for row, (name, found) in enumerate(values.items()):
         colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
-        jitter = 0.12 * np.sin(2.4 * np.arange(len(found)))  # apart, and the same on every build
-        ax.scatter(found, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
         _bar(ax, row, interval(found), colour)
         if name in paper:
             ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
@@ -140,13 +138,16 @@ def _name_rows(ax: Axes, counts: Mapping[str, int], axis: str) -> None:
 
 
 def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
+    """A mean with its interval, and every seed as a dot."""
+    jitter = 0.12 * np.sin(2.4 * np.arange(len(found.values)))  # apart, and the same on every build
+    ax.scatter(found.values, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
     if found.n > 1:
         ax.plot([found.low, found.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
     ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
 
 
 def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] | None = None) -> Figure:
-    """Forest plot of differences: mean and 95 % interval each, 0 as a line; the paper's as diamonds where given."""
+    """Forest plot of differences: seeds, mean, 95 % interval each, 0 as a line; the paper's as diamonds where given."""
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
     ax.axvline(0, color=INK, lw=0.9)
     for row, difference in enumerate(found.values()):

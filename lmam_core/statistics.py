@@ -17,12 +17,16 @@ Two equal arms reach it by chance in 4 % of comparisons with ten seeds and in 10
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over n seeds with its 95 % Student interval; the ends are NaN for n < 2."""
+    """A mean over n seeds with its 95 % interval, and the values it is the mean of, where each is known.
+
+    Student's interval unless said otherwise; the ends are NaN for n < 2.
+    """
 
     mean: float
     low: float
     high: float
     n: int
+    values: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         """`64.21 [63.50, 64.92] (n = 10)`."""
@@ -33,10 +37,9 @@ class Interval:
 def interval(values: Sequence[float]) -> Interval:
     """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value a seed; equal values give a width of 0."""
     x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2:
-        return Interval(float(x.mean()) if len(x) else np.nan, np.nan, np.nan, len(x))
-    half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
-    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+    n, mean = len(x), float(x.mean()) if len(x) else np.nan
+    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / n**0.5) if n > 1 else np.nan
+    return Interval(mean, mean - half, mean + half, n, tuple(x.tolist()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lmam_core import compared, plans, plugin
+from lmam_core import compared, figures, plans, plugin
 from lmam_core.chapter import Chapter
 from lmam_core.results import Store
 from tests.test_plugin import made
@@ -45,6 +45,10 @@ def test_gains_stand_beside_the_papers_and_need_seeds(filled: Store) -> None:
     assert paper["TextCNN"] == pytest.approx(59.34 - 48.08)
     assert ours["TextCNN"].low > 0
     assert compared.gains(filled, "iemocap", seeds=7) == ({}, {})
+    ax = figures.gains(ours, "points", paper).axes[0]
+    rows = [marks.get_offsets()[:, 0].tolist() for marks in ax.collections]
+    for found in ours.values():
+        assert list(found.values) in rows  # every seed is a dot
 
 
 def test_padding_compares_with_the_backbones_own_fusion(filled: Store) -> None:

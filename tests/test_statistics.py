@@ -17,6 +17,7 @@ def test_interval_is_students() -> None:
     found = interval(x)
     assert (found.mean, found.low, found.high, found.n) == pytest.approx((np.mean(x), low, high, 5))
     assert str(found) == "61.94 [60.86, 63.02] (n = 5)"
+    assert found.values == tuple(x)
     assert math.isnan(interval([3.0]).low)
     assert interval([2.0, 2.0, 2.0]).low == 2.0
 
