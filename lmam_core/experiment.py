@@ -194,8 +194,16 @@ class Run:
 
 @lru_cache(maxsize=4)
 def _prepared(
-    dataset: str, features: str, modalities: tuple[str, ...], protocol: str, dialogues: int, shuffled: str, seed: int
+    dataset: str,
+    sha256: str,
+    features: str,
+    modalities: tuple[str, ...],
+    protocol: str,
+    dialogues: int,
+    shuffled: str,
+    seed: int,
 ) -> Dataset:
+    """`sha256` is there for the cache, which must not outlive a folder that is built anew."""
     data = catalogue.load(dataset, pairs(features, "features"), modalities)
     if dialogues:
         data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
@@ -213,7 +221,8 @@ def prepared(experiment: Experiment) -> Dataset:
     """
     e = experiment.resolved()
     seed = e.seed if e.shuffled else 0
-    return _prepared(e.dataset, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed)
+    sha256 = catalogue.fingerprint(e.dataset)
+    return _prepared(e.dataset, sha256, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed)
 
 
 def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:

@@ -450,6 +450,13 @@ def test_an_experiment_runs_on_a_path(own):
     assert experiment.run(other).experiment.key != run.experiment.key
 
 
+def test_a_folder_that_is_built_anew_is_read_anew(own):
+    e = Experiment(dataset=own, embedding="early")
+    before = experiment.prepared(e)
+    build(write(Path(own), tidy(5)))
+    assert experiment.prepared(e).sha256 == catalogue.fingerprint(own) != before.sha256
+
+
 def test_the_command(tmp_path, monkeypatch, capsys):
     lines = tidy()
     lines[3]["file"] = "../out.wav"
