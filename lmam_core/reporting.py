@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import platform
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ COLOURS = {
     "paper": "#9467bd",
 }
 """One colour for one thing in every figure."""
+SENTENCE = 40
+"""Cells of more characters are wrapped; numbers, names and intervals are shorter and stay on one line."""
 
 
 def style() -> None:
@@ -66,8 +69,15 @@ def source(thing: Callable[..., Any] | type) -> Markdown:
 
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
-    """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash."""
-    shown = frame.map(lambda v: (f"{v:.{digits}f}" if pd.notna(v) else "–") if isinstance(v, float) else v)
+    """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash; sentences wrap."""
+
+    def cell(v: Any) -> Any:
+        if isinstance(v, float):
+            return f"{v:.{digits}f}" if pd.notna(v) else "–"
+        sentence = isinstance(v, str) and len(re.sub("<[^>]*>", "", v)) > SENTENCE
+        return f"<span class='lmam-sentence'>{v}</span>" if sentence else v
+
+    shown = frame.map(cell)
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
     title = f"<p class='lmam-caption'>{caption}</p>" if caption else ""
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")

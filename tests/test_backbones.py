@@ -129,6 +129,15 @@ def test_faithful_lets_padding_in_and_changes_nothing_without_any(backbone: str)
     assert (plain(padded)[:, :6] - faithful(padded)[:, :6]).abs().max() > 1e-6
 
 
+@pytest.mark.parametrize("backbone", ["bc_lstm", "bc_lstm_att", "dialogue_gcn"])
+def test_faithful_padding_is_zeros_as_in_the_originals(backbone: str) -> None:
+    made = BACKBONES[backbone]({"text": 5}, faithful=True).double().eval()
+    turns = batch((6, 3)).turns
+    x = torch.randn(*turns.mask.shape, 5, dtype=torch.float64) * turns.mask[..., None]
+    noisy = x + ~turns.mask[..., None]
+    torch.testing.assert_close(made({"text": noisy}, turns)["text"], made({"text": x}, turns)["text"])
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize(("fusion", "options"), FUSIONS)

@@ -35,11 +35,13 @@ class BcLstm(nn.Module):
         faithful: bool = False,
     ) -> None:
         super().__init__()
-        self.hidden, self.dropout = hidden, dropout
+        self.hidden, self.dropout, self.faithful = hidden, dropout, faithful
         self.context = nn.ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
         self.d_out = {m: context.d_out for m, context in self.context.items()}
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
+        if self.faithful:
+            streams = {m: x * turns.mask[..., None] for m, x in streams.items()}  # the original pads with zeros
         return {m: self.context[m](x, turns) for m, x in streams.items()}  # (B, L, 2 hidden) each
 
     def classifier(self, width: int, outputs: int) -> nn.Module:

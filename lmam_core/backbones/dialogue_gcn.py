@@ -153,7 +153,7 @@ class DialogueGcn(nn.Module):
         faithful: bool = False,
     ) -> None:
         super().__init__()
-        self.hidden, self.dropout, self.speakers = hidden, dropout, speakers
+        self.hidden, self.dropout, self.speakers, self.faithful = hidden, dropout, speakers, faithful
         self.window, self.longest = window, longest
         self.context = nn.ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
         self.graph = nn.ModuleDict(
@@ -170,6 +170,8 @@ class DialogueGcn(nn.Module):
             )
         line, out = line_up(turns, self.window, self.speakers), {}
         for m, x in streams.items():
+            if self.faithful:
+                x = x * turns.mask[..., None]  # the original pads with zeros
             h = self.context[m](x, turns)  # (B, L, 2 hidden)
             h = torch.cat([h, self.graph[m](h, line)], -1)  # (B, L, 3 hidden)
             out[m] = self.attention[m](h, turns.mask)  # (B, L, 3 hidden)

@@ -1,0 +1,19 @@
+"""What chapters show, as HTML."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lmam_core import reporting
+
+
+def test_a_table_rounds_and_wraps_sentences_alone() -> None:
+    sentence = "Each modality attends to every other one, then to itself."
+    badge = reporting.badge("not testable")
+    frame = pd.DataFrame({"gain": [1.234, float("nan")], "what": [sentence, badge]})
+    found = reporting.table(frame, "caption", digits=1).data
+    assert "<td>1.2</td>" in found
+    assert "<td>–</td>" in found
+    assert f"<td><span class='lmam-sentence'>{sentence}</span></td>" in found
+    assert f"<td>{badge}</td>" in found  # long as markup, short to read
+    assert "<p class='lmam-caption'>caption</p>" in found
