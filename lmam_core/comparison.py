@@ -68,9 +68,10 @@ class Cells:
         return plugin.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
 
     def beside(self, dataset: str) -> pd.DataFrame:
-        """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters, seconds an epoch.
+        """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters.
 
-        `parameters` are all that were trained, `of the fusion` those of the method. Rows without runs show dashes.
+        `parameters` are all that were trained, `of the fusion` those of the method. Rows without runs show dashes. The
+        seconds of stored runs have no column: they were made at different times, under different load.
         """
         metric = plugin.HEADLINE[dataset]
         found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
@@ -78,7 +79,7 @@ class Cells:
             values = interval(list(found.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
             row = {"arm": arm, "n": values.n, "paper": f"{number:g}" if np.isfinite(number) else "–"}
-            row |= dict.fromkeys(("ours", "gain", "parameters", "of the fusion", "s per epoch"), "–")
+            row |= dict.fromkeys(("ours", "gain", "parameters", "of the fusion"), "–")
             if values.n:
                 mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
                 gain = self.gain(arm, dataset, metric)
@@ -87,7 +88,6 @@ class Cells:
                     "gain": plugin.spread(gain.difference, 2, "+") if gain and arm != self.baseline else "–",
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
                     "of the fusion": f"{int(mine.fusion_parameters.iloc[0]):,}",
-                    "s per epoch": f"{mine.seconds_per_epoch.median():.2f}",
                 }
             rows.append(row)
         return pd.DataFrame(rows)
@@ -140,17 +140,17 @@ class Cells:
         known = {arm: number for arm, number in numbers.items() if np.isfinite(number)}
         return figures.seeds({arm: list(v.values()) for arm, v in found.items()}, known, axis)
 
-    def trade(self, dataset: str, cost: str, axis: str) -> HTML | None:
-        """The headline metric against a column of `frame`, one dot an arm that says its numbers when pointed at."""
+    def parameters(self, dataset: str) -> dict[str, float]:
+        """The parameters that each arm with runs trained."""
+        mine = self.frame[self.frame.dataset == dataset]
+        return mine.groupby("arm", sort=False).parameters.first().astype(float).to_dict() if self.runs else {}
+
+    def trade(self, dataset: str, costs: Mapping[str, float], axis: str) -> HTML | None:
+        """The headline metric against a cost, one dot an arm that has both, which says its numbers when pointed at."""
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
-        if not found:
-            return None
-        points = {}
-        for arm, by_seed in found.items():
-            mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
-            points[arm] = (float(mine[cost].median()), interval(list(by_seed.values())))
-        return figures.trade(points, axis, plugin.TITLES[metric])
+        points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
+        return figures.trade(points, axis, plugin.TITLES[metric]) if points else None
 
 
 def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:

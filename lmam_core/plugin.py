@@ -188,16 +188,16 @@ def claims(backbone: str) -> list[tuple[str, str, str]]:
 def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
     """One row a claim, dataset and printed metric: the paper's gain, ours with interval and effect, and the verdict.
 
-    A claim whose gain the paper does not print for a dataset has no row.
+    A claim that the paper's numbers do not make for a dataset and metric, by a gain above 0, has no row.
     """
     rows = []
     for dataset in (d for d in PLACES if d in set(frame.dataset)):
         for baseline, other, where in claims(backbone):
             for metric in METRICS[dataset]:
                 numbers = [printed(backbone, name, dataset, metric) for name in (baseline, other)]
-                if not np.isfinite(numbers).all():
-                    continue
                 paper_gain = sign(metric) * (numbers[1] - numbers[0])
+                if not paper_gain > 0:  # nor where one of them is not printed
+                    continue
                 ours = gain(frame, dataset, metric, baseline, other)
                 base = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
                 trained_out = base.empty or base.at_limit.mean() <= 0.5
@@ -211,9 +211,9 @@ def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
                         "metric": metric,
                         "paper": f"{paper_gain:+.{digits}f}",
                         "ours": spread(d, digits, "+") if d else "–",
+                        "n": d.n if d else 0,
                         "interval": _side(d),
                         "effect": f"{ours.effect:+.2f}" if ours else "–",
-                        "n": d.n if d else 0,
                         "where": where,
                     }
                 )
@@ -221,13 +221,14 @@ def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
 
 
 def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFrame:
-    """F1 of each class, mean over seeds, without and with LMAM, the paper's printed F1 beside it.
+    """F1 of each class, mean over the seeds that both arms have, without and with LMAM, the paper's F1 beside it.
 
     The columns have two levels, the arm above `paper` and `ours`.
     """
     number, printed_dataset, _ = PLACES[dataset]
     other = starred(backbone)
-    found = {name: _class_scores(runs, dataset, name) for name in ("concatenation", other)}
+    shared = shared_seeds(runs, dataset, "concatenation", other)
+    found = {name: _class_scores(runs, dataset, name, shared) for name in ("concatenation", other)}
     table = []
     for k, (name, support) in enumerate(found["concatenation"][1]):
         cells: dict[tuple[str, str], object] = {("", "class"): name, ("", "n in test"): support}
@@ -242,9 +243,18 @@ def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFram
     return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
 
 
-def _class_scores(runs: Sequence[Run], dataset: str, name: str) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """Mean F1 of each class over an arm's seeds, (C,), and the classes with their support."""
+def shared_seeds(runs: Sequence[Run], dataset: str, *names: str) -> set[int]:
+    """The seeds that all of some arms have on a dataset."""
+    mine = [r.experiment for r in runs if r.experiment.dataset == dataset]
+    return set.intersection(*({e.seed for e in mine if arm(e) == name} for name in names))
+
+
+def _class_scores(
+    runs: Sequence[Run], dataset: str, name: str, seeds: set[int]
+) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """Mean F1 of each class over some of an arm's seeds, (C,), and the classes with their support."""
     chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
+    chosen = [r for r in chosen if r.experiment.seed in seeds]
     C = len(chosen[0].classes)
     tables = [per_class(r.total.reshape(C, C)) for r in chosen]
     return np.mean([t["f1"] for t in tables], axis=0), list(zip(chosen[0].classes, tables[0]["support"], strict=True))

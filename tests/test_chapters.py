@@ -58,8 +58,8 @@ def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
     table = verdicts(frame(held("bc_lstm", Store())), "bc_lstm")
     assert len(table) == 18
     for row in table.itertuples():
-        expected = f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.interval}"
-        assert f"{expected} {row.effect} {row.n} {row.where}" in text
+        expected = f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.n}"
+        assert f"{expected} {row.interval} {row.effect} {row.where}" in text
     answer = table[table.claim.str.endswith("beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
     assert len(answer) == 3
     for row in answer.itertuples():
@@ -93,7 +93,8 @@ def test_a_backbones_chapter_shows_the_store_the_model_and_a_live_run(
     page = Chapter(backbone, "quick", "synthetic-iemocap", 45, "late", 0)
     measured = {r.experiment.dataset for r in page.runs}
     for row in page.claims.itertuples() if measured else ():
-        assert f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.interval}" in text
+        expected = f"{row.claim} {row.verdict} {row.dataset} {row.metric} {row.paper} {row.ours} {row.n}"
+        assert f"{expected} {row.interval}" in text
     for dataset in {"iemocap", "mosi"} - measured:
         assert f"No measured runs on {dataset} yet" in text
     assert "Synthetic data." in text

@@ -56,7 +56,7 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells.table("iemocap").data.count("<tr") == 5
     assert cells.seeds("mosi", "x") is None
-    assert cells.trade("mosi", "parameters", "x") is None
+    assert cells.trade("mosi", cells.parameters("mosi"), "x") is None
 
 
 def test_verdicts_follow_the_runs(cells: Cells) -> None:
@@ -73,7 +73,7 @@ def test_verdicts_follow_the_runs(cells: Cells) -> None:
 def test_figures_draw_every_arm(cells: Cells) -> None:
     figure = cells.seeds("iemocap", "weighted F1 %")
     assert len(figure.axes[0].get_yticklabels()) == 4
-    drawn = cells.trade("iemocap", "parameters", "parameters").data
+    drawn = cells.trade("iemocap", cells.parameters("iemocap"), "parameters").data
     assert drawn.count("<title>") >= 4
     assert "<title>LFM: " in drawn
     assert "</svg>" in drawn
@@ -84,7 +84,7 @@ def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
     assert "have none yet" in empty.missing("mosi").data
     assert set(empty.beside("mosi").ours) == {"–"}
     assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
-    assert empty.trade("mosi", "parameters", "x") is None
+    assert empty.trade("mosi", empty.parameters("mosi"), "x") is None
 
 
 def test_what_the_paper_does_not_print_is_nan() -> None:

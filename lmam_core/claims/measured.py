@@ -15,10 +15,11 @@ from lmam_core.statistics import Comparison, verdict
 
 NO_DATA = {
     "pom": "POM's public files hold no text, and its labels come without names.",
-    "meld": "MELD is public as text only, and this claim is about several modalities.",
+    "meld": "Of MELD only text is at hand, and this claim is about several modalities.",
 }
 MULTIMODAL = ("mm_dfn", "m2fnet", "emocaps")
 """Backbones that relate modalities to each other, so that MELD's text alone leaves nothing to compare."""
+TEXT_ALONE = " On text alone; the paper has audio and video too."
 FEW = 5
 """Seeds below which nothing is decided."""
 
@@ -70,7 +71,9 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     if frame is None or frame.empty:
         return decided(None, numbers[1] - numbers[0], True, plan)
     found = plugin.gain(frame, dataset, metric, baseline, other)
-    note = _without_video(evidence, baseline, other) if (backbone, dataset) == ("bc_lstm", "mosi") else ""
+    note = TEXT_ALONE if dataset == "meld" else ""
+    if (backbone, dataset) == ("bc_lstm", "mosi"):
+        note = _without_video(evidence, baseline, other)
     return decided(found, numbers[1] - numbers[0], _trained_out(frame, dataset, baseline), plan, note)
 
 
@@ -271,6 +274,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     word = "reproduced" if better.all() else "same direction" if better.sum() > C / 2 else "not reproduced"
     reason = f"{better.sum()} of {C} classes gain at p < 0.05, {worse.sum()} lose at p < 0.05"
     reason += f"; after Holm's correction {((found.p_t_holm < 0.05) & (found.gain > 0)).sum()} gain."
+    reason += TEXT_ALONE if dataset == "meld" else ""
     return Finding(word, "all", f"{better.sum()} of {C}", int(found.n.min()), reason)
 
 
