@@ -115,7 +115,7 @@ class Chapter:
         return reporting.table(sizes.table(*names), "Parameters for six classes, the backbone's own fusion")
 
     def original(self) -> HTML:
-        """How far ours is from the original, and how much faster, as measured once in one run."""
+        """How far ours is from the original, and how its time compares, both measured in one run."""
         known = sizes.timings().query("backbone == @self.backbone").sort_values("threads")
         o = known.iloc[0]
         rows = [
@@ -128,7 +128,7 @@ class Chapter:
                 {
                     "compared": f"forward and backward, {threads}, {'median of ' * (t.repeats > 1)}{times}",
                     "original": f"{t.original_s:.2f} s",
-                    "ours": f"{t.ours_s:.2f} s, {t.ratio:.1f} times faster",
+                    "ours": f"{t.ours_s:.2f} s, {t.ratio:.2f} times as fast",
                 }
             )
         where = f"{o.conversations} conversations of {o.utterances:,} utterances, {o.width} wide"

@@ -102,7 +102,7 @@ def test_a_backbones_chapter_shows_the_store_the_model_and_a_live_run(
     for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
         assert f"{count:,}" in text
     if backbone in sizes.originals().index:
-        assert f"{sizes.originals().ratio[backbone]:.1f} times faster" in text
+        assert f"{sizes.originals().ratio[backbone]:.2f} times as fast" in text
     live = text[text.index("s per epoch") :]
     arms = re.findall(r"(?:concatenation|LMAM [a-z +]+) ([\d.]+) ([\d.]+) ([\d.]+) [\d,]+ [\d.]+", live)
     assert len(arms) == 2
