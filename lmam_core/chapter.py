@@ -67,7 +67,8 @@ class Chapter:
         if arms and (not both or arms >= {"concatenation", plugin.starred(self.backbone)}):
             return None
         where = f" on {dataset}" if dataset is not None else ""
-        return HTML(f"<p>No measured runs{where} yet: <code>lmam sweep {self.backbone}</code> makes them.</p>")
+        sweep = "meld" if dataset == "meld" else self.backbone
+        return HTML(f"<p>No measured runs{where} yet: <code>lmam sweep {sweep}</code> makes them.</p>")
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -189,11 +190,14 @@ class Chapter:
         return reporting.table(chosen, f"{caption}. Chosen:")
 
     def beside(self, dataset: str) -> HTML:
-        """The paper's numbers beside ours."""
+        """The paper's numbers beside ours, three metrics in a table, which is what a page is wide enough for."""
         if nothing := self.missing(dataset):
             return nothing
         found = plugin.beside(self.table, self.backbone, dataset)
-        return reporting.table(found, "Ours: mean over n seeds ± half the width of its 95 % interval.")
+        first, *metrics = dict.fromkeys(found.columns.get_level_values(0))
+        caption = "Ours: mean over n seeds ± half the width of its 95 % interval."
+        parts = [found[[first, *metrics[k : k + 3]]] for k in range(0, len(metrics), 3)]
+        return HTML("".join(reporting.table(part, "" if k else caption).data for k, part in enumerate(parts)))
 
     def seeds(self, dataset: str) -> Figure | None:
         """Every seed of every arm as a dot, the printed number as a diamond; None where there are no runs."""

@@ -69,11 +69,23 @@ def test_a_chapter_without_runs_says_how_to_make_them(store: Store) -> None:
 def test_a_chapter_shows_its_runs_and_meld_where_it_is_there(filled: Store) -> None:
     page = Chapter("text_cnn", "quick", "synthetic-iemocap", 45, "late", 0, store=filled)
     assert "reproduced" in page.answer().data
-    assert "No measured runs on meld yet" in page.beside("meld").data
+    assert "No measured runs on meld yet: <code>lmam sweep meld</code>" in page.beside("meld").data
     assert page.classes().data.count("<tr>") >= 7
     assert len(page.confusions().axes) == 2
     gain = plugin.gain(page.table, "iemocap", "weighted_f1", "concatenation", "LMAM late")
     assert f"{gain.difference.mean:+.2f}" in page.verdicts().data
+
+
+def test_the_metrics_stand_three_in_a_table() -> None:
+    page = Chapter("text_cnn", "quick", "synthetic-iemocap", 45, "late", 0)
+    first, second = page.beside("mosi").data.split("<table")[1:]
+    for name in ("Acc-2 %", "F1 %", "MAE (less is better)"):
+        assert name in first
+        assert name not in second
+    for name in ("correlation", "Acc-7 %"):
+        assert name in second
+        assert name not in first
+    assert all(name in part for part in (first, second) for name in ("concatenation", "LMAM late"))
 
 
 def test_one_arm_alone_is_shown_but_not_compared(filled: Store) -> None:
