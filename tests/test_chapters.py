@@ -72,7 +72,8 @@ def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
     for number in ("423,906", "913,506", "464,106", "0.53 M", "4.7 M"):
         assert number in text
     assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
-    assert pictures(stage / "03-bc-lstm.ipynb") == 8
+    # The ways and the curves; seeds of three datasets; the fusion alone on two; confusions; attention.
+    assert pictures(stage / "03-bc-lstm.ipynb") == 9
 
 
 CHAPTERS = {
@@ -123,7 +124,7 @@ def test_all_backbones_are_compared_from_the_store(stage: Path) -> None:
         assert f"{row.backbone} {row.dataset} {row.verdict} {row.paper} {row.ours} {row.n} {row.effect}" in text
     for row in sizes.timings().itertuples():
         differences = f"{row.output_difference:.0e} {row.gradient_difference:.0e}"
-        assert f"{sizes.NAMES[row.backbone]} {row.threads} {differences}" in text
+        assert f"{sizes.NAMES[row.backbone]} {row.threads} {row.repeats} {differences}" in text
     datasets = [d for d in ("iemocap", "mosi", "meld") if compared.gains(Store(), d)[0]]
     assert pictures(stage / "10-backbones-compared.ipynb") == len(datasets)
 
