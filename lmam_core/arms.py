@@ -23,9 +23,9 @@ Where a starred number of Tables II and III comes back in Table XI, Table XI say
 EmoCaps are there with a residual (69.69 and 69.68, 70.07 and 70.07, 73.01 and 73.01 weighted F1 on IEMOCAP). The
 released code puts LMAM behind TextCNN's layers. Beside DialogueRNN it has LMAM as a branch whose output is added to
 DialogueRNN's, which is none of the three ways; the residual way, which also has one DialogueRNN and a path round LMAM,
-stands for it by our choice. bc-LSTM's starred
-number is in no row of Table XI; its released code matches contexts. Nothing says which way DialogueGCN's is: the paper
-"mainly" uses the residual and the late way, and in the residual way one graph sees all modalities, as in its original.
+stands for it by our choice. bc-LSTM's starred number is in no row of Table XI; its released code matches contexts.
+Nothing says which way DialogueGCN's is: the paper "mainly" uses the residual and the late way, and in the residual way
+one graph sees all modalities, as in its original.
 """
 
 MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))

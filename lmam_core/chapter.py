@@ -132,7 +132,7 @@ class Chapter:
                     "ours": f"{t.ours_s:.2f} s, {t.ratio:.2f} times as fast",
                 }
             )
-        where = f"{o.conversations} conversations of {o.utterances:,} utterances, {o.width} wide"
+        where = f"{o.conversations} conversations, {o.utterances:,} utterances in all, {o.width} wide"
         return reporting.table(pd.DataFrame(rows), f"Both in one run; {where}; torch {o.torch}, CPU")
 
     def where(self) -> Figure:
@@ -225,7 +225,7 @@ class Chapter:
                 f"<p>No seed on {dataset} has both arms yet: <code>lmam sweep {self.backbone}</code> goes on.</p>"
             )
         found = plugin.class_table(self.runs, self.backbone, dataset)
-        caption = f"F1 % on {dataset}, ours a mean over the {n} seeds of both arms; intervals: Significance"
+        caption = f"F1 % on {dataset}, ours a mean over the {n} seeds that both arms have"
         return reporting.table(found, caption, digits=1)
 
     def confusions(self, dataset: str = "iemocap") -> Figure | None:

@@ -225,6 +225,13 @@ def test_a_backbone_without_lmam_does_not_count_as_plugged_into(monkeypatch) -> 
     counted._fitting.cache_clear()
 
 
+def test_what_was_measured_on_text_alone_says_so() -> None:
+    """The runs that come with the book: a verdict on MELD is of fewer modalities than the paper's claim."""
+    for name in ("improves_text_cnn_meld", "significant_text_cnn_meld"):
+        assert verdict_of(Store(), name).reason.endswith("On text alone; the paper has audio and video too.")
+    assert "On text alone" not in verdict_of(Store(), "improves_text_cnn_iemocap").reason
+
+
 def test_counted_and_printed_claims_say_what_recounting_says() -> None:
     empty = Evidence(Store("nowhere"))
     assert RULES["query_weights"](empty, "self_attention").ours == "9"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -76,6 +77,11 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     drawn = cells.trade("iemocap", cells.parameters("iemocap"), "parameters").data
     assert drawn.count("<title>") >= 4
     assert "<title>LFM: " in drawn
+    by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
+    assert cells.parameters("iemocap") == by_arm.to_dict()
+    one = cells.trade("iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds").data
+    assert re.findall("<title>([^:<]+): .*seconds 7</title>", one) == ["LFM"]
+    assert "never run" not in one
     assert "</svg>" in drawn
 
 

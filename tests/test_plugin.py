@@ -114,6 +114,14 @@ def test_verdicts_follow_the_runs(runs: list[Run]) -> None:
     assert set(few.verdict) == {"not testable"}
 
 
+def test_what_the_paper_does_not_claim_has_no_verdict() -> None:
+    """M2FNet's mean absolute error is the same in both rows of Table IV."""
+    rows = plugin.verdicts(plugin.frame(plans.held("m2fnet", Store())), "m2fnet")
+    mosi = rows[rows.dataset == "mosi"]
+    assert {"acc2", "f1"} <= set(mosi.metric)
+    assert "mae" not in set(mosi.metric)
+
+
 def test_a_baseline_that_was_not_trained_out_is_not_beaten(runs: list[Run]) -> None:
     def cut(run: Run) -> Run:
         if plugin.arm(run.experiment) != "concatenation":

@@ -29,7 +29,7 @@ class Context(nn.Module):
 
     `cell` is `nn.LSTM` or `nn.GRU`. The backward direction starts at the last utterance; with `faithful` it starts in
     the padding and reads what stands there, as in several originals, and the output depends on the batch. On a CPU the
-    loops of `recurrence` carry it out, in half the time or less.
+    loops of `recurrence` carry it out, in about half the time of torch's own packed one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Context(nn.Module):
         return h if self.faithful else h * turns.mask[..., None]
 
     def _packed(self, x: Tensor, turns: Turns) -> Tensor:
-        """By torch's own kernel for packed sequences, which is the faster one on a GPU alone."""
+        """By torch's own kernels, of which a GPU has one for packed sequences."""
         if self.faithful:
             return self.rnn(x)[0]  # (B, L, 2 hidden)
         # Packing takes no empty sequence: a conversation without utterances counts one step, which is masked again.
