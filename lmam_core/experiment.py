@@ -336,7 +336,7 @@ def code_version() -> str:
     parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
     parts += [
         f"{name}.py"
-        for name in ("lmam", "lmcm", "long", "transformer", "embedding", "experiment", "training", "metrics")
+        for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding", "experiment", "training", "metrics")
     ]
     digest = hashlib.sha256()
     for path in sorted(p for part in parts for p in root.glob(part)):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.data.conversations import Turns
+from lmam_core.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,6 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, places: Places) -> Tensor:
         x = self.norm1(x + self.dropout(self.attention(x, x, x, places)))  # (N, d)
         return self.norm2(x + self.dropout(self.ffn(x)))  # (N, d)
-
-
-class Dropout(nn.Dropout):
-    """`nn.Dropout` from 16 random bits a value, so that p is met to 1 in 131,072.
-
-    torch's own takes 64 bits and more on a CPU, which was a fifth of the time of encoders of 30 columns.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not self.training or not 0 < self.p < 1:
-            return super().forward(x)
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        gone = round(self.p * 2**16)
-        return x * (bits >= gone - 2**15).to(x.dtype).mul_(1 / (1 - gone / 2**16))
 
 
 class Stacks(nn.Module):

@@ -16,6 +16,7 @@ from lmam_core.backbones.layers import Classifier, MatchingSelfAttention
 from lmam_core.backbones.party_loop import PartyLoop
 from lmam_core.backbones.recurrence import GruLoop, time_major
 from lmam_core.data.conversations import Turns
+from lmam_core.dropout import kept
 
 
 class Direction(nn.Module):
@@ -89,7 +90,7 @@ class DialogueRnnStream(nn.Module):
         """A mask of dropout for every utterance and direction, (2, N, width); None outside of training."""
         if not self.training or self.rate == 0:
             return None
-        return F.dropout(like.new_ones(2, like.shape[1], width), self.rate)
+        return kept(like, (2, like.shape[1], width), self.rate)
 
 
 class DialogueRnn(nn.Module):

@@ -16,20 +16,12 @@ from torch import Tensor, nn
 
 from lmam_core.backbones.layers import Context, PerUtterance
 from lmam_core.data.conversations import Turns
+from lmam_core.dropout import Dropout
 
 PARTY_WEIGHTS = {"text": 1.0, "audio": 3.0, "video": 0.0, "nonverbal": 3.0}
 """How much each modality gets of its parties' own context; `--speaker_weights 3-0-1` is audio, video, text."""
 ALIKE = 0.9
 """A group of conversations holds none that is shorter than this share of its longest."""
-
-
-class Dropout(nn.Dropout):
-    """`nn.Dropout` from uniform numbers: a CPU draws them four times as fast as the single bits of torch's own."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda or not self.training or not 0 < self.p < 1:
-            return super().forward(x)
-        return x * torch.rand_like(x).ge_(self.p).div_(1 - self.p)
 
 
 class Parties(nn.Module):

@@ -165,36 +165,43 @@ class GruLoop(Function):
     @staticmethod
     def forward(ctx: Any, i: Tensor, W: Tensor, b: Tensor, drop: Tensor | None, counts: list[int]) -> Tensor:
         N, D = i.shape[1], W.shape[-1]
-        states, saved = i.new_empty(2, N, D), i.new_empty(4, 2, N, D)
-        h, start = i.new_zeros(2, counts[0], D), 0
-        for n in counts:
-            here = slice(start, start + n)
+        states, news = (i.new_empty(2, N, D) for _ in range(2))  # h' and n
+        gates = torch.empty_like(i)  # r, z and h_n
+        h, b, Wt = i.new_zeros(2, counts[0], D), b[:, None], W.transpose(1, 2)
+        masks = [None] * len(counts) if drop is None else drop.split(counts, 1)
+        steps = _steps(counts, i, gates, news, states)
+        for n, drop_t, i_t, gates_t, n_t, h_t in zip(counts, masks, *steps, strict=True):
             h = h[:, :n]
-            h, *gates = cell(i[:, here], torch.baddbmm(b[:, None], h, W.transpose(1, 2)), h)
-            if drop is not None:
-                h = h * drop[:, here]
-            states[:, here] = h
-            for k, gate in enumerate(gates):
-                saved[k, :, here] = gate
-            start += n
-        ctx.save_for_backward(W, states, saved, drop)
+            torch.baddbmm(b, h, Wt, out=gates_t)  # (2, n, 3 D)
+            opened, h_n = gates_t.split([2 * D, D], -1)
+            r, z = opened.add_(i_t[..., : 2 * D]).sigmoid_().chunk(2, -1)
+            torch.addcmul(i_t[..., 2 * D :], r, h_n, out=n_t).tanh_()
+            h = torch.lerp(n_t, h, z, out=h_t)
+            if drop_t is not None:
+                h.mul_(drop_t)
+        ctx.save_for_backward(W, gates, news, states, drop)
         ctx.counts = counts
         return states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor | None, ...]:
-        W, states, saved, drop = ctx.saved_tensors
-        before = _before(states, ctx.counts)  # (2, N, D)
-        N, D = states.shape[1:]
-        d_i, d_hidden = (states.new_empty(2, N, 3 * D) for _ in range(2))
-        carried, end = states.new_zeros(2, ctx.counts[0], D), N
-        for n in reversed(ctx.counts):
-            here = slice(end - n, end)
-            d = d_states[:, here] + carried[:, :n]
-            if drop is not None:
-                d = d * drop[:, here]
-            d_i[:, here], d_hidden[:, here], passed = cell_backward(d, before[:, here], *saved[:, :, here])
-            carried[:, :n] = torch.baddbmm(passed, d_hidden[:, here], W)
-            end -= n
+        W, gates, news, states, drop = ctx.saved_tensors
+        counts, D = ctx.counts, W.shape[-1]
+        before = _before(states, counts)  # (2, N, D)
+        r, z, h_n = gates.chunk(3, -1)
+        # What the gates get of each state's gradient, which no later step decides.
+        slope_n = (1 - z) * (1 - news * news)
+        slope = torch.cat([slope_n * h_n * r * (1 - r), (before - news) * z * (1 - z), slope_n * r], -1)  # (2, N, 3 D)
+        d, d_hidden = torch.empty_like(states), torch.empty_like(gates)
+        carried = states.new_zeros(2, counts[0], D)
+        masks = [None] * len(counts) if drop is None else drop.split(counts, 1)
+        steps = _steps(counts, d_states, d, d_hidden, slope, z)
+        for n, drop_t, one, d_t, hidden_t, slope_t, z_t in reversed(list(zip(counts, masks, *steps, strict=True))):
+            torch.add(one, carried[:, :n], out=d_t)
+            if drop_t is not None:
+                d_t.mul_(drop_t)
+            torch.mul(slope_t.unflatten(-1, (3, D)), d_t.unsqueeze(2), out=hidden_t.unflatten(-1, (3, D)))
+            torch.baddbmm(d_t * z_t, hidden_t, W, out=carried[:, :n])
+        d_i = torch.cat([d_hidden[..., : 2 * D], d * slope_n], -1)
         return d_i, torch.bmm(d_hidden.transpose(1, 2), before), d_hidden.sum(1), None, None

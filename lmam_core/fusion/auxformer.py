@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.data.conversations import Turns
+from lmam_core.dropout import Dropout
 from lmam_core.fusion.packed import Packed
-from lmam_core.transformer import Dropout, Places, Stacks
+from lmam_core.transformer import Places, Stacks
 
 WIDTH, HEADS, LAYERS = 50, 10, 5
 
