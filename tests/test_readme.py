@@ -159,6 +159,15 @@ def test_paths_in_the_text_exist():
                 assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
+def test_names_are_in_the_files_that_the_text_says():
+    named = [
+        (path, *found) for path in PROSE for found in re.findall(r"`(\w+)` in\s+`(lmam_core/[\w/]+\.py)`", text(path))
+    ]
+    assert len(named) > 5
+    for path, name, file in named:
+        assert re.search(rf"^(?:class |def )?{name}\b", text(file), re.M), f"{path.name}: {name} is not in {file}"
+
+
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
 def test_no_path_of_one_machine(path):
     source = path.read_text(encoding="utf-8")
