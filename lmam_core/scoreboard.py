@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,17 @@ def summary(found: pd.DataFrame) -> str:
         lines.append(f"| {family} ({_places(found[found.family == family])}) | {_cells(row)} |")
     total = counts(found).sum()
     lines.append(f"| **All {len(found)} claims** | {_cells(total, '**')} |")
+    if found.open.any():
+        lines += ["", textwrap.fill(_open(found), 118)]
     return "\n".join(lines)
+
+
+def _open(found: pd.DataFrame) -> str:
+    """What *not reproduced* does not mean."""
+    gains = (found.verdict == "not reproduced") & found.ours.str.contains("±") & found.paper.str.startswith("+")
+    text = "*Not reproduced* says that our runs do not show a gain, not that they exclude it: of the "
+    text += f"{int(gains.sum())} measured gains of this kind, {int(found.open.sum())} have an interval that also holds "
+    return text + "the printed gain."
 
 
 def _cells(row: pd.Series, around: str = "") -> str:

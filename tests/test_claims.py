@@ -56,7 +56,8 @@ def test_an_empty_store_decides_nothing_that_needs_runs(store: Store) -> None:
     for claim in ALL:
         module = RULES[claim.rule].__module__.rsplit(".", 1)[1]
         decided = found.loc[claim.id, "verdict"] != "not testable"
-        assert decided == (module in without), claim.id
+        # Whole numbers settle too few rows of Table III to say what its classes count.
+        assert decided == (module in without and claim.id != "one_test_set_meld"), claim.id
     missing = found.loc["improves_bc_lstm_iemocap", "reason"]
     assert missing == "No measured runs yet: `lmam sweep bc_lstm` makes them."
 
@@ -257,6 +258,9 @@ def test_counted_and_printed_claims_say_what_recounting_says() -> None:
     assert RULES["class_accuracy"](empty, "IEMOCAP").ours == "8 precision, 1 recall"
     assert "EmoCaps* 73.02, printed 73.67" in RULES["average_accuracy"](empty, "IEMOCAP").reason
     assert "1,564 in 7 rows" in RULES["one_test_set"](empty, "IEMOCAP").reason
+    assert "in 2 of 15 rows only" in RULES["one_test_set"](empty, "MELD").reason
+    cheaper = RULES["cheaper_than_self_attention"](empty)
+    assert (cheaper.verdict, "the cost chapter measures" in cheaper.reason) == ("same direction", True)
     assert RULES["quadratic_eased"](empty).ours == "× 4.00"
 
 
@@ -280,6 +284,23 @@ def test_a_row_that_cannot_be_judged_is_named(tmp_path, monkeypatch, row: str, s
 def test_a_verdict_is_one_of_four_words() -> None:
     with pytest.raises(LmamError, match="no verdict"):
         Finding("proven", "", "", 0, "")
+
+
+@pytest.mark.parametrize(("wrong", "still"), [(0, True), (30, False)])
+def test_a_gain_that_is_neither_shown_nor_excluded_is_open(store: Store, wrong: int, still: bool) -> None:
+    """Alike but for noise, or surely worse: an interval of a few points holds the printed +5.33, or it does not."""
+    chosen, arms = plans.plan("bc_lstm"), ("concatenation", "LMAM late")
+    every = [a for a in chosen.arms() if a.dataset == "iemocap" and plugin.arm(a) in arms]
+    for e in plans.tuning(chosen, every):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(chosen, every, store, range(6)):
+        noise = (0.1 if e.seed % 2 else -0.1) if plugin.arm(e) == arms[1] else 0.0
+        store.add(made(e, 0.6 + noise - wrong / 100 * (plugin.arm(e) == arms[1])))
+    found = verdict_of(store, "improves_bc_lstm_iemocap")
+    assert (found.verdict, found.open) == ("not reproduced", still)
+    assert ("holds both 0 and the printed gain" in found.reason) == still
+    text = scoreboard.summary(judge(store))
+    assert ("of the 1 measured gains" in text.replace("\n", " ")) == still
 
 
 def test_the_summary_counts_every_claim_once() -> None:

@@ -159,6 +159,18 @@ def test_paths_in_the_text_exist():
                 assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
+def test_messages_of_the_table_of_troubles_are_in_the_code():
+    code = "".join(p.read_text(encoding="utf-8") for p in [ROOT / "Makefile", *(ROOT / "lmam_core").rglob("*.py")])
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # a sentence that goes on in the next line of code
+    table = text("book/how-to-run.md").split("| message | what to do |")[1].split("\n\n")[0]
+    told = [cell for line in table.splitlines()[2:] for cell in re.findall("`([^`]+)`", line.split("|")[1])]
+    assert len(told) > 10
+    for message in told:
+        if "torchvision" not in message:
+            longest = max(message.split("…"), key=len).strip(" '()?")
+            assert longest in code, message
+
+
 def test_names_are_in_the_files_that_the_text_says():
     named = [
         (path, *found) for path in PROSE for found in re.findall(r"`(\w+)` in\s+`(lmam_core/[\w/]+\.py)`", text(path))

@@ -44,13 +44,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the verdict, the paper's number and ours as text, shared seeds (0: none needed), and why."""
+    """What a rule found: the verdict, the paper's number and ours as text, shared seeds (0: none needed), and why.
+
+    `open`: our runs do not show the gain, and do not exclude the printed one either: the 95 % interval holds it.
+    """
 
     verdict: str
     paper: str
     ours: str
     n: int
     reason: str
+    open: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -141,7 +145,7 @@ def judge(store: Store | None = None, claims: list[Claim] | None = None) -> pd.D
         found = RULES[claim.rule](evidence, **claim.arguments)
         stated = {"id": claim.id, "source": claim.paper, "family": claim.family, "claim": claim.claim}
         stated |= {"where": claim.where, "verdict": found.verdict, "paper": found.paper, "ours": found.ours}
-        rows.append(stated | {"n": found.n, "reason": found.reason})
+        rows.append(stated | {"n": found.n, "reason": found.reason, "open": found.open})
     return pd.DataFrame(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -31,15 +32,18 @@ def decided(found: Comparison | None, printed_gain: float, trained_out: bool, sw
         return untestable(f"No measured runs yet: `lmam sweep {sweep}` makes them.{note}", printed)
     d = found.difference
     word = verdict(max(printed_gain, 0.0) if finite(printed_gain) else 0.0, found, trained_out)
-    return Finding(word, printed, plugin.spread(d, 2, "+"), d.n, _why(found, printed_gain, trained_out) + note)
+    still = word == "not reproduced" and printed_gain > 0 and d.low <= printed_gain <= d.high
+    why = _why(found, printed_gain, trained_out, still)
+    return Finding(word, printed, plugin.spread(d, 2, "+"), d.n, why + note, still)
 
 
-def _why(found: Comparison, printed_gain: float, trained_out: bool) -> str:
+def _why(found: Comparison, printed_gain: float, trained_out: bool, still: bool) -> str:
     d = found.difference
     if d.n < FEW:
         return f"{d.n} of the five seeds that a verdict needs are there."
     if d.low <= 0 and not (d.mean > 0 and found.effect >= 0.8):
-        where = "lies below 0" if d.high < 0 else f"holds 0, and the effect is {found.effect:+.2f}"
+        both = "both 0 and the printed gain" if still else "0"
+        where = "lies below 0" if d.high < 0 else f"holds {both}, and the effect is {found.effect:+.2f}"
         return f"The 95 % interval of the difference {where}."
     if not trained_out:
         return "There is a gain, but most runs of the baseline ended at the limit of epochs while still improving."
@@ -117,7 +121,7 @@ def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
     if not behind or not behind.difference.n:
         return found
     note = f" Behind bc-LSTM: {plugin.spread(behind.difference, 2, '+')} (n = {behind.difference.n})."
-    return Finding(found.verdict, found.paper, found.ours, found.n, found.reason + note)
+    return dataclasses.replace(found, reason=found.reason + note)
 
 
 @rule
@@ -213,7 +217,7 @@ def best_rank(evidence: Evidence, dataset: str, rank: str) -> Finding:
 
 @rule
 def unstable_above(evidence: Evidence, dataset: str, rank: str) -> Finding:
-    """Every measured rank above this one is worse than 45 (Fig. 5): by interval, or by mean and wider spread."""
+    """Every measured rank above this one is worse than 45 (Fig. 5), by interval; in the mean: same direction."""
     means, cells = _ranks(evidence, dataset)
     metric, over = plugin.HEADLINE[dataset], [r for r in means if int(r) > int(rank)]
     if "45" not in means or not over:
@@ -234,25 +238,27 @@ def unstable_above(evidence: Evidence, dataset: str, rank: str) -> Finding:
 @rule
 def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     """Lower ranks give better results: Spearman's ρ of rank and mean is negative, with p < 0.05 or below -0.5."""
-    means, _ = _ranks(evidence, dataset)
+    means, cells = _ranks(evidence, dataset)
     if len(means) < 5:
         return untestable("Too few ranks have five seeds yet: `lmam sweep ranks` makes them.")
     rho, p = stats.spearmanr([int(r) for r in means], list(means.values()))
     word = "reproduced" if rho < 0 and p < 0.05 else "same direction" if rho < -0.5 else "not reproduced"
     reason = f"Spearman's correlation of rank and mean over {len(means)} ranks, p = {p:.2f}."
-    return Finding(word, "falling", f"ρ = {rho:+.2f}", FEW, reason)
+    n = min(map(len, (v for r, v in _by_rank(cells, dataset).items() if r in means)))
+    return Finding(word, "falling", f"ρ = {rho:+.2f}", n, reason)
 
 
 def _ranks(evidence: Evidence, dataset: str) -> tuple[dict[str, float], tables.Cells]:
     """The mean of each rank with at least five seeds, by rank."""
     cells = evidence.cells(tables.rank_sweep)
-    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
-    means = {
-        name.removeprefix("rank "): float(np.mean(list(v.values())))
-        for name, v in found.items()
-        if name.startswith("rank ") and len(v) >= FEW
-    }
+    means = {r: float(np.mean(list(v.values()))) for r, v in _by_rank(cells, dataset).items() if len(v) >= FEW}
     return dict(sorted(means.items(), key=lambda item: int(item[0]))), cells
+
+
+def _by_rank(cells: tables.Cells, dataset: str) -> dict[str, dict[int, float]]:
+    """The headline metric of each rank by seed."""
+    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
+    return {name.removeprefix("rank "): v for name, v in found.items() if name.startswith("rank ")}
 
 
 @rule

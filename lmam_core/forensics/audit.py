@@ -34,8 +34,8 @@ WORDS = {
 class Fit:
     """How a row reads: the supports and the reading under which most of its pairs exist.
 
-    `p` is the chance that as many of the same number of arbitrary pairs would exist, all choices taken together; a row
-    is `named` when it is below 0.001.
+    `p` is the chance that as many of the same number of arbitrary pairs would exist, readings and sets of supports
+    taken together, the sets as given; a row is `named` when it is below 0.001.
     """
 
     supports: Supports

@@ -32,7 +32,7 @@ def _fusion() -> Iterator[dict]:
         cells = cells[(cells["dataset"] == dataset) & (cells["metric"] == metric)].set_index("row")["number"]
         others = cells.drop("LMAM")
         above = [f"{r} {v:g} beside {cells['LMAM']:g}" for r, v in others.items() if v >= cells["LMAM"]]
-        yield _claim(9, dataset, f"Sec. V-E: LMAM is the best fusion method ({metric})", others, above)
+        yield _claim(9, dataset, f"Sec. V-E: LMAM is the best fusion method on {dataset} ({metric})", others, above)
 
 
 def _equal_parameters() -> dict:

@@ -80,19 +80,51 @@ def search(table: Printed, reading: str, digits: Digits, n_max: int, draws: int 
         rate = uniform_filter1d(at_random.mean(0), 7, mode="nearest") + 1 / (7 * len(at_random))
         rate = np.interp(numbers, some, rate)
         p = binom.sf(found - 1, rows, np.minimum(rate, 1))
-        best = int(p.argmin())
-        over_all = min(1.0, float(p[best]) * n_max)
-        # What exists for n exists for its multiples, so that the least divisor that serves as many rows is the support.
-        best = next(d - 1 for d in numbers if (best + 1) % d == 0 and found[d - 1] >= found[best])
+        n = _least_divisor(int(p.argmin()) + 1, found, p * n_max, rate, rows, reading, digits)
         record = {
             "class": name,
-            "n": best + 1,
-            "rows": int(found[best]),
+            "n": n,
+            "rows": int(found[n - 1]),
             "of": rows,
-            "by_chance": rows * float(rate[best]),
+            "by_chance": rows * float(rate[n - 1]),
         }
+        over_all = min(1.0, float(p[n - 1]) * n_max)
         records.append(record | {"p": over_all, "named": over_all < SIGNIFICANT})
     return pd.DataFrame(records)
+
+
+def _least_divisor(
+    best: int, found: np.ndarray, p: np.ndarray, rate: np.ndarray, rows: int, reading: str, digits: Digits
+) -> int:
+    """The support behind the most telling n, `best`: itself, or the divisor d from which its rows come more likely.
+
+    What exists for d exists for its multiples, where a few rows more fit by coincidence. d takes the place of n when it
+    would be named itself and the rows that fit n alone are likelier coincidences than those that fit d would be, were n
+    the support; or when it serves as many rows. found, p and rate hold, for each n from 1, the rows that fit, their p
+    over all n, and the rate of coincidences.
+    """
+    for d in range(1, best):
+        if best % d:
+            continue
+        fit, more = found[d - 1], found[best - 1] - found[d - 1]
+        if more <= 0:
+            return d
+        if p[d - 1] < SIGNIFICANT:
+            of_n = binom.sf(more - 1, rows - fit, min(float(rate[best - 1]), 1.0))
+            of_d = binom.sf(fit - 1, found[best - 1], _shared(best, d, reading, digits))
+            if of_n >= of_d:
+                return d
+    return best
+
+
+def _shared(n: int, d: int, reading: str, digits: Digits, draws: int = 2000) -> float:
+    """The share of pairs on n utterances that exist on d, a divisor of n, as well: from hits and predictions drawn."""
+    rng = np.random.default_rng(0)
+    p = rng.integers(1, 2 * n + 1, draws)
+    t = rng.integers(0, np.minimum(n, p) + 1)
+    ends = np.rint if digits.rounding == "rounded" else np.floor
+    acc, f1 = (ends(100 * digits.scale * x) for x in (t / (n if reading == "recall" else p), 2 * t / (n + p)))
+    return float(possible(acc, f1, d, None, reading, digits).mean())
 
 
 def candidates(

@@ -34,7 +34,7 @@ def sentences(audit: Audit) -> pd.DataFrame:
         if fit.named:
             found += _counts(audit, row, name)
         else:
-            found.append(_implied(audit, name))
+            found += _implied(audit, name)
             found += [_near(name, *key, p) for key, p in close.get(name, {}).items() if p < 0.01]
         found += _bounds(audit, name)
     found += [_support(audit, reading) for reading in audit.searched]
@@ -101,10 +101,12 @@ def _completed(audit: Audit, row: int, name: str) -> list[dict]:
     return [record | {"refuted_by": other, "coincidence": found.coincidence}]
 
 
-def _implied(audit: Audit, name: str) -> dict:
-    """What the row's numbers say of the predictions, taken as real numbers."""
+def _implied(audit: Audit, name: str) -> list[dict]:
+    """What the row's numbers say of the predictions, taken as real numbers; nothing where no reading gives any."""
     ratio = audit.implied[(audit.implied["row"] == name) & (audit.implied["supports"] == audit.sets[0].name)]
-    ratio = ratio.set_index("reading")["ratio"]
+    ratio = ratio.set_index("reading")["ratio"].dropna()
+    if ratio.empty:
+        return []
     nearest = (ratio - 1).abs().idxmin()
     off = abs(ratio[nearest] - 1)
     said = " and ".join(f"{100 * v:.1f} % as {r}" for r, v in ratio.items())
@@ -112,10 +114,8 @@ def _implied(audit: Audit, name: str) -> dict:
     rates = [synthetic.chance("implied", off, support, nearest, runs, _places(audit)) for runs in (1, 5)]
     text = f"{name}: taken as real numbers, the pairs imply this share of predictions per utterance: {said}."
     record = {"row": name, "kind": "implied predictions", "finding": text, "chance": rates[0], "chance_means": rates[1]}
-    return record | {
-        "tolerance": "half a unit in each cell",
-        "refuted_by": "predictions that add up under another reading or support",
-    }
+    other = "predictions that add up under another reading or support"
+    return [record | {"tolerance": "half a unit in each cell", "refuted_by": other}]
 
 
 def _near(name: str, supports: str, reading: str, p: float) -> dict:
@@ -157,7 +157,12 @@ def _support(audit: Audit, reading: str) -> dict:
         for c, n, k, m in zip(named["class"], named["n"], named["rows"], named["of"], strict=True)
     )
     text = f"With Acc. as {reading}, one support serves several rows of a class: {each}"
-    text += f", together {named['n'].sum():,} utterances." if len(named) == len(found) else "."
+    if len(named) < len(found):
+        text += "."
+    elif list(named["n"]) in [list(s.n.values()) for s in audit.sets]:
+        text += f", together {named['n'].sum():,} utterances."
+    else:
+        text += f", together {named['n'].sum():,} utterances, more than there are: no row is audited with them."
     return record | {"finding": text, "coincidence": float(named["p"].max())}
 
 

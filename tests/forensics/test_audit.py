@@ -67,6 +67,34 @@ def test_other_supports_than_the_stated_ones_are_found():
     assert set(found.pairs["verdict"]) == {"possible"}
 
 
+@pytest.mark.parametrize("n", [270, 271])
+def test_a_support_is_not_mistaken_for_a_part_of_itself(n: int):
+    """270 = 2 · 135: about a quarter of its counts exist on 135 as well, which is no reason to halve it."""
+    true = {**IEMOCAP, "Happy": n}
+    for seed in range(5):
+        made, _ = table(true, "precision", 8, seed=seed)
+        found = audit(made, total=sum(true.values())).searched["precision"].set_index("class")
+        assert found.n.to_dict() == true
+
+
+def test_supports_that_are_too_many_together_are_not_audited_and_that_is_said():
+    true = {"Happy": 135, "Sad": 229, "Neutral": 379, "Angry": 168, "Excited": 295, "Frustrated": 358}
+    made, _ = table(true, "recall", 15, seed=5)
+    small = {**dict.fromkeys(true, 10), "Neutral": 450}  # the printed numbers are of more utterances than these 500
+    found = audit(made, small)
+    assert [s.name for s in found.sets] == ["given"]
+    said = found.findings[found.findings.kind == "supports"].finding
+    assert said.str.contains("together 1,564 utterances, more than there are: no row is audited with them").sum() == 1
+
+
+def test_a_row_whose_numbers_imply_no_predictions_is_no_error():
+    made, _ = table({"a": 40, "b": 60, "c": 80}, "recall", 1, seed=3)
+    made.loc[made.index[0], ("a", "Acc")], made.loc[made.index[0], ("a", "F1")] = "5.00", "12.00"
+    found = audit(made, {"a": 40, "b": 60, "c": 80}).findings
+    assert "implied predictions" not in set(found.kind)
+    assert "beyond every bound" in set(found.kind)
+
+
 def test_arbitrary_numbers_have_no_reading():
     rng = np.random.default_rng(6)
     columns = pd.MultiIndex.from_product([IEMOCAP, ["Acc", "F1"]])
