@@ -100,9 +100,10 @@ class Chapter:
         )
 
     def padding(self) -> str:
-        """How much the shortest test conversation's output changes when the longest one shares its batch."""
+        """How much the shortest test conversation's output changes when the longest of all shares its batch."""
         model = self.model(self.embedding).eval()
-        short, *_, long = sorted(self.data.splits["test"], key=len)
+        talks = sorted((c for split in self.data.splits.values() for c in split), key=len)
+        short, long = min(self.data.splits["test"], key=len), talks[-1]
         with torch.no_grad():
             alone, together = model(collate([short]))[0], model(collate([short, long]))[0, : len(short)]
         return (
@@ -239,10 +240,11 @@ class Chapter:
     def attention(self) -> tuple[Figure, dict[str, float]]:
         """LMAM's weights on a test conversation of the live run, and each modality's largest weight times n.
 
-        The longest conversation of at most 60 utterances, which a screen can hold.
+        The longest conversation of at most 60 utterances, which a screen can hold; the shortest where all are longer.
         """
         model, prepared, _ = self.trained[plugin.WAYS[self.embedding]]
-        talk = max((c for c in prepared.splits["test"] if len(c) <= 60), key=len)
+        talks = sorted(prepared.splits["test"], key=len)
+        talk = [c for c in talks if len(c) <= 60 or c is talks[0]][-1]
         batch = collate([talk])
         with torch.no_grad():
             maps = model.eval().fusion.attention(model.fusion_inputs(batch), batch.mask)

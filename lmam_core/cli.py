@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -119,7 +120,7 @@ def _add_sweep(commands: Any) -> None:
     )
     sweep.add_argument("plan", nargs="?", help="a plan of the book, such as bc_lstm, or all")
     _fields(sweep, several=True)
-    sweep.add_argument("--seeds", default="0-9", help="such as 0-9 or 0,3,7 (default 0-9)")
+    sweep.add_argument("--seeds", default=None, help="such as 0-9 or 0,3,7 (default 0-9)")
     sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
     sweep.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     _store(sweep)
@@ -197,10 +198,9 @@ def _show(result: Any) -> None:
 def _device(name: str) -> str:
     import torch
 
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise LmamError(f"There is no device '{name}'; use cpu or cuda.") from None
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise LmamError(f"There is no device '{name}'; use cpu or cuda.")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise LmamError(f"There is no CUDA device '{name}' here; leave --device out to use the CPU.")
     return str(device)
@@ -212,13 +212,16 @@ def _sweep(options: argparse.Namespace) -> int:
     from lmam_core.sweep import sweep
 
     given, store, device = _asked(options), _open(options), _device(options.device)
+    if options.jobs is not None and options.jobs < 1:
+        raise LmamError(f"--jobs must be at least 1; got {options.jobs}.")
     if options.plan:
-        if given:
-            raise LmamError(f"A plan fixes its experiments; leave out --{next(iter(given))} or the plan's name.")
+        fixed = [*given, *(["seeds"] if options.seeds else [])]
+        if fixed:
+            raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
         failures = carry_out(PLANS if options.plan == "all" else [options.plan], store, options.jobs, device)
     else:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
-        combined = itertools.product(_seeds(options.seeds), *lists.values())
+        combined = itertools.product(_seeds(options.seeds or "0-9"), *lists.values())
         experiments = [Experiment(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
         failures = sweep(experiments, store, options.jobs, device)
     for failure in failures:
@@ -238,11 +241,11 @@ def _values(name: str, text: str) -> list[Any]:
 
 def _seeds(text: str) -> list[int]:
     """`0-4,9` as [0, 1, 2, 3, 4, 9]."""
-    try:
-        ends = [part.split("-") for part in text.split(",")]
-        return [seed for end in ends for seed in range(int(end[0]), int(end[-1]) + 1)]
-    except ValueError:
-        raise LmamError(f"--seeds is written like 0-9 or 0,3,7; got '{text}'.") from None
+    ends = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in text.split(",")]
+    spans = [range(int(end[1]), int(end[2] or end[1]) + 1) if end else range(0) for end in ends]
+    if not all(spans):
+        raise LmamError(f"--seeds is written like 0-9 or 0,3,7; got '{text}'.")
+    return [seed for span in spans for seed in span]
 
 
 def _results(options: argparse.Namespace) -> int:
@@ -254,7 +257,7 @@ def _results(options: argparse.Namespace) -> int:
         return 0
     honest = frame[frame.protocol != "tuning"]
     # Runs that differ in anything but the seed answer different questions; what all share need not be printed.
-    asked = ["dataset", "features", "modalities", "backbone", "arm", "protocol", *BUDGET]
+    asked = ["dataset", "data_sha256", "features", "modalities", "backbone", "arm", "protocol", *BUDGET]
     asked = [name for name in asked if name in ("dataset", "backbone", "arm") or honest[name].nunique() > 1]
     grouped = honest.groupby(asked, dropna=False)
     metrics = [m for m in ("accuracy", "weighted_f1", "mae", "corr", "acc2", "acc7") if m in honest]

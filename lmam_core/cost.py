@@ -91,15 +91,6 @@ def self_attention_multiply_adds(widths: Widths, length: int) -> dict[str, int]:
     }
 
 
-def released_multiply_adds(width: int, length: int, modalities: int = 3) -> dict[str, int]:
-    """Multiply-adds of the released module on L utterances, by term, after every modality has been brought to `width`.
-
-    Per modality: projections L d^2; scores L^2 d; values L^2 d; output 0. Source: the authors' code.
-    """
-    d, L, n = width, length, modalities
-    return {"projections": n * L * d * d, "scores": n * L * L * d, "values": n * L * L * d, "output": 0}
-
-
 def break_even_rank(width: int) -> int:
     """The largest r for which U and V together are smaller than W, 2 r (1 + d) < (1 + d)^2; 0 where no r is.
 

@@ -10,3 +10,7 @@ class LmamError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+class StoreError(LmamError):
+    """The store of runs cannot be written, so that nothing that is computed could be kept."""

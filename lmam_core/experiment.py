@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from lmam_core import fusion
 from lmam_core.backbones import backbone
@@ -70,6 +72,7 @@ class Experiment:
 
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
+        self = dataclasses.replace(self, **self._numbers())
         record = catalogue.entry(self.dataset)
         modalities = self.modalities or tuple(record.default_modalities)
         for m in modalities:
@@ -80,6 +83,11 @@ class Experiment:
         for m, name in chosen.items():
             if name not in record.feature_sets.get(m, ()):
                 raise LmamError(f"{self.dataset} has no features '{m}={name}'; see `lmam data`.")
+            if m not in modalities:
+                raise LmamError(
+                    f"Features are chosen for {m}, but the modalities are {', '.join(modalities)}; add {m} to them or "
+                    "leave it out of the features."
+                )
         features = {m: chosen.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
         embedding = self.embedding or backbone(self.backbone).native
         if embedding not in EMBEDDINGS:
@@ -123,6 +131,18 @@ class Experiment:
             "rank": self.rank if ranked and self.rank is not None else default,
             "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
         }
+
+    def _numbers(self) -> dict[str, int | float]:
+        """The fields that are numbers as Python's own: an int64 of numpy is the same question and has the same key."""
+        whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width")
+        found: dict[str, int | float] = {}
+        for name in whole:
+            if (value := getattr(self, name)) is not None:
+                try:
+                    found[name] = operator.index(value)
+                except TypeError:
+                    raise LmamError(f"{name} must be a whole number; got {value!r}.") from None
+        return found | {name: float(getattr(self, name)) for name in ("learning_rate", "weight_decay")}
 
     def _check_numbers(self) -> None:
         if self.rank is not None and self.rank < 1:
@@ -232,16 +252,19 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
     method = fusion.method(e.fusion)
     options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
     options |= pairs(e.readings, "readings")
-    speakers = 1 + max(int(c.speaker.max()) for cs in data.splits.values() for c in cs)
+    talks = [c for split in data.splits.values() for c in split]
+    speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
+    chosen = backbone(e.backbone)
     model = Embedded(
         data.widths,
         data.outputs,
-        backbone(e.backbone),
+        chosen,
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
         speakers,
         **({"faithful": True} if e.faithful else {}),
-        **({backbone(e.backbone).widened: e.width} if e.width else {}),
+        **({chosen.widened: e.width} if e.width else {}),
+        **({"longest": longest} if longest > getattr(chosen, "longest", longest) else {}),
     )
     if base is not None:
         model.load_state_dict(base)
@@ -275,9 +298,13 @@ def fit(
 def run(
     experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
 ) -> Run:
-    """Carry out an experiment: the same record, code and data give the same numbers on the same machine."""
+    """Carry out an experiment: the same record, code and data give the same numbers on the same machine's CPU.
+
+    On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
+    """
     e = experiment.resolved()
-    with PeakMemory(device) as memory, _one_thread():
+    exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with PeakMemory(device) as memory, _one_thread(), exact:
         started = time.perf_counter()
         model, data, training = fit(e, device, progress)
         found = {} if e.protocol == "tuning" else evaluate(model, data, "test", torch.device(device))
@@ -318,7 +345,8 @@ def _count(module: nn.Module) -> int:
 
 def provenance(data: Dataset, device: str) -> dict[str, Any]:
     """Code version, data sha256, library versions and device of a run."""
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
+    name = name or platform.machine()
     return {
         "code": code_version(),
         "data_sha256": data.sha256,
@@ -333,7 +361,8 @@ def provenance(data: Dataset, device: str) -> dict[str, Any]:
 def code_version() -> str:
     """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed."""
     root = Path(__file__).parent
-    parts = ["data/conversations.py", "data/sources/*.py", "fusion/*.py", "backbones/*.py"]
+    parts = ["data/sources/*.py", "fusion/*.py", "backbones/*.py"]
+    parts += [f"data/{name}.py" for name in ("catalogue", "conversations", "stored", "synthetic")]
     parts += [
         f"{name}.py"
         for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding", "experiment", "training", "metrics")
@@ -342,3 +371,6 @@ def code_version() -> str:
     for path in sorted(p for part in parts for p in root.glob(part)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+code_version()  # kept now, as the code is loaded: an edit while a run goes on made nothing of it

@@ -20,12 +20,12 @@ class PeakMemory:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        self.cuda = device.startswith("cuda")
+        self.cuda = torch.device(device) if device.startswith("cuda") else None
         self.megabytes = 0.0
 
     def __enter__(self) -> PeakMemory:
         if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self.cuda)
         elif _RESET.exists():
             # Where a container forbids it, the mark counts from the process's start.
             with contextlib.suppress(OSError):
@@ -37,10 +37,10 @@ class PeakMemory:
 
     def _peak(self) -> float:
         if self.cuda:
-            return float(torch.cuda.max_memory_allocated())
-        if _STATUS.exists():
-            line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-            return float(line.split()[1]) * 1024
+            return float(torch.cuda.max_memory_allocated(self.cuda))
+        lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+        if marks := [line for line in lines if line.startswith("VmHWM")]:
+            return float(marks[0].split()[1]) * 1024
         try:
             import resource
         except ImportError:  # Windows has no such module

@@ -39,7 +39,7 @@ def _check(name: str, value: Any, rule: Rule) -> None:
         number = rule is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, rule) or (rule is int and isinstance(value, bool))):
             raise LmamError(f"{name} must be of type {rule.__name__}; got {value!r}.")
-    elif name == "dataset" and catalogue.is_path(value):
+    elif name == "dataset" and isinstance(value, str) and catalogue.is_path(value):
         catalogue.entry(value)
     elif value not in rule:
         close = difflib.get_close_matches(str(value), [str(v) for v in rule], 1)

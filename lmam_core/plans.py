@@ -113,14 +113,15 @@ def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
 def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
     """Tune and measure plans, or go on where they stopped; returns one sentence for each failure.
 
-    Each plan in turn is tuned and run with the first seeds, then each with the rest.
+    Each plan in turn is tuned and run with the first seeds, then each with the rest. What fails is left out, with the
+    measured runs of its arm, and everything else goes on. Raises LmamError where the store cannot be written.
     """
     chosen = [plan(name) for name in names]
+    failures: list[str] = []
     for seeds in (SEEDS[:FIRST], SEEDS):
         for one in chosen:
             arms = one.arms()
-            failures = sweep(tuning(one, arms), store, jobs, device)
-            failures = failures or sweep(measured(one, arms, store, seeds), store, jobs, device)
-            if failures:
-                return failures
-    return []
+            failures += sweep(tuning(one, arms), store, jobs, device)
+            ready = [arm for arm in arms if all(e in store for e in tuning(one, [arm]))]
+            failures += sweep(measured(one, ready, store, seeds), store, jobs, device)
+    return list(dict.fromkeys(failures))

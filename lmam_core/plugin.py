@@ -96,7 +96,7 @@ def _at_limit(run: Run) -> bool:
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
     """The paper's number for an arm of a backbone; NaN where it prints none.
 
-    The way of `plans.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
+    The way of `arms.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
     which names them.
     """
     number, printed_dataset, column = PLACES[dataset]

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, StoreError
 from lmam_core.experiment import Experiment, Run
 from lmam_core.index import rows
 from lmam_core.training import Training
@@ -33,7 +33,10 @@ DEFAULT = Path(__file__).parents[1] / "data" / "results"
 
 
 class Store:
-    """Runs under a folder; `add` refuses nothing that is new and never overwrites."""
+    """Runs under a folder; `add` refuses nothing that is new and overwrites nothing that is there.
+
+    Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
+    """
 
     def __init__(self, root: Path | str = DEFAULT) -> None:
         self.root = Path(root)
@@ -67,6 +70,9 @@ class Store:
     def add(self, run: Run) -> Path:
         """Write a run; raises LmamError, with the store as it was, when it is held already or the disk is full."""
         path = self.path(run.experiment)
+        data = run.experiment.dataset
+        if catalogue.is_path(data) and catalogue.fingerprint(data) != run.provenance.get("data_sha256"):
+            raise LmamError(f"The dataset {data} was built anew while the run went on; run it again.")
         if path.exists():
             raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
@@ -78,11 +84,12 @@ class Store:
                 os.fsync(file.fileno())
             unfinished.rename(path)
         except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise LmamError(
+            raise StoreError(
                 f"The run could not be written to {path.parent} ({error.strerror}); the store is as it was."
             ) from error
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
         return path
 
     @contextmanager
@@ -97,7 +104,7 @@ class Store:
             yield False
             return
         except OSError as error:
-            raise LmamError(
+            raise StoreError(
                 f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
             ) from error
         try:
@@ -116,7 +123,7 @@ def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
     asked = dataclasses.asdict(e) | {"modalities": "+".join(e.modalities)}
-    chosen = {"best_epoch": run.training.best_epoch, "validation_score": run.training.best_score}
+    chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
         _stated(e)
         | asked

@@ -49,7 +49,7 @@ def step(backbone: str, some: Conversations, device: str) -> Callable[[], None]:
 def busy(program: Callable[[], None], repeats: int = 5) -> tuple[float, float]:
     """Seconds of wall time of one call, and the share of it in which a GPU works (NaN without a GPU).
 
-    The share is the kernels' time of `repeats` calls in a row over their wall time; kernels that overlap count twice.
+    The share is the kernels' time of one call over its wall time; kernels that overlap count twice.
     """
     gpu = torch.cuda.is_available()
     program()

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, StoreError
 from lmam_core.experiment import Experiment
 from lmam_core.results import Store
 
@@ -23,12 +23,15 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
 
     `jobs` processes (default: one a core on the CPU, one on a GPU) share the list without a queue: each walks it and
     claims what is neither held nor claimed. A process that dies frees its claim, so another one takes the run over.
+    Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept.
     """
     experiments = list(dict.fromkeys(e.resolved() for e in experiments))
     open_ = [e for e in experiments if e not in store]
     if not open_:
         print(f"All {len(experiments)} runs are in the store.", flush=True)
         return []
+    with store.claim(open_[0]):
+        pass  # a folder that cannot be written is told before anything is trained
     jobs = max(1, min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), len(open_)))
     print(f"{len(open_)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
     # Spawned rather than forked: torch's threads do not survive a fork.
@@ -37,18 +40,21 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
     workers = [context.Process(target=_work, args=(experiments, store, device, failures)) for _ in range(jobs)]
     for worker in workers:
         worker.start()
-    found = []
+    found: list[tuple[bool, str]] = []
     while any(worker.is_alive() for worker in workers) or not failures.empty():
         # Read while they run: a full pipe would stop a worker from ending.
         with suppress(queue.Empty):
             found.append(failures.get(timeout=0.2))
+    if fatal := [sentence for ends, sentence in found if ends]:
+        raise StoreError(fatal[0])
     missing = [e for e in experiments if e not in store]
     if missing and not found:
-        found = [f"{len(missing)} runs are missing because a worker was ended; run the same command again."]
-    return sorted(set(found))
+        return [f"{len(missing)} runs are missing because a worker was ended; run the same command again."]
+    return sorted({sentence for _, sentence in found})
 
 
 def _work(experiments: Sequence[Experiment], store: Store, device: str, failures: object) -> None:
+    """Puts (whether it ends the sweep, sentence) into `failures`."""
     failed: set[Experiment] = set()
     try:
         while open_ := [e for e in experiments if e not in store and e not in failed]:
@@ -60,8 +66,10 @@ def _work(experiments: Sequence[Experiment], store: Store, device: str, failures
                 done |= _attempt(e, experiments, store, device, failed, failures)
             if not done:
                 time.sleep(POLL_SECONDS)
+    except StoreError as error:
+        failures.put((True, str(error)))
     except KeyboardInterrupt:
-        failures.put("Interrupted; the same command goes on where it stopped.")
+        failures.put((False, "Interrupted; the same command goes on where it stopped."))
 
 
 def _attempt(
@@ -75,20 +83,23 @@ def _attempt(
     """Run one experiment unless it is held or claimed elsewhere; whether anything was done."""
     from lmam_core.experiment import run
 
+    named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
     with store.claim(e) as mine:
         if not mine or e in store:
             return False
         try:
             result = run(e, device)
             store.add(result)
+        except StoreError:
+            raise
         except LmamError as error:
             failed.add(e)
-            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}: {error}")
+            failures.put((False, f"{named}: {error}"))
             return True
         except Exception:
             failed.add(e)
             traceback.print_exc()
-            failures.put(f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}: an error of the program, shown above.")
+            failures.put((False, f"{named}: an error of the program, shown above."))
             return True
     held = sum(other in store for other in experiments)
     scores = result.metrics or {"validation": result.training.best_score}

@@ -103,7 +103,7 @@ def _epoch(
     weight: Tensor | None,
     padded: bool,
 ) -> float:
-    """One pass over train; returns the mean loss per batch, read once at the end so that a GPU never waits."""
+    """One pass over train; returns the mean loss per batch, read once at the end and not after every step."""
     model.train()
     total, count = torch.zeros((), device=device), 0
     for batch in data.batches("train", batch_size, order):

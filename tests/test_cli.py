@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -55,10 +56,16 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         (["run", *QUICK, "--rank", "101"], "from 1 to 100"),
         (["run", "--modalities", "smell"], "no modality 'smell'"),
         (["run", "--device", "abacus"], "no device 'abacus'"),
+        (["run", "--device", "mps"], "no device 'mps'"),
+        (["run", "--dataset", "iemocap", "--features", "nonverbal=nonverbal11"], "Features are chosen for nonverbal"),
         (["sweep", "bc_lsmt"], "no plan 'bc_lsmt'"),
         (["sweep", "bc_lstm", "--rank", "3"], "A plan fixes its experiments"),
         (["sweep", "--rank", "a"], "--rank takes whole numbers"),
+        (["sweep", "bc_lstm", "--seeds", "0-1"], "A plan fixes its experiments; leave out --seeds"),
         (["sweep", "--seeds", "few"], "--seeds is written like"),
+        (["sweep", "--seeds", "4-0"], "--seeds is written like"),
+        (["sweep", "--seeds", "0-2-5"], "--seeds is written like"),
+        (["sweep", "--jobs", "0"], "--jobs must be at least 1"),
         (["results"], "holds no runs yet"),
         (["run", "--device", "cuda:99"], "no CUDA device 'cuda:99'"),
     ],
@@ -74,8 +81,11 @@ def test_a_mistake_is_one_sentence(
 
 
 def test_a_store_that_cannot_be_written_is_told_before_training(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", *QUICK, "--store", "/dev/null/results"]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    for command in ("run", "sweep"):
+        assert main([command, *QUICK, "--store", "/dev/null/results"]) == 2
+        error = capsys.readouterr().err
+        assert "cannot be written" in error
+        assert error.count("\n") == 1
 
 
 def test_results_keep_questions_apart_that_differ_in_more_than_the_seed(
@@ -87,6 +97,17 @@ def test_results_keep_questions_apart_that_differ_in_more_than_the_seed(
     assert main(["results", "--store", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines[-2:]] == ["1", "1"]
+
+
+def test_results_keep_runs_on_different_data_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *QUICK, "--store", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("*/*/*.json")
+    other = path.read_text().replace('"seed": 0', '"seed": 1')
+    before = json.loads(path.read_text())["provenance"]["data_sha256"]
+    path.with_name("other.json").write_text(other.replace(before, "0" * 64))
+    capsys.readouterr()
+    assert main(["results", "--store", str(tmp_path)]) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[-2:]] == ["1", "1"]
 
 
 def test_a_dataset_that_is_not_there_is_named(

@@ -9,6 +9,7 @@ import pytest
 
 from lmam_core import compared, figures, plans, plugin
 from lmam_core.chapter import Chapter
+from lmam_core.data.conversations import Conversation
 from lmam_core.results import Store
 from tests.test_plugin import made
 
@@ -98,6 +99,14 @@ def test_one_arm_alone_is_shown_but_not_compared(filled: Store) -> None:
     assert "not testable" in page.answer().data
 
 
+def joined(talks: list[Conversation]) -> Conversation:
+    """All in one, which is more than 60 utterances."""
+    features = {m: np.concatenate([c.features[m] for c in talks]) for m in talks[0].features}
+    one = Conversation("all", features, *(np.concatenate([getattr(c, n) for c in talks]) for n in ("speaker", "label")))
+    assert len(one) > 60
+    return one
+
+
 def test_a_chapter_trains_with_and_without_lmam(store: Store) -> None:
     quick = {"epochs": 1, "dialogues": 12}
     page = Chapter("bc_lstm", "quick", "synthetic-iemocap", 3, "late", 0, quick=quick, store=store)
@@ -105,5 +114,13 @@ def test_a_chapter_trains_with_and_without_lmam(store: Store) -> None:
     _, largest = page.attention()
     assert set(largest) == {"text", "audio", "video"}
     assert all(1 <= value <= np.e**2 for value in largest.values())
+    assert float(page.padding().split()[-1]) < 1e-5
+    # A dataset of one's own may have a single test conversation, longer than a screen.
+    model, prepared, training = page.trained["LMAM late"]
+    long = dataclasses.replace(prepared, splits=prepared.splits | {"test": [joined(prepared.splits["test"])]})
+    page.trained["LMAM late"] = model, long, training
+    one = dataclasses.replace(page.data, splits=page.data.splits | {"test": page.data.splits["test"][:1]})
+    page.__dict__["data"] = one  # a cached property of a frozen class
+    assert set(page.attention()[1]) == {"text", "audio", "video"}
     assert float(page.padding().split()[-1]) < 1e-5
     assert page.ways().data.count("<tr") == 5

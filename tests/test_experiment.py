@@ -36,6 +36,9 @@ def test_one_question_has_one_key(quick: Experiment) -> None:
         dataclasses.replace(quick, epochs=2),
     ]
     assert len({quick.key, *(e.key for e in different)}) == 4
+    assert Experiment(seed=np.int64(3), rank=np.int32(7), learning_rate=1).key == (
+        Experiment(seed=3, rank=7, learning_rate=1.0).key
+    )
 
 
 def test_the_key_of_a_stored_question_stays_what_it_is() -> None:
@@ -143,6 +146,20 @@ def test_training_that_diverges_is_told_in_a_sentence() -> None:
         train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
 
 
+def test_dialogue_gcn_is_built_for_the_longest_conversation_of_its_data() -> None:
+    """One of 113 utterances in the test part would be refused after all of the training."""
+    asked, data = Experiment(backbone="dialogue_gcn", fusion="concat"), tiny()
+    assert build(asked, data).backbone.longest == 110
+    talk = data.splits["test"][0]
+    longer = Conversation(
+        "e", {"text": np.ones((113, 3), np.float32)}, np.zeros(113, np.int64), np.zeros(113, talk.label.dtype)
+    )
+    data = dataclasses.replace(data, splits=data.splits | {"test": [talk, longer]})
+    model = build(asked, data).eval()
+    assert model.backbone.longest == 113
+    assert model(next(data.batches("test", 2))).shape == (2, 113, 2)
+
+
 def test_regression_trains_on_absolute_error() -> None:
     data = tiny([-1.0, 2.0, 0.5])
     batch = next(data.batches("train", 2))
@@ -195,6 +212,8 @@ def test_width_and_shuffled_are_questions_of_their_own(quick: Experiment) -> Non
         (dict(dataset="meld", modalities=("audio",)), "meld has no modality 'audio'"),
         (dict(features="text=word2vec"), "no features 'text=word2vec'"),
         (dict(features="minilm384"), "written name=value"),
+        (dict(dataset="iemocap", features="nonverbal=nonverbal11"), "chosen for nonverbal, but the modalities"),
+        (dict(seed=1.5), "seed must be a whole number; got 1.5"),
         (dict(backbone="bc_rnn"), "no backbone 'bc_rnn'"),
         (dict(fusion="glue"), "no fusion method 'glue'"),
         (dict(embedding="middle"), "no embedding way 'middle'"),

@@ -216,3 +216,22 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
     assert batches[4:] == [(*one, 1000 if one[1] == "tuning" else 9) for one in order]
     monkeypatch.setattr(plans, "sweep", lambda *_: ["it failed"])
     assert plans.carry_out(["text_cnn"], store) == ["it failed"]
+
+
+def test_what_fails_in_a_plan_does_not_keep_the_rest_from_going_on(store, monkeypatch) -> None:
+    """A learning rate at which one arm diverges costs that arm its measured runs, and nobody else's."""
+
+    def pretend(experiments, store, jobs=None, device="cpu"):
+        failed = [e for e in experiments if (e.fusion, e.learning_rate, e.protocol) == ("concat", 3e-3, "tuning")]
+        for e in (e for e in experiments if e not in store and e not in failed):
+            run = made(e, 0.5)
+            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning" else run)
+        return ["it diverged"] if failed else []
+
+    monkeypatch.setattr(plans, "sweep", pretend)
+    some = [a for a in plans.plan("text_cnn").arms() if a.dataset == "iemocap"]
+    monkeypatch.setitem(plans.PLANS, "text_cnn", dataclasses.replace(plans.plan("text_cnn"), arms=lambda: some))
+    assert plans.carry_out(["text_cnn"], store) == ["it diverged"]
+    assert {(r.experiment.fusion, r.experiment.seed) for r in plans.held("text_cnn", store)} == {
+        ("lmam", seed) for seed in plans.SEEDS
+    }

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, StoreError
 from lmam_core.experiment import Experiment, Run, run
 from lmam_core.results import Store
-from lmam_core.sweep import sweep
+from lmam_core.sweep import _work, sweep
 from lmam_core.training import Training
 
 PROGRAM = """
@@ -181,6 +183,32 @@ def test_a_failing_experiment_is_reported_and_the_others_are_done(store: Store, 
     assert len(failures) == 1
     assert "from 1 to 100" in failures[0]
     assert quick in store
+
+
+def test_a_worker_stops_at_a_run_that_cannot_be_kept(
+    store: Store, quick: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it trained next would be lost as well."""
+    trained, told = [], Queue()
+
+    def full(self: Store, run_: object) -> None:
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr("lmam_core.experiment.run", lambda e, device: trained.append(e))
+    monkeypatch.setattr(Store, "add", full)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(is_alive=lambda: True))
+    _work([dataclasses.replace(quick, seed=s).resolved() for s in range(3)], store, "cpu", told)
+    assert len(trained) == 1
+    assert told.get(timeout=5) == (True, "The disk is full.")
+
+
+def test_a_run_on_a_folder_that_was_built_anew_is_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_ = made()
+    monkeypatch.setattr("lmam_core.data.catalogue.is_path", lambda name: True)
+    monkeypatch.setattr("lmam_core.data.catalogue.fingerprint", lambda name: "0" * 64)
+    with pytest.raises(LmamError, match="built anew while the run went on"):
+        store.add(run_)
+    assert list(store.paths()) == []
 
 
 def test_nothing_left_to_do_starts_nothing(store: Store, quick: Experiment, capsys: pytest.CaptureFixture[str]) -> None:

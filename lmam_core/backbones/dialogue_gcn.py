@@ -126,7 +126,8 @@ class DialogueGcn(nn.Module):
     classes it has 1,186,646 parameters; the original counts 161,400 more in three attentions that it never calls.
 
     Decisions of ours: in the late way every stream has its own LSTM, graph and attention. A conversation of more than
-    `longest` utterances is refused, for the edge attention has no query for them (the original fails on an index). The
+    `longest` utterances is refused, for the edge attention has no query for them (the original fails on an index); an
+    experiment takes the longest of its dataset where that is more. The
     original divides the edge weights by their sum plus 1e-10 of the softmax outside of the window; we, `faithful` or
     not, by their sum alone: a weight changes by more than 1e-4 of itself only where less than a millionth of the
     softmax falls into the window. `faithful` runs the LSTMs over padding.
@@ -134,6 +135,7 @@ class DialogueGcn(nn.Module):
 
     native = "early"
     widened = "hidden"
+    longest = 110
     multimodal = False
     leak = (
         "The LSTMs run over the padding, where the backward direction starts; the edge weights feel 1e-10 of what "
@@ -147,7 +149,7 @@ class DialogueGcn(nn.Module):
         *,
         hidden: int = 100,
         window: tuple[int, int] = (10, 10),
-        longest: int = 110,
+        longest: int = longest,
         bases: int = 30,
         dropout: float = 0.5,
         faithful: bool = False,

@@ -51,9 +51,12 @@ class Context(nn.Module):
         if self.faithful:
             return self.rnn(x)[0]  # (B, L, 2 hidden)
         # Packing takes no empty sequence: a conversation without utterances counts one step, which is masked again.
-        packed = pack_padded_sequence(x, turns.lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
+        # Sorted here, on the CPU, where the lengths are: packing by itself would wait for a GPU to send the order back.
+        lengths, order = turns.lengths.clamp(min=1).sort(descending=True, stable=True)
+        there, back = (i.to(x.device, non_blocking=True) for i in (order, order.argsort()))
+        packed = pack_padded_sequence(x.index_select(0, there), lengths, batch_first=True)
         h, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
-        return h * turns.mask[..., None]  # (B, L, 2 hidden)
+        return h.index_select(0, back) * turns.mask[..., None]  # (B, L, 2 hidden)
 
 
 class MatchingSelfAttention(nn.Module):

@@ -38,7 +38,7 @@ class Parties(nn.Module):
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
         K, B, L, d = x.shape
-        # Sequences are counted on the CPU, so the speakers have to be there: the only wait for a GPU.
+        # Sequences are counted on the CPU, so the speakers have to be there: here it waits for a GPU.
         speaker = turns.speaker.cpu()
         there = torch.arange(L) < turns.lengths[:, None]  # (B, L)
         party = (torch.arange(B)[:, None] * (speaker.max() + 1) + speaker)[there]  # (N,), another in each conversation

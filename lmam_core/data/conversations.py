@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -77,14 +78,9 @@ class Conversations:
         return Turns(self.speaker, self.mask, self.lengths)
 
     def to(self, device: torch.device | str) -> Conversations:
-        """The same batch on `device`."""
-        return replace(
-            self,
-            features={m: x.to(device) for m, x in self.features.items()},
-            speaker=self.speaker.to(device),
-            mask=self.mask.to(device),
-            label=self.label.to(device),
-        )
+        """The same batch on `device`; the CPU does not wait for copies of pinned memory."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("speaker", "mask", "label")}
+        return replace(self, features={m: x.to(device, non_blocking=True) for m, x in self.features.items()}, **moved)
 
 
 def collate(conversations: Sequence[Conversation]) -> Conversations:
@@ -141,6 +137,9 @@ class Dataset:
         for split, conversations in self.splits.items():
             for c in conversations:
                 self._check(split, c)
+            twice = [name for name, n in Counter(c.id for c in conversations).items() if n > 1]
+            if twice:
+                raise LmamError(f"{self.name}, split '{split}': two conversations are called '{twice[0]}'; rename one.")
 
     def _check(self, split: str, c: Conversation) -> None:
         where = f"{self.name}, split '{split}', conversation '{c.id}'"
@@ -169,7 +168,7 @@ class Dataset:
     def with_validation(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
         """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
 
-        The choice depends on `seed` and the conversation ids alone, so that every run of a dataset shares it.
+        The choice depends on `seed` and the places in `train` alone, so that every run of a dataset shares it.
         Raises LmamError where train cannot spare a conversation, or lacks a class.
         """
         splits = dict(self.splits)

@@ -42,8 +42,8 @@ def build(
     - A row without a usable label, dialogue or turn is left out (`table.read`, `labels.kind`); a class that no
       training utterance has is no class.
     - A recording that is missing, damaged, neither wav nor mp4 or outside the folder costs its utterance the sound
-      and the picture, which become the training mean; the utterance stays. So does one without a transcript: it is an
-      empty text. A modality that no utterance has is left out.
+      and the picture, which become the training mean; the utterance stays. So it is with an utterance without a
+      transcript and its text. A modality that no utterance has is left out.
     - Splits come from the column `split`; a dialogue that names none, or two, is left out. Without that column whole
       dialogues are dealt by `labels.deal`.
     - Utterances are ordered by turn, equal turns as in the table. Rows without a speaker share one unknown voice.
@@ -178,9 +178,6 @@ def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tupl
 
 def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
     """What each utterance gives: its text, and its recording with the span or None."""
-    empty = sum(not r.text for r in rows)
-    if "text" in columns and 0 < empty < len(rows):
-        notes.append(f"utterances without a transcript, which stand as empty texts: {empty}.")
     files: list[tuple[Path, str] | None] = []
     for row in rows:
         found = table.recording(folder, row.file) if row.file else "it names no file"
@@ -234,9 +231,13 @@ def _extractor(modality: str, name: str) -> Any:
 
 def _weights(name: str, weights: str | None) -> str | None:
     """What `weights` says of one extractor; it may differ by name, as in `minilm384=FOLDER,clip512=random`."""
+    from lmam_core.features import EXTRACTORS
+
     if weights is None or "=" not in weights:
         return weights
     parts = [part.partition("=") for part in weights.split(",")]
+    if unknown := [key.strip() for key, _, _ in parts if key.strip() not in EXTRACTORS]:
+        raise LmamError(f"--weights names no extractor '{unknown[0]}'; the names are {', '.join(EXTRACTORS)}.")
     return next((value.strip() for key, _, value in parts if key.strip() == name), None)
 
 

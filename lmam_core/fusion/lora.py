@@ -26,7 +26,7 @@ class LowRank(nn.Module):
 
 
 def adapt(model: nn.Module, rank: int) -> None:
-    """Freeze a model but for its last linear map, and add B A to every other weight matrix with more than `rank` rows.
+    """Freeze a model but for its last linear map, and add B A to every other weight matrix whose sides exceed `rank`.
 
     LoRA is no fusion method: the paper's rows are EmoCaps with its own fusion, frozen at random values (◇) or at those
     of a trained EmoCaps (*), with additions of which it gives neither rank nor place. Decided by us: all matrices of

@@ -91,6 +91,12 @@ def test_dataset_refuses_broken_conversations(bad, sentence):
         dataset(splits={"train": [conversation("good", 4)], "test": [bad]})
 
 
+def test_two_conversations_of_a_split_have_two_names():
+    """Outcomes are kept by name, so that one would take the place of the other."""
+    with pytest.raises(LmamError, match=r"split 'test': two conversations are called 'a'"):
+        dataset(splits={"train": [conversation("a", 4)], "test": [conversation("a", 2), conversation("a", 3)]})
+
+
 def test_dataset_refuses_a_missing_regression_target():
     c = conversation("bad", 2)
     target = Conversation(c.id, c.features, c.speaker, np.array([0.0, np.nan], np.float32))

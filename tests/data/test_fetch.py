@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lmam_core.data import catalogue, download, fetch, gather
-from lmam_core.data.gather.base import EMBEDDING, Recipe, content_sha256, sampled
+from lmam_core.data.gather.base import EMBEDDING, Recipe, content_sha256, sampled, wrong
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
 
@@ -326,7 +326,7 @@ def test_embedding_is_exact_close_or_left_out(mirror, monkeypatch, tmp_path, cap
     assert said in capsys.readouterr().out
     with np.load(path, allow_pickle=False) as arrays:
         assert (EMBEDDING in arrays) == kept
-    assert recipe.accepts(path)
+    assert not wrong(recipe.states_in(path))
     # Asked for again without an encoder, an embedding that is there stays, and one that is not is missed again.
     with_embedding(monkeypatch, lambda x: None)
     fetch.fetch("toy", tmp_path)
@@ -342,5 +342,5 @@ def test_array_that_comes_out_otherwise_is_not_written(mirror, monkeypatch, tmp_
         fetch.fetch("toy", tmp_path)
     assert not (tmp_path / "toy.npz").exists()
     np.savez(tmp_path / "toy.npz", **ARRAYS)
-    assert not recipe.accepts(tmp_path / "toy.npz")
-    assert RECIPE.accepts(tmp_path / "toy.npz")
+    assert wrong(recipe.states_in(tmp_path / "toy.npz"))
+    assert not wrong(RECIPE.states_in(tmp_path / "toy.npz"))

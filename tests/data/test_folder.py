@@ -36,6 +36,9 @@ class Fake:
         values, failed = np.full((len(media), 2), np.nan, np.float32), {}
         for i, item in enumerate(media):
             try:
+                if item == "":
+                    failed[i] = "The text is empty."
+                    continue
                 number = len(item) if name == "minilm384" else float(Path(str(item).split("#")[0]).read_text()[8:])
                 values[i] = number, number**2
             except ValueError:
@@ -138,7 +141,7 @@ def test_texts_of_the_world_and_none_at_all(tmp_path):
         cells["text"] = text
     found, fake = build(write(tmp_path, lines))
     assert fake.asked["minilm384"][0] == [unicodedata.normalize("NFC", text) for text in texts]
-    assert "utterances without a transcript, which stand as empty texts: 1." in found["notes"]
+    assert [note for note in found["notes"] if "has no text: The text is empty; the training mean" in note]
     assert found["utterances"] == 8
 
 
@@ -200,6 +203,11 @@ def test_a_link_within_the_folder_and_a_span_are_taken(outside):
     asked = fake.asked["egemaps88"][0]
     media = (outside / "own" / "media").resolve()
     assert asked[:3] == [str(media / "0_0.wav"), str(media / "0_0.wav"), f"{media / '0_0.wav'}#t=1.5,3"]
+
+
+def test_weights_of_an_extractor_that_does_not_exist_are_told(tmp_path):
+    with pytest.raises(LmamError, match="--weights names no extractor 'minlm384'"):
+        build(write(tmp_path, tidy()), weights="minlm384=folder")
 
 
 def test_films_have_pictures_and_sound(tmp_path):

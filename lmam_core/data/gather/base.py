@@ -63,10 +63,6 @@ class Recipe:
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError):
             return dict.fromkeys(self.sha256, "missing")
 
-    def accepts(self, path: Path) -> bool:
-        """Whether an npz holds this dataset: all arrays exact, but for an embedding that is close or missing."""
-        return not wrong(self.states_in(path))
-
     def _state(self, name: str, arrays: Mapping[str, np.ndarray]) -> State:
         if name not in arrays:
             return "missing"
