@@ -125,10 +125,25 @@ class Cells:
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
     def answer(self, other: str, datasets: Sequence[str]) -> Markdown:
-        """How the verdicts on "`other` beats this arm" are spread, as a sentence."""
+        """How the verdicts on "`other` beats this arm" are spread, and where it stands in each dataset."""
         found = self.verdicts(other, datasets).verdict.value_counts()
         said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items()) or "no claim of the paper"
-        return Markdown(f"- {self.where}, {other} against the others: {said}")
+        lines = [f"{self.where}, {other} against the others: {said}", *(self._standing(other, d) for d in datasets)]
+        return Markdown("\n".join(f"- {line}" for line in lines if line))
+
+    def _standing(self, other: str, dataset: str) -> str:
+        """The place of an arm's mean among those with five seeds, and how many differences lie beside 0."""
+        metric = plugin.HEADLINE[dataset]
+        found = plugin.values(self.frame, dataset, metric) if self.runs else {}
+        means = {arm: np.mean(list(v.values())) for arm, v in found.items() if len(v) >= 5}
+        if other not in means or len(means) < 3:
+            return ""
+        gains = [self.gain(other, dataset, metric, arm).difference for arm in means if arm != other]
+        above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
+        place = 1 + sum(mean > means[other] for mean in means.values())
+        said = f"{self.where} on {dataset}, {other} has place {place} of {len(means)} arms with five seeds or more; "
+        said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below"
+        return said
 
     def seeds(self, dataset: str, axis: str) -> Figure | None:
         """Every run as a dot beside the paper's numbers; None without runs."""

@@ -48,6 +48,16 @@ def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
     assert (table.n == 6).all()
 
 
+def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
+    said = cells.answer("TFN", ["iemocap", "mosi"]).data
+    first, *places = said.splitlines()
+    assert first.startswith("- behind bc-LSTM, TFN against the others:")
+    (place,) = places  # on MOSI nothing was run
+    # Alike but for the runs' noise: LMAM is ten points above, LFM ten below.
+    assert re.search(r"behind bc-LSTM on iemocap, TFN has place [23] of 4 arms", place)
+    assert "of the 3 paired differences, 1 have an interval above zero and 1 one below" in place
+
+
 def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> None:
     table = cells.beside("mosi").set_index("arm")
     assert (table.n == 0).all()
