@@ -151,8 +151,8 @@ def spread(found: Interval, digits: int, plus: str = "") -> str:
     return f"{found.mean:{plus}.{digits}f}{half}"
 
 
-def _side(found: Interval | None) -> str:
-    """Where a difference's interval lies."""
+def side(found: Interval | None) -> str:
+    """Where the interval of a difference lies; a dash for fewer than two seeds, which have none."""
     if found is None or found.n < 2:
         return "–"
     return "above 0" if found.low > 0 else "below 0" if found.high < 0 else "holds 0"
@@ -212,7 +212,7 @@ def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
                         "paper": f"{paper_gain:+.{digits}f}",
                         "ours": spread(d, digits, "+") if d else "–",
                         "n": d.n if d else 0,
-                        "interval": _side(d),
+                        "interval": side(d),
                         "effect": f"{ours.effect:+.2f}" if ours else "–",
                         "where": where,
                     }

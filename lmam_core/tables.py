@@ -1,4 +1,4 @@
-"""The paper's Tables V, IX, X, XI and Fig. 5 as comparisons of stored runs: which arm stands for which row."""
+"""Tables V, IX, X, XI and Fig. 5 and the parts of LMCM as comparisons of stored runs: the arm of a row."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ METHODS = {
     "lmam": "LMAM",
 }
 """What the paper's Table IX calls the fusion methods, and the two that are not in it."""
+
+LMCM_ARMS = {
+    "concat": "concatenation",
+    "lmam": "LMAM",
+    "lmcm": "LMCM",
+    "lmcm_single": "LMCM, one branch",
+    "lmcm_plain": "LMCM, no residual",
+    "lmcm_layer_norm": "LMCM, LayerNorm",
+}
+"""What the chapter on LMCM calls its arms, by fusion method."""
 
 
 def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
@@ -119,6 +129,19 @@ def modality_sets(fusion: str, store: Store | None = None) -> Cells:
 
     where = "bc-LSTM with LMAM late" if fusion == "lmam" else "bc-LSTM with concatenation"
     return Cells(where, ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store())
+
+
+def lmcm_parts(store: Store | None = None) -> Cells:
+    """LMCM, LMCM with a part taken away, and its rivals; one modality is text. The abstract prints no numbers."""
+
+    def label(e: Experiment) -> str | None:
+        if e.fusion not in LMCM_ARMS:
+            return None
+        if len(e.modalities) == 1:
+            return "text alone" if e.fusion == "concat" else f"{LMCM_ARMS[e.fusion]}, text alone"
+        return LMCM_ARMS[e.fusion] + (", second shuffled" if e.shuffled else "")
+
+    return Cells("LMCM and its rivals", ("lmcm",), label, "concatenation", store=store or Store())
 
 
 def printed(number: int, row: str, dataset: str, metric: str) -> float:
