@@ -35,6 +35,8 @@ def test_comparison_pairs_by_seed_and_ignores_seeds_that_one_side_lacks() -> Non
     [
         ([2.0, 2.2, 1.9, 2.1, 2.0], 3.0, "reproduced"),
         ([0.5, 0.6, 0.5, 0.6, 0.5], 5.0, "same direction"),  # certain, but far below the paper's gain
+        ([1.3, 1.5, 1.4, 1.5, 1.3], 3.0, "same direction"),  # certain, and a little less than half of it
+        ([1.5, 1.7, 1.6, 1.7, 1.5], 3.0, "reproduced"),  # a little more than half
         ([3.0, -0.5, 2.0, -0.2, 1.5], 3.0, "same direction"),  # the interval holds 0, the effect is large
         ([1.0, -0.9, 0.8, -0.3, 0.4], 3.0, "not reproduced"),  # the interval holds 0, the effect is small
         ([0.01, -0.01, 0.02, 0.0, -0.01], 3.0, "not reproduced"),
@@ -64,3 +66,17 @@ def test_equal_arms_seldom_count_as_a_direction() -> None:
 
 def test_no_runs_is_not_testable() -> None:
     assert verdict(1.0, None) == "not testable"
+
+
+def test_arms_that_are_equal_seed_by_seed_are_no_gain() -> None:
+    """The interval of their difference is [0, 0]: it does not lie above 0."""
+    same = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
+    assert verdict(0.1, compare(same, same)) == "not reproduced"
+
+
+def test_two_seeds_have_an_effect_and_one_has_none() -> None:
+    a, b = {0: 60.0, 1: 62.0}, {0: 61.0, 1: 64.0}
+    assert compare(a, b).effect == pytest.approx(1.5 / math.sqrt((2.0 + 4.5) / 2))
+    assert math.isnan(compare(a, {1: 64.0}).effect)
+    flat, above = dict.fromkeys(range(3), 60.0), dict.fromkeys(range(3), 62.0)
+    assert [compare(flat, other).effect for other in (above, flat)] == [math.inf, 0]

@@ -112,7 +112,7 @@ def read() -> list[Claim]:
     import pandas as pd
 
     # The modules register their rules.
-    from lmam_core.claims import audited, counted, measured, printed  # noqa: F401
+    from lmam_core.claims import audited, counted, measured, printed, ranked  # noqa: F401
 
     rows = pd.read_csv(FILE, dtype=str, keep_default_na=False)
     if tuple(rows.columns) != COLUMNS:

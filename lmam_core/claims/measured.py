@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lmam_core import plugin, significance, tables
 from lmam_core.arms import STARRED
@@ -191,74 +189,6 @@ def _on_mosi(evidence: Evidence, arms: str) -> str:
     """The same order on CMU-MOSI, which has all modalities and is not in Table X."""
     found = order(evidence, "mosi", arms)
     return f" On CMU-MOSI, not in Table X: {found.ours} ({found.verdict})." if found.n else ""
-
-
-@rule
-def best_rank(evidence: Evidence, dataset: str, rank: str) -> Finding:
-    """The rank with the highest mean (Fig. 5); surely so where its gain over another rank has an interval above 0."""
-    means, cells = _ranks(evidence, dataset)
-    if rank not in means or len(means) < 5:
-        return untestable("Too few ranks have five seeds yet: `lmam sweep ranks` makes them.", f"rank {rank}")
-    best = max(means, key=means.get)
-    metric = plugin.HEADLINE[dataset]
-    ours = f"rank {best}: {means[best]:.2f}; rank {rank}: {means[rank]:.2f}"
-    gains = {r: cells.gain(f"rank {rank}", dataset, metric, f"rank {r}").difference for r in means if r != rank}
-    n = min(d.n for d in gains.values())
-    beaten = [r for r, d in gains.items() if d.low > 0]
-    if best != rank:
-        above = [r for r, d in gains.items() if d.high < 0]
-        sure = f"surely better: {', '.join(above)}" if above else "none of them surely"
-        higher = sum(means[r] > means[rank] for r in means)
-        return Finding("not reproduced", f"rank {rank}", ours, n, f"{higher} ranks have a higher mean, {sure}.")
-    word = "reproduced" if beaten else "same direction"
-    reason = f"It has the highest mean; ranks that it surely beats: {', '.join(beaten) or 'none'}."
-    return Finding(word, f"rank {rank}", ours, n, reason)
-
-
-@rule
-def unstable_above(evidence: Evidence, dataset: str, rank: str) -> Finding:
-    """Every measured rank above this one is worse than 45 (Fig. 5), by interval; in the mean: same direction."""
-    means, cells = _ranks(evidence, dataset)
-    metric, over = plugin.HEADLINE[dataset], [r for r in means if int(r) > int(rank)]
-    if "45" not in means or not over:
-        return untestable("Too few ranks have five seeds yet: `lmam sweep ranks` makes them.", f"above {rank}")
-    gains = {r: cells.gain(f"rank {r}", dataset, metric, "rank 45").difference for r in over}
-    ours = "; ".join(f"{r}: {plugin.spread(d, 2, '+')}" for r, d in gains.items())
-    n = min(d.n for d in gains.values())
-    if all(d.high < 0 for d in gains.values()):
-        return Finding("reproduced", f"above {rank}", ours, n, "Every higher rank is surely worse than rank 45.")
-    if all(d.mean < 0 for d in gains.values()):
-        return Finding(
-            "same direction", f"above {rank}", ours, n, "Every higher rank is worse than rank 45 in the mean."
-        )
-    fine = [r for r, d in gains.items() if d.mean >= 0]
-    return Finding("not reproduced", f"above {rank}", ours, n, f"No worse than rank 45 in the mean: {', '.join(fine)}.")
-
-
-@rule
-def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
-    """Lower ranks give better results: Spearman's ρ of rank and mean is negative, with p < 0.05 or below -0.5."""
-    means, cells = _ranks(evidence, dataset)
-    if len(means) < 5:
-        return untestable("Too few ranks have five seeds yet: `lmam sweep ranks` makes them.")
-    rho, p = stats.spearmanr([int(r) for r in means], list(means.values()))
-    word = "reproduced" if rho < 0 and p < 0.05 else "same direction" if rho < -0.5 else "not reproduced"
-    reason = f"Spearman's correlation of rank and mean over {len(means)} ranks, p = {p:.2f}."
-    n = min(map(len, (v for r, v in _by_rank(cells, dataset).items() if r in means)))
-    return Finding(word, "falling", f"ρ = {rho:+.2f}", n, reason)
-
-
-def _ranks(evidence: Evidence, dataset: str) -> tuple[dict[str, float], tables.Cells]:
-    """The mean of each rank with at least five seeds, by rank."""
-    cells = evidence.cells(tables.rank_sweep)
-    means = {r: float(np.mean(list(v.values()))) for r, v in _by_rank(cells, dataset).items() if len(v) >= FEW}
-    return dict(sorted(means.items(), key=lambda item: int(item[0]))), cells
-
-
-def _by_rank(cells: tables.Cells, dataset: str) -> dict[str, dict[int, float]]:
-    """The headline metric of each rank by seed."""
-    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
-    return {name.removeprefix("rank "): v for name, v in found.items() if name.startswith("rank ")}
 
 
 @rule

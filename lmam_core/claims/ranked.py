@@ -1,0 +1,116 @@
+"""Rules about the rank (Fig. 5), which read the runs of the rank sweep.
+
+The paper's figure shows accuracy and names no backbone; here it is weighted F1 of LMAM behind bc-LSTM, late.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from lmam_core import plugin, tables
+from lmam_core.claims import Evidence, Finding, rule, untestable
+from lmam_core.claims.measured import FEW, decided
+from lmam_core.statistics import Interval, compare
+
+BEST = 45
+"""The paper's rank."""
+STABLE = range(30, 56)
+"""The ranks between which the paper calls training stable."""
+LACKING = "Too few ranks have five seeds yet: `lmam sweep ranks` makes them."
+SETTING = " Weighted F1 behind bc-LSTM; Fig. 5 is of accuracy."
+
+
+@rule
+def best_rank(evidence: Evidence, dataset: str) -> Finding:
+    """Rank 45 gives the best result (Fig. 5).
+
+    Reproduced: it has the highest mean, and its gain over another rank has an interval above 0; same direction: no rank
+    is surely better, by interval, and fewer than half have a higher mean; not reproduced: neither.
+    """
+    by_rank = _by_rank(evidence, dataset)
+    printed = f"rank {BEST}"
+    if BEST not in by_rank or len(by_rank) < FEW:
+        return untestable(LACKING, printed)
+    means = {r: np.mean(list(v.values())) for r, v in by_rank.items()}
+    gains = _over_best(by_rank, [r for r in by_rank if r != BEST])
+    higher = [r for r in gains if means[r] > means[BEST]]
+    better, worse = ([r for r, d in gains.items() if sure(d)] for sure in (lambda d: d.low > 0, lambda d: d.high < 0))
+    near = not better and 2 * len(higher) < len(gains)
+    word = "reproduced" if not higher and worse else "same direction" if near else "not reproduced"
+    top = max(means, key=means.get)
+    reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean; surely better: {_named(better)}; surely "
+    reason += f"worse: {_named(worse)}.{SETTING}"
+    ours = f"rank {top}: {means[top]:.2f}" + (f"; rank {BEST}: {means[BEST]:.2f}" if top != BEST else "")
+    return Finding(word, printed, ours, min(d.n for d in gains.values()), reason)
+
+
+@rule
+def worse_above(evidence: Evidence, dataset: str) -> Finding:
+    """Ranks above 45 do worse than 45 (Sec. V-H): each surely, by interval; most in the mean: same direction."""
+    by_rank = _by_rank(evidence, dataset)
+    over, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
+    if BEST not in by_rank or len(by_rank) < FEW or not over:
+        return untestable(LACKING, printed)
+    gains = _over_best(by_rank, over)
+    lower = [r for r, d in gains.items() if d.mean < 0]
+    word = "reproduced" if all(d.high < 0 for d in gains.values()) else "same direction"
+    word = word if 2 * len(lower) > len(gains) else "not reproduced"
+    ours = "; ".join(f"{r}: {plugin.spread(d, 2, '+')}" for r, d in gains.items())
+    reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}, "
+    reason += f"{sum(d.high < 0 for d in gains.values())} surely.{SETTING}"
+    return Finding(word, printed, ours, min(d.n for d in gains.values()), reason)
+
+
+@rule
+def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
+    """Training is stable at ranks 30 to 55 and less so above (Fig. 5, caption; Sec. V-H), by the spread over seeds.
+
+    The paper does not say what it calls stable. Here: the standard deviation over seeds, pooled over ranks. Reproduced:
+    that of the higher ranks is larger at p < 0.05 (F test, one-sided); same direction: larger by half.
+    """
+    by_rank = _by_rank(evidence, dataset)
+    groups = [[v for r, v in by_rank.items() if r in STABLE], [v for r, v in by_rank.items() if r >= STABLE.stop]]
+    printed = f"less stable above {STABLE[-1]}"
+    if min(map(len, groups)) < 2:
+        return untestable(LACKING, printed)
+    values = [[np.array(list(v.values())) for v in group] for group in groups]
+    freedom = [sum(len(v) - 1 for v in group) for group in values]
+    variance = [sum(v.var(ddof=1) * (len(v) - 1) for v in group) / k for group, k in zip(values, freedom, strict=True)]
+    p = float(stats.f.sf(variance[1] / variance[0], freedom[1], freedom[0])) if variance[0] else 1.0
+    within, above = np.sqrt(variance)
+    word = "reproduced" if p < 0.05 else "same direction" if above > 1.5 * within else "not reproduced"
+    ours = f"s = {within:.2f} at {STABLE[0]} to {STABLE[-1]}; s = {above:.2f} above"
+    reason = f"Standard deviations over seeds, pooled over ranks, p = {p:.2f}; the paper does not say what it calls "
+    reason += f"stable.{SETTING}"
+    return Finding(word, printed, ours, min(len(v) for group in values for v in group), reason)
+
+
+@rule
+def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
+    """Lower ranks give better results (Sec. V-H): the mean over those up to 45 against that over higher ones."""
+    by_rank = _by_rank(evidence, dataset)
+    groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
+    if min(map(len, groups)) < 2 or len(by_rank) < FEW:
+        return untestable(LACKING)
+    seeds = set.intersection(*(set(v) for v in by_rank.values()))
+    higher, lower = ({s: float(np.mean([v[s] for v in group])) for s in seeds} for group in groups)
+    note = f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
+    return decided(compare(higher, lower), np.nan, True, "ranks", note)
+
+
+def _over_best(by_rank: dict[int, dict[int, float]], ranks: list[int]) -> dict[int, Interval]:
+    """How much better each rank is than 45, by seed."""
+    return {r: compare(by_rank[BEST], by_rank[r]).difference for r in ranks}
+
+
+def _named(ranks: list[int]) -> str:
+    return ", ".join(map(str, ranks)) or "none"
+
+
+def _by_rank(evidence: Evidence, dataset: str) -> dict[int, dict[int, float]]:
+    """The headline metric by rank and seed, for the ranks with at least five seeds, in their order."""
+    cells = evidence.cells(tables.rank_sweep)
+    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
+    named = {int(name.removeprefix("rank ")): v for name, v in found.items() if name.startswith("rank ")}
+    return {r: named[r] for r in sorted(named) if len(named[r]) >= FEW}
