@@ -48,10 +48,13 @@ def summary(found: pd.DataFrame) -> str:
 
 def _open(found: pd.DataFrame) -> str:
     """What *not reproduced* does not mean."""
-    gains = (found.verdict == "not reproduced") & found.ours.str.contains("±") & found.paper.str.startswith("+")
-    text = "*Not reproduced* says that our runs do not show a gain, not that they exclude it: of the "
-    text += f"{int(gains.sum())} measured gains of this kind, {int(found.open.sum())} have an interval that also holds "
-    return text + "the printed gain."
+    refused = found.verdict == "not reproduced"
+    gains = refused & found.ours.str.contains("±") & found.paper.str.startswith("+")
+    text = f"Of the {int(refused.sum())} claims that are *not reproduced*, {int(gains.sum())} are about a printed gain "
+    text += (
+        f"that our runs do not show. In {int(found.open.sum())} of these they do not exclude it either: the interval "
+    )
+    return text + "holds the printed gain as well as 0."
 
 
 def _cells(row: pd.Series, around: str = "") -> str:
@@ -59,19 +62,20 @@ def _cells(row: pd.Series, around: str = "") -> str:
 
 
 def _places(rows: pd.DataFrame) -> str:
-    """The tables and figures of a family, each once; the sections of one that has neither."""
+    """The tables and figures of a family, each once, and the abstract; "text" for sections where there are neither."""
     said = " ".join(rows["where"])
     numerals = dict.fromkeys(
         n for found in re.findall(r"Tables? ([IVX, and]+)", said) for n in re.findall("[IVX]+", found)
     )
     tables = f"Table{'s' * (len(numerals) > 1)} {', '.join(sorted(numerals, key=ROMAN.index))}" if numerals else ""
-    places = [tables, *dict.fromkeys(re.findall(r"Fig\. \d|Abstract", said))]
-    return ", ".join(p for p in places if p) or ", ".join(dict.fromkeys(rows["where"]))
+    drawn = list(dict.fromkeys(re.findall(r"Fig\. \d", said)))
+    text = ["text"] * (not tables and not drawn and "Sec." in said)
+    return ", ".join([tables] * bool(tables) + ["Abstract"] * ("Abstract" in said) + drawn + text)
 
 
 def details(found: pd.DataFrame) -> str:
     """Every claim, family by family, as Markdown tables; the reason stands below its claim, to keep pages narrow."""
-    parts = []
+    parts = [textwrap.fill(_open(found), 118), ""] if found.open.any() else []
     for family, rows in found.groupby("family", sort=False):
         parts += [f"## {family}", ""]
         parts += ["| claim, and why | verdict | paper | ours | seeds |", "|---|---|---|---|---|"]

@@ -122,6 +122,14 @@ def test_what_the_paper_does_not_claim_has_no_verdict() -> None:
     assert "mae" not in set(mosi.metric)
 
 
+def test_runs_on_one_modality_decide_nothing_of_fusion() -> None:
+    runs = [r for r in plans.held("meld", Store()) if r.experiment.backbone == "bc_lstm"]
+    rows = plugin.verdicts(plugin.frame(runs), "bc_lstm")
+    assert len(rows) >= 2
+    assert (rows.n >= 5).any()
+    assert set(rows.verdict) == {"not testable"}
+
+
 def test_a_baseline_that_was_not_trained_out_is_not_beaten(runs: list[Run]) -> None:
     def cut(run: Run) -> Run:
         if plugin.arm(run.experiment) != "concatenation":
