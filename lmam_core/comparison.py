@@ -110,12 +110,11 @@ class Cells:
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                base = self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)]
-                trained_out = base.empty or base.at_limit.mean() <= 0.5
+                ended = [plugin.trained_out(self.frame, dataset, name) for name in (arm, other)] if self.runs else []
                 rows.append(
                     {
                         "claim": f"{other} beats {arm}",
-                        "verdict": verdict(claimed, ours, trained_out),
+                        "verdict": verdict(claimed, ours, *ended),
                         "dataset": dataset,
                         "paper": f"{claimed:+.2f}",
                         "ours": plugin.spread(ours.difference, 2, "+") if ours and ours.difference.n else "–",

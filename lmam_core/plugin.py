@@ -172,6 +172,12 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return compare(*signed)
 
 
+def trained_out(frame: pd.DataFrame, dataset: str, name: str) -> bool:
+    """Whether at least half of an arm's runs stopped by themselves; True for an arm without runs."""
+    mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
+    return mine.empty or bool(mine.at_limit.mean() <= 0.5)
+
+
 def fuses(frame: pd.DataFrame, dataset: str) -> bool:
     """Whether any run on a dataset had more than one modality: without a second one a gain says nothing of fusion."""
     return bool(frame[frame.dataset == dataset].modalities.str.contains("+", regex=False).any())
@@ -206,14 +212,13 @@ def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
                 if not paper_gain > 0:  # nor where one of them is not printed
                     continue
                 ours = gain(frame, dataset, metric, baseline, other)
-                base = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
-                trained_out = base.empty or base.at_limit.mean() <= 0.5
+                ended = [trained_out(frame, dataset, name) for name in (baseline, other)]
                 digits = 3 if metric in ("mae", "corr") else 2
                 d = ours.difference if ours else None
                 rows.append(
                     {
                         "claim": f"{other} beats {baseline}",
-                        "verdict": verdict(paper_gain, ours, trained_out) if several else "not testable",
+                        "verdict": verdict(paper_gain, ours, *ended) if several else "not testable",
                         "dataset": dataset,
                         "metric": metric,
                         "paper": f"{paper_gain:+.{digits}f}",

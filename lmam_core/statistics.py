@@ -67,20 +67,21 @@ def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
     )
 
 
-def verdict(paper_gain: float, found: Comparison | None, trained_out: bool = True) -> str:
+def verdict(paper_gain: float, found: Comparison | None, a_trained_out: bool = True, b_trained_out: bool = True) -> str:
     """The verdict on "b is better than a by `paper_gain`", for a gain above 0 in a metric where more is better.
 
     * reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
     * same direction: not that, but the interval lies above 0, or the mean does by at least 0.8 pooled deviations;
     * not reproduced: neither;
-    * not testable: fewer than five shared seeds; or a gain, but more than half of a's runs ended at the limit of
-      epochs while still within patience of their best one (`trained_out` is False): b may only have learned faster.
+    * not testable: fewer than five shared seeds; or most runs of the arm that lies behind (a where there is a gain, b
+      where there is none) ended at the limit of epochs while still within patience of their best one: it may only
+      have learned more slowly (`a_trained_out`, `b_trained_out` are False).
     """
     if found is None or found.difference.n < 5:
         return "not testable"
     above = found.difference.low > 0
     if not above and not (found.difference.mean > 0 and found.effect >= LARGE):
-        return "not reproduced"
-    if not trained_out:
+        return "not reproduced" if b_trained_out else "not testable"
+    if not a_trained_out:
         return "not testable"
     return "reproduced" if above and found.difference.mean >= paper_gain / 2 else "same direction"

@@ -273,7 +273,8 @@ def test_the_other_split_of_mosi_has_the_utterances_that_its_claim_says() -> Non
 
 def test_a_backbone_without_lmam_does_not_count_as_plugged_into(monkeypatch) -> None:
     counted._fitting.cache_clear()
-    monkeypatch.setattr(counted, "build", lambda name, widths, **more: fusion.build("concat", widths))
+    build = fusion.build
+    monkeypatch.setattr(counted.fusion, "build", lambda name, widths, **more: build("concat", widths))
     assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
     counted._fitting.cache_clear()
 
@@ -323,6 +324,10 @@ def test_counted_and_printed_claims_say_what_recounting_says() -> None:
     low = RULES["a_third"](empty, "yes")
     assert (low.verdict, third.verdict) == ("reproduced", "same direction")
     assert RULES["query_weights"](empty, "lmam").ours == "0.54"
+    lighter = RULES["lighter_than_methods"](empty)
+    assert "LMF-MuLT 0.37, TFN 0.63, CMCF-SRNet 1.06, AuxFormer 1.59. LMAM at rank 45 has 0.35." in lighter.reason
+    assert (lighter.verdict, lighter.ours) == ("not reproduced", "fewer than 4 of 9")
+    assert "in millions: Concatenate 0.00, " in lighter.reason
     assert RULES["runs_faster"](empty).ours == "0 of 28"
     grown = RULES["grows_slightly"](empty, "params_M")
     assert grown.verdict == "same direction"

@@ -49,3 +49,21 @@ def test_regression_equals_the_definitions_from_summed_conversations() -> None:
 def test_a_constant_prediction_has_correlation_zero() -> None:
     y = np.array([-1.0, 0.5, 2.0])
     assert summarise(outcomes(y, np.full(3, 0.1), None), None)["corr"] == 0
+
+
+@pytest.mark.parametrize("classes", [6, None])
+def test_many_sums_at_once_are_each_sum_by_itself(classes: int | None) -> None:
+    rng = np.random.default_rng(3)
+    made = [rng.integers(0, 6, (2, 50)) if classes else rng.normal(size=(2, 50)) for _ in range(3)]
+    totals = np.stack([outcomes(*pair, classes) for pair in made])
+    for name, values in summarise(totals, classes).items():
+        alone = [summarise(total, classes)[name] for total in totals]
+        assert all(type(value) is float for value in alone)
+        np.testing.assert_allclose(values, alone)
+
+
+def test_a_class_of_one_utterance_is_recalled_whole_or_not_at_all() -> None:
+    found = per_class(outcomes(np.array([0, 1, 1]), np.array([0, 1, 0]), 3).reshape(3, 3))
+    np.testing.assert_allclose(found["recall"], [100, 50, 0])
+    np.testing.assert_allclose(found["precision"], [50, 100, 0])
+    np.testing.assert_allclose(found["f1"], [200 / 3, 200 / 3, 0])

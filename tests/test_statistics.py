@@ -54,8 +54,15 @@ def test_a_gain_over_a_baseline_that_was_not_trained_out_is_not_testable() -> No
     base = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
     better = compare(base, {s: v + 2 + 0.1 * s for s, v in base.items()})
     worse = compare(base, {s: v - 2 - 0.1 * s for s, v in base.items()})
-    assert verdict(3.0, better, trained_out=False) == "not testable"
-    assert verdict(3.0, worse, trained_out=False) == "not reproduced"
+    assert verdict(3.0, better, a_trained_out=False) == "not testable"
+    assert verdict(3.0, worse, a_trained_out=False) == "not reproduced"
+
+
+def test_a_loss_of_an_arm_that_was_not_trained_out_is_not_testable() -> None:
+    base = dict(enumerate([60.0, 61.0, 59.0, 60.5, 59.5]))
+    better, worse = (compare(base, {s: v + k * (2 + 0.1 * s) for s, v in base.items()}) for k in (1, -1))
+    assert verdict(3.0, worse, b_trained_out=False) == "not testable"
+    assert verdict(3.0, better, b_trained_out=False) == "reproduced"
 
 
 @pytest.mark.parametrize(("seeds", "rate"), [(5, 1 / 8), (10, 1 / 20)])

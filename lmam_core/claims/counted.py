@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cache
 
-from lmam_core import paper
+from lmam_core import fusion, paper
 from lmam_core.arms import STARRED
 from lmam_core.backbones import backbone
 from lmam_core.claims import Evidence, Finding, rule
@@ -17,8 +17,8 @@ from lmam_core.cost import (
     self_attention_parameters,
 )
 from lmam_core.embedding import Embedded
-from lmam_core.fusion import build
 from lmam_core.lmam import LMAM
+from lmam_core.tables import METHODS
 
 WIDTHS = (100, 100, 512)
 """Text, audio and video, Sec. III-B."""
@@ -121,6 +121,29 @@ def quadratic_eased(evidence: Evidence) -> Finding:
 
 
 @rule
+def lighter_than_methods(evidence: Evidence) -> Finding:
+    """LMAM has fewer parameters than each other fusion method of Table IX; than most: same direction.
+
+    Each at the sizes of its own original, on the features' widths; LoRA is no fusion method.
+    """
+    widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
+    count = {
+        title: sum(p.numel() for p in fusion.build(name, widths, rank=RANK if name == "lmam" else None).parameters())
+        for name, title in METHODS.items()
+        if title in set(paper.table(9).row) and "LoRA" not in title
+    }
+    lmam = count.pop("LMAM")
+    heavier = [title for title, n in count.items() if n > lmam]
+    word = "reproduced" if len(heavier) == len(count) else "same direction" if 2 * len(heavier) > len(count) else ""
+    each = ", ".join(f"{title} {n / 1e6:.2f}" for title, n in sorted(count.items(), key=lambda item: item[1]))
+    reason = (
+        f"Counted at the features' widths {_widths()}, each method at the sizes of its original; in millions: {each}. "
+    )
+    reason += f"LMAM at rank {RANK} has {lmam / 1e6:.2f}."
+    return Finding(word or "not reproduced", "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
+
+
+@rule
 def plugs_into(evidence: Evidence, backbones: str) -> Finding:
     """LMAM can be put into so many backbones without changing them: each is built with LMAM in its starred way."""
     fits = _fitting()
@@ -136,7 +159,7 @@ def _fitting() -> tuple[str, ...]:
     """The backbones that hold an LMAM when they are built with it at the paper's widths."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
     made = {
-        name: Embedded(widths, 6, backbone(name), lambda w: build("lmam", w, rank=RANK), way)
+        name: Embedded(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
         for name, way in STARRED.items()
     }
     return tuple(name for name, model in made.items() if any(isinstance(part, LMAM) for part in model.modules()))

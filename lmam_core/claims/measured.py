@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pandas as pd
@@ -25,28 +26,35 @@ FEW = 5
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
 
-def decided(found: Comparison | None, printed_gain: float, trained_out: bool, sweep: str, note: str = "") -> Finding:
-    """The finding of a comparison on "other is better by `printed_gain`", NaN where the paper prints none."""
+def decided(
+    found: Comparison | None, printed_gain: float, ended: Sequence[bool], sweep: str, note: str = ""
+) -> Finding:
+    """The finding of a comparison on "other is better by `printed_gain`", NaN where the paper prints none.
+
+    `ended`: whether the baseline's runs, and the other's, stopped by themselves (`plugin.trained_out`).
+    """
     printed = f"{printed_gain:+.2f}" if finite(printed_gain) else "–"
     if found is None or found.difference.n == 0:
         return untestable(f"No measured runs yet: `lmam sweep {sweep}` makes them.{note}", printed)
     d = found.difference
-    word = verdict(max(printed_gain, 0.0) if finite(printed_gain) else 0.0, found, trained_out)
+    word = verdict(max(printed_gain, 0.0) if finite(printed_gain) else 0.0, found, *ended)
     still = word == "not reproduced" and printed_gain > 0 and d.low <= printed_gain <= d.high
-    why = _why(found, printed_gain, trained_out, still)
+    why = _why(found, printed_gain, ended, still)
     return Finding(word, printed, plugin.spread(d, 2, "+"), d.n, why + note, still)
 
 
-def _why(found: Comparison, printed_gain: float, trained_out: bool, still: bool) -> str:
+def _why(found: Comparison, printed_gain: float, ended: Sequence[bool], still: bool) -> str:
     d = found.difference
     if d.n < FEW:
         return f"{d.n} of the five seeds that a verdict needs are there."
     size = f"the mean is {found.effect:+.2f} pooled standard deviations"
     if d.low <= 0 and not (d.mean > 0 and found.effect >= LARGE):
+        if not ended[1]:
+            return "There is no gain, but most runs with it ended at the limit of epochs while still improving."
         both = "both 0 and the printed gain" if still else "0"
         where = "lies below 0" if d.high < 0 else f"holds {both}; {size}"
         return f"The 95 % interval of the difference {where}."
-    if not trained_out:
+    if not ended[0]:
         return "There is a gain, but most runs of the baseline ended at the limit of epochs while still improving."
     side = "lies above 0" if d.low > 0 else f"holds 0; {size}"
     if not finite(printed_gain):
@@ -58,9 +66,8 @@ def _why(found: Comparison, printed_gain: float, trained_out: bool, still: bool)
     return f"The 95 % interval of the difference {side} {half} half of the printed gain."
 
 
-def _trained_out(frame: pd.DataFrame, dataset: str, baseline: str) -> bool:
-    base = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
-    return base.empty or bool(base.at_limit.mean() <= 0.5)
+def _ended(frame: pd.DataFrame, dataset: str, *arms: str) -> list[bool]:
+    return [plugin.trained_out(frame, dataset, name) for name in arms]
 
 
 @rule
@@ -86,13 +93,13 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     if frame is not None:
         frame = frame[frame.backbone.str.removesuffix("_att") == backbone]
     if frame is None or frame.empty:
-        return decided(None, numbers[1] - numbers[0], True, plan)
+        return decided(None, numbers[1] - numbers[0], (), plan)
     found = plugin.gain(frame, dataset, metric, baseline, other)
     gain = numbers[1] - numbers[0]
     note = _levels(frame, dataset, metric, baseline, other) + _other_ways(frame, dataset, metric, baseline, other)
     if dataset == "mosi":
         note += LEAK + (_without_video(evidence, baseline, other, gain) if backbone == "bc_lstm" else "")
-    decision = decided(found, gain, _trained_out(frame, dataset, baseline), plan, note)
+    decision = decided(found, gain, _ended(frame, dataset, baseline, other), plan, note)
     if plugin.fuses(frame, dataset) or not decision.n:
         return decision
     alone = "Only text is at hand, where there is nothing to fuse: the difference is what LMAM makes of context."
@@ -127,7 +134,7 @@ def _without_video(evidence: Evidence, baseline: str, other: str, printed_gain: 
     found = None if frame is None else plugin.gain(frame, "mosi", "acc2", baseline, other)
     if not found:
         return ""
-    word = verdict(max(printed_gain, 0.0), found, _trained_out(frame, "mosi", baseline))
+    word = verdict(max(printed_gain, 0.0), found, *_ended(frame, "mosi", baseline, other))
     return f" Without video: {plugin.spread(found.difference, 2, '+')} (n = {found.difference.n}), {word}."
 
 
@@ -174,8 +181,8 @@ def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sw
     if dataset == "meld":
         return untestable(NO_DATA["meld"], f"{printed_gain:+.2f}")
     found = cells.gain(other, dataset, metric, baseline) if cells.runs else None
-    trained_out = _trained_out(cells.frame, dataset, baseline) if found else True
-    return decided(found, printed_gain, trained_out, sweep)
+    ended = _ended(cells.frame, dataset, baseline, other) if found else ()
+    return decided(found, printed_gain, ended, sweep)
 
 
 @rule
