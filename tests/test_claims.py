@@ -141,6 +141,19 @@ def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
     assert found.ours.startswith("rank 200: ")
     for name in ("worse_above_45", "less_stable_above_55", "lower_ranks_better"):
         assert verdict_of(store, name).verdict == "not reproduced", name
+    spread = lambda ranks: np.mean([by_rank[r].var(ddof=1) for r in ranks]) ** 0.5  # noqa: E731  # six seeds each
+    by_rank = plugin.frame(plans.held("ranks", store) + plans.held("bc_lstm", store)).groupby("rank").weighted_f1
+    by_rank = {r: np.array(values) for r, values in by_rank}
+    expected = f"s = {spread((30, 45, 55)):.2f} at 30 to 55; s = {spread((65, 100, 200)):.2f} above"
+    assert verdict_of(store, "less_stable_above_55").ours == expected
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.1, "reproduced"), (-0.1, "not reproduced")])
+def test_the_weight_left_whole_is_set_against_rank_45(store: Store, gain: float, expected: str) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.5 if plugin.arm(e) == "LMAM late" else None)
+    run_all(store, "ranks", lambda e: 0.5 + gain if e.readings == "weight=full" else None)
+    found = verdict_of(store, "low_rank_loses")
+    assert (found.verdict, found.n) == (expected, 6)
 
 
 def test_ranks_that_no_run_tells_apart_are_a_direction_at_best(store: Store) -> None:
