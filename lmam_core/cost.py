@@ -36,12 +36,13 @@ def full_parameters(widths: Widths, output: bool = True) -> int:
     return sum((1 + d) ** 2 for d in _each(widths)) + _rest(widths, output)
 
 
-def self_attention_parameters(widths: Widths) -> int:
+def self_attention_parameters(widths: Widths, output: bool = False) -> int:
     """Parameters of one self-attention per modality: W^Q, W^K, W^V, each square and with a bias.
 
-    Σ_m 3 (d^2 + d), nine projections for three modalities; no output layer, no norm. Source: Eq. 1, Fig. 1.
+    Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` one map more a
+    modality, which neither of them has and a layer like that of Eq. 7 is to be compared with.
     """
-    return sum(3 * (d * d + d) for d in _each(widths))
+    return sum((3 + output) * (d * d + d) for d in _each(widths))
 
 
 def released_parameters(width: int) -> int:

@@ -59,7 +59,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_the_claims_of_the_tables_are_answered(costs: tuple[str, int]) -> None:
     text, drawn = costs
     ratio = {o: cost.lmam_parameters(sizes.ALL, 45, o) / cost.self_attention_parameters(sizes.ALL) for o in (0, 1)}
-    assert f"{ratio[0]:.1%} without the output layer of Eq. 7, below a third; {ratio[1]:.1%} with it, not below" in text
+    d = np.array(list(sizes.ALL.values()))
+    like = cost.lmam_parameters(sizes.ALL, 45) / (4 * (d * d + d)).sum()
+    said = (
+        f"{ratio[0]:.1%} without the output layer of Eq. 7, below a third; {ratio[1]:.1%} with it, not below a third; "
+    )
+    assert f"{said}{like:.1%} where self-attention gets an output layer, too." in text
     assert re.search(
         r"with self-attention [\d.]+ \[[\d.]+, [\d.]+\] times those with LMAM; Table XII prints 3.30", text
     )
@@ -70,7 +75,8 @@ def test_the_claims_of_the_tables_are_answered(costs: tuple[str, int]) -> None:
 def test_the_rank_condition_is_printed_for_each_width(costs: tuple[str, int]) -> None:
     for d in (100, 512):
         third = max(r for r in range(1, d) if 3 * cost.lmam_parameters([d], r, False) < 3 * (d * d + d))
-        assert f" {d} {cost.break_even_rank(d)} {third} none " in costs[0]
+        both = int(d / 6 - (3 * d + 1) / (2 * (1 + d)))  # exercise 2
+        assert f" {d} {cost.break_even_rank(d)} {third} none {both} " in costs[0]
 
 
 def test_torch_counts_what_the_formulas_say(costs: tuple[str, int]) -> None:

@@ -143,6 +143,28 @@ def test_a_baseline_that_was_not_trained_out_is_not_beaten(runs: list[Run]) -> N
     assert rows.loc[("LMAM late beats self-attention", "accuracy"), "verdict"] == "reproduced"
 
 
+@pytest.mark.parametrize(
+    ("epochs_run", "best", "might_go_on"),
+    [(60, 60, True), (60, 51, True), (60, 50, False), (60, 3, False), (40, 30, False), (59, 55, False)],
+)
+def test_a_run_might_have_gone_on_if_its_best_epoch_is_within_patience_of_the_limit(
+    runs: list[Run], epochs_run: int, best: int, might_go_on: bool
+) -> None:
+    """The plan has 60 epochs and a patience of ten."""
+    scores = [50.0] * epochs_run
+    run = dataclasses.replace(runs[0], training=Training(best, 50.0, [1.0] * epochs_run, scores, 0.1))
+    assert plugin.frame([run]).at_limit.tolist() == [might_go_on]
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(3, True), (4, False)])
+def test_an_arm_is_trained_out_if_at_least_half_of_its_runs_are(runs: list[Run], cut: int, expected: bool) -> None:
+    table = plugin.frame([r for r in runs if plugin.arm(r.experiment) == "concatenation"])
+    table["at_limit"] = np.arange(len(table)) < cut
+    assert len(table) == 6
+    assert plugin.trained_out(table, "iemocap", "concatenation") == expected
+    assert plugin.trained_out(table, "iemocap", "never run")
+
+
 def test_tables_hold_paper_and_ours(runs: list[Run]) -> None:
     beside = plugin.beside(plugin.frame(runs), "bc_lstm", "iemocap")
     assert list(beside[("", "arm")]) == list(RIGHT)

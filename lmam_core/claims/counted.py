@@ -34,13 +34,11 @@ def a_third(evidence: Evidence, decomposed: str) -> Finding:
     Like is set against like: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
     without. The worse of the two decides.
     """
-    attention = self_attention_parameters(WIDTHS)
-    output = sum(d * d + d for d in WIDTHS)
 
     def count(output: bool) -> int:
         return lmam_parameters(WIDTHS, RANK, output) if decomposed == "yes" else full_parameters(WIDTHS, output)
 
-    shares = Fraction(count(True), attention + output), Fraction(count(False), attention)
+    shares = [Fraction(count(output), self_attention_parameters(WIDTHS, output)) for output in (True, False)]
     most = max(shares)
     word = "reproduced" if most <= Fraction(1, 3) else "same direction" if most < 1 else "not reproduced"
     reason = (
