@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lmam_core import paper, plugin, probes, significance, tables
+from lmam_core import plugin, probes, significance, tables
 from lmam_core.arms import STARRED
 from lmam_core.claims import Evidence, Finding, finite, rule, untestable
 from lmam_core.statistics import LARGE, Comparison, verdict
@@ -76,26 +76,18 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
 
     Runs on one modality decide nothing, as there is nothing to fuse; what they gain is shown.
     """
-    other = plugin.starred(backbone)
-    if dataset == "pom":
-        rows = (
-            plugin.BACKBONES[backbone] + ("" if baseline == "concatenation" else "+Att"),
-            plugin.BACKBONES[backbone],
-        )
-        gain = paper.cell(4, f"{rows[1]}*", "overall", "Acc", "POM") - paper.cell(4, rows[0], "overall", "Acc", "POM")
-        return untestable(NO_DATA["pom"], f"{gain:+.2f}")
-    metric = plugin.HEADLINE[dataset]
-    numbers = [plugin.printed(backbone, name, dataset, metric) for name in (baseline, other)]
-    if dataset == "meld" and backbone in MULTIMODAL:
-        return untestable(NO_DATA["meld"], f"{numbers[1] - numbers[0]:+.2f}")
+    other, metric = plugin.starred(backbone), plugin.HEADLINE[dataset]
+    without, with_ = (plugin.printed(backbone, name, dataset, metric) for name in (baseline, other))
+    gain = with_ - without
+    if dataset == "pom" or (dataset == "meld" and backbone in MULTIMODAL):
+        return untestable(NO_DATA[dataset], f"{gain:+.2f}")
     plan = "meld" if dataset == "meld" else backbone
     frame = evidence.frame(plan)
     if frame is not None:
         frame = frame[frame.backbone.str.removesuffix("_att") == backbone]
     if frame is None or frame.empty:
-        return decided(None, numbers[1] - numbers[0], (), plan)
+        return decided(None, gain, (), plan)
     found = plugin.gain(frame, dataset, metric, baseline, other)
-    gain = numbers[1] - numbers[0]
     note = _levels(frame, dataset, metric, baseline, other) + _other_ways(frame, dataset, metric, baseline, other)
     if dataset == "mosi":
         note += LEAK + (_without_video(evidence, baseline, other, gain) if backbone == "bc_lstm" else "")
