@@ -74,15 +74,15 @@ def _places(rows: pd.DataFrame) -> str:
 
 
 def details(found: pd.DataFrame) -> str:
-    """Every claim, family by family, as Markdown tables; the reason stands below its claim, to keep pages narrow."""
+    """Every claim, family by family, as Markdown tables; verdict and reason stand with the claim, to spare width."""
     parts = [textwrap.fill(_open(found), 118), ""] if found.open.any() else []
     for family, rows in found.groupby("family", sort=False):
         parts += [f"## {family}", ""]
-        parts += ["| claim, and why | verdict | paper | ours | seeds |", "|---|---|---|---|---|"]
+        parts += ["| claim, verdict and why | paper | ours | seeds |", "|---|---|---|---|"]
         for r in rows.to_dict("records"):
-            claim = f"**{r['claim']}** ({r['where']})<br>{r['reason']}"
             badge = f'<span class="verdict verdict-{r["verdict"].replace(" ", "-")}">{r["verdict"]}</span>'
-            cells = (claim, badge, r["paper"], r["ours"].replace("; ", "<br>"), r["n"] or "–")
+            claim = f"**{r['claim']}** ({r['where']})<br>{badge} {r['reason']}"
+            cells = (claim, r["paper"], r["ours"].replace("; ", "<br>"), r["n"] or "–")
             parts.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
         parts.append("")
     return "\n".join(parts).rstrip()

@@ -423,6 +423,10 @@ def test_the_summary_counts_every_claim_once() -> None:
         "| Statements without a measurement (Abstract, text",
     ]
     assert scoreboard.details(found).count("\n## ") + 1 == found.family.nunique()
+    badge = (
+        '<br><span class="verdict verdict-not-testable">not testable</span> No measured runs yet: `lmam sweep bc_lstm`'
+    )
+    assert badge in scoreboard.details(found)
     back = pd.read_csv(pd.io.common.StringIO(scoreboard.csv(found)), keep_default_na=False)
     assert back.id.tolist() == [c.id for c in ALL]
 
