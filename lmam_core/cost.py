@@ -39,8 +39,8 @@ def full_parameters(widths: Widths, output: bool = True) -> int:
 def self_attention_parameters(widths: Widths, output: bool = False) -> int:
     """Parameters of one self-attention per modality: W^Q, W^K, W^V, each square and with a bias.
 
-    Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` one map more a
-    modality, which neither of them has and a layer like that of Eq. 7 is to be compared with.
+    Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` a fourth map a
+    modality, which the paper does not count: the counterpart of LMAM's layer of Eq. 7.
     """
     return sum((3 + output) * (d * d + d) for d in _each(widths))
 

@@ -122,7 +122,7 @@ def quadratic_eased(evidence: Evidence) -> Finding:
 def lighter_than_methods(evidence: Evidence) -> Finding:
     """LMAM has fewer parameters than each other fusion method of Table IX; than most: same direction.
 
-    Each at the sizes of its own original, on the features' widths; LoRA is no fusion method.
+    Each at its default size, that of its original where one is known, on the features' widths; without LoRA.
     """
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
     count = {
@@ -135,7 +135,7 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
     word = "reproduced" if len(heavier) == len(count) else "same direction" if 2 * len(heavier) > len(count) else ""
     each = ", ".join(f"{title} {n / 1e6:.2f}" for title, n in sorted(count.items(), key=lambda item: item[1]))
     reason = (
-        f"Counted at the features' widths {_widths()}, each method at the sizes of its original; in millions: {each}. "
+        f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: {each}. "
     )
     reason += f"LMAM at rank {RANK} has {lmam / 1e6:.2f}."
     return Finding(word or "not reproduced", "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
