@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,10 @@ class SelfAttention(nn.Module):
 
 
 class ReleasedLoop(nn.Module):
-    """The released variant with one query utterance at a time, as its algorithm reads; shares `module`'s weights."""
+    """Our reconstruction of the released variant's loop over query utterances, to time; shares `module`'s weights.
+
+    The authors' own code stands beside ours in `tests/peers/fusions`.
+    """
 
     def __init__(self, module: LMAM) -> None:
         super().__init__()
@@ -129,7 +133,7 @@ def _released(device: str, repeats: int) -> bool:
     # The module alone, 262,656 parameters: in the authors' code the projections to 512 stand outside of it.
     closed.project = nn.ModuleDict({m: nn.Identity() for m in MODALITIES})
     loop = ReleasedLoop(closed)
-    print(f"Released variant, its loop over time / our closed form, ({L}, {B}, {d})")
+    print(f"Released variant, a loop over time as we reconstruct it / our closed form, ({L}, {B}, {d})")
     difference = (closed(features, mask) - loop(features, mask)).abs().max().item()
     times = seconds({"loop": lambda: loop(features, mask), "closed": lambda: closed(features, mask)}, min(repeats, 3))
     met = _line("loop over time / closed form", times["loop"], times["closed"], 12)
@@ -152,6 +156,14 @@ def matching(L: int, device: str) -> dict[str, Callable[[], Tensor]]:
     }
 
 
+def module(L: int, device: str) -> Callable[[], Tensor]:
+    """LMAM itself, r = 45, on one conversation of widths 100, 100 and 512; weights and all streams take gradients."""
+    widths = {"text": 100, "audio": 100, "video": 512}
+    made = LMAM(widths, 45).to(device)
+    features = {m: torch.randn(1, L, d).to(device).requires_grad_() for m, d in widths.items()}
+    return lambda: made(features)
+
+
 def growth(program: Callable[[], Tensor], device: str) -> float:
     """Gigabytes that forward and backward need on top of what is held before; of a fresh process only."""
     before = torch.cuda.memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
@@ -160,18 +172,33 @@ def growth(program: Callable[[], Tensor], device: str) -> float:
     return peak.megabytes / 1e3 - before / 1e9
 
 
+def alone(program: str, device: str, block: int = long.BLOCK) -> tuple[float, float]:
+    """`growth` of a program, and its seconds, once and on one thread, in a process of its own.
+
+    `program` is an expression in the names of this module; `block` takes the place of `long.BLOCK`.
+    """
+    code = f"""if True:
+        import time
+        from lmam_core import long
+        from lmam_core.bench import growth, matching, module
+        long.BLOCK = {block}
+        program = {program}
+        started = time.perf_counter()
+        print(growth(program, {device!r}), time.perf_counter() - started)
+    """
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=one_thread, capture_output=True, text=True, check=True)
+    gigabytes, taken = map(float, done.stdout.split())
+    return gigabytes, taken
+
+
 def _long(device: str, repeats: int) -> bool:
     L = 4096
-
-    def fresh(name: str) -> float:
-        program = f"matching({L}, {device!r})[{name!r}]"
-        code = f"from lmam_core.bench import growth, matching; print(growth({program}, {device!r}))"
-        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-
     print(f"Matching in a conversation of {L} utterances, whole α / blocks, forward and backward")
     times = seconds(matching(L, device), min(repeats, 3))
     met = _line("time, whole α / blocks", times["whole"], times["blocks"], 1)
-    met &= _line("memory, whole α / blocks", fresh("whole"), fresh("blocks"), 3, "MB")
+    whole, blocks = (alone(f"matching({L}, {device!r})[{name!r}]", device)[0] for name in ("whole", "blocks"))
+    met &= _line("memory, whole α / blocks", whole, blocks, 3, "MB")
     print()
     return met
 

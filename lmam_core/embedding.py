@@ -98,7 +98,6 @@ class Embedded(nn.Module):
             if batch.features[m].shape[-1] != width:
                 found = batch.features[m].shape[-1]
                 raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
-        # Only on the CPU: on a GPU the question would make every step wait.
-        if batch.speaker.device.type == "cpu" and (last := int(batch.speaker.max())) >= self.speakers:
+        if (last := int(batch.who.max())) >= self.speakers:
             raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
         return {m: batch.features[m] for m in self.widths}

@@ -1,6 +1,6 @@
 """LMCM's fusion of text and video (Academic Journal of Science and Technology, doi 10.54097/tzf73f09): our reading.
 
-Only the abstract is public, and no code. It says that CLIP gives the visual features and DeBERTa-V3-base the textual
+Only its abstract was at hand, and no code. It says that CLIP gives the visual features and DeBERTa-V3-base the textual
 ones, and that "a residual cross-attention and a dual-branch parallel cross-attention mechanism" fuse them. It names no
 size. Decided by us:
 

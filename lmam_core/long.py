@@ -21,15 +21,15 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
-LONG = 1024
+LONG = 2048
 """Utterances from which LMAM matches in blocks instead of with a whole α.
 
-Forward and backward on one CPU thread, widths 100, 100 and 512, rank 45, blocks against whole α: 1.37 of the time for
-256 utterances, 1.15 for 512, 0.93 for 1,024 with half of the memory, 0.47 for 8,192 with a ninth of it.
+The shortest length in `data/crossover.csv`, measured by `lmam_core.crossover`, from which on blocks need less memory on
+a CPU and are not slower. A GPU goes by it as well, where nothing was measured.
 """
 
 BLOCK = 512
-"""Queries, and keys, of one block; of 64 to 4,096 the fastest on a CPU, where its scores stay in cache."""
+"""Queries, and keys, of one block, whose scores stay in a CPU's cache; `data/crossover.csv` has other sizes, too."""
 
 
 def matched(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: Tensor) -> Tensor:
@@ -54,8 +54,8 @@ def matched(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: T
 class _Blocked(torch.autograd.Function):
     """O for one conversation without padding; q (L, r), k (S, r), v (S, d) to (L, d).
 
-    tanh x = 2 σ(2x) - 1: torch computes σ in a third of the time, and softmax does not see the constant. So blocks
-    hold p = σ(2 q k^T), weights are e^{2p}, and the slope 1 - tanh^2 is 4 p (1 - p).
+    tanh x = 2 σ(2x) - 1: torch computes σ faster on a CPU, and softmax does not see the constant. So blocks hold
+    p = σ(2 q k^T), weights are e^{2p}, and the slope 1 - tanh^2 is 4 p (1 - p).
     """
 
     @staticmethod
@@ -81,7 +81,7 @@ class _Blocked(torch.autograd.Function):
             for q_t, g_t, z_t, dq_t in _blocks(q, g, through_Z, dq):
                 p = torch.mm(2 * q_t, k_s.T).sigmoid_()  # (T, S)
                 E = p.exp().square_()  # (T, S)
-                if ctx.needs_input_grad[2]:  # features as they were read need none, and it is a quarter of the work
+                if ctx.needs_input_grad[2]:  # features as they were read need none, and it is one product of five
                     dv_s.addmm_(E.T, g_t)
                 slope = p.addcmul_(p, p, value=-1)  # (T, S)
                 dX = torch.addmm(z_t, g_t, v_s.T).mul_(E).mul_(slope)  # (T, S)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import torch
 
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
+from lmam_core.experiment import Experiment, build, prepared
 
 Rule = Sequence[Any] | range | type
 
@@ -27,6 +31,25 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
             raise LmamError(f"This notebook has no parameter '{name}'; {hint}")
     for name, rule in rules.items():
         _check(name, namespace[name], rule)
+
+
+def check_rank(*asked: Experiment) -> None:
+    """Check LMAM's rank against the narrowest width where each experiment puts it; arms without a rank pass.
+
+    Call it behind `check_parameters`, with the experiments that the notebook trains. Raises LmamError, one sentence
+    with the largest rank there.
+    """
+    for e in (e.resolved() for e in asked):
+        if e.fusion != "lmam" or e.rank is None:
+            continue
+        with torch.device("meta"):  # only sizes are wanted
+            widths = build(replace(e, rank=1), prepared(e)).fusion.width
+        if e.rank > min(widths.values()):
+            seen = ", ".join(f"{m} {width}" for m, width in widths.items())
+            raise LmamError(
+                f"rank must lie in 1..{min(widths.values())} for LMAM {e.embedding} in {e.backbone} on {e.dataset}, "
+                f"where it meets the widths {seen}; got {e.rank}."
+            )
 
 
 def _check(name: str, value: Any, rule: Rule) -> None:

@@ -63,7 +63,8 @@ def train(
 ) -> Training:
     """Train with Adam and leave `model` at its best epoch; `progress` is called after every epoch.
 
-    The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol.
+    The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol. Training
+    that diverges ends with the epochs before; raises LmamError where there are none.
     """
     released = protocol == "released"
     select = "test" if released else "validation"
@@ -78,10 +79,15 @@ def train(
             torch.manual_seed(seed)
             order.manual_seed(seed)
         started = time.perf_counter()
-        losses.append(_epoch(model, data, budget.batch_size, optimizer, order, device, weight, padded=released))
-        seconds.append(time.perf_counter() - started)
-        if not math.isfinite(losses[-1]):
-            raise LmamError(f"Training diverged in epoch {epoch}: the loss is {losses[-1]}; lower the learning rate.")
+        loss = _epoch(model, data, budget.batch_size, optimizer, order, device, weight, padded=released)
+        took = time.perf_counter() - started
+        # The weights as well: the last update of an epoch is in no loss of it.
+        if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
+            if state is None:
+                raise LmamError(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
+            break
+        losses.append(loss)
+        seconds.append(took)
         total = sum(evaluate(model, data, select, device).values())
         scores.append(sign * summarise(total, data.outputs if data.classes else None)[metric])
         progress(epoch, losses[-1], sign * scores[-1])
@@ -108,24 +114,38 @@ def _epoch(
     total, count = torch.zeros((), device=device), 0
     for batch in data.batches("train", batch_size, order):
         batch = batch.to(device)
-        # The mean over the model and its auxiliary networks; most models have none.
-        losses = [_loss(output, batch, data, weight, padded) for output in model.outputs(batch)]
-        loss = sum(losses) / len(losses)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total += loss.detach()
+        total += step(model, batch, bool(data.classes), optimizer, weight, padded)
         count += 1
     return total.item() / count
 
 
-def _loss(output: Tensor, batch: Conversations, data: Dataset, weight: Tensor | None, padded: bool) -> Tensor:
+def step(
+    model: nn.Module,
+    batch: Conversations,
+    classes: bool,
+    optimizer: torch.optim.Optimizer,
+    weight: Tensor | None = None,
+    padded: bool = False,
+) -> Tensor:
+    """One update on a batch that is where the model is; returns its loss, which nobody waits for on a GPU.
+
+    The mean over the model and its auxiliary networks; most models have none.
+    """
+    losses = [_loss(output, batch, classes, weight, padded) for output in model.outputs(batch)]
+    loss = sum(losses) / len(losses)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def _loss(output: Tensor, batch: Conversations, classes: bool, weight: Tensor | None, padded: bool) -> Tensor:
     """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well."""
     output, label = output.flatten(0, 1), batch.label.flatten()  # (B L, outputs), (B L,)
     if not padded:
         places = batch.turns.places
         output, label = output[places], label[places]  # (N, outputs), (N,)
-    if data.classes:
+    if classes:
         return F.cross_entropy(output, label, weight)
     return F.l1_loss(output.squeeze(-1), label)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lmam_core import training
 from lmam_core.data.conversations import Conversation, Dataset
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, build, fit, prepared, run
@@ -132,8 +133,8 @@ def test_padding_never_reaches_the_honest_loss_and_does_the_released_one() -> No
     batch = next(data.batches("train", 2))
     output = torch.zeros(2, 4, 2)
     output[1, 2:] = torch.tensor([-9.0, 9.0])  # a confident error, were padding of class 0 counted
-    assert _loss(output, batch, data, None, padded=False).item() == pytest.approx(np.log(2))
-    assert _loss(output, batch, data, None, padded=True).item() > 4
+    assert _loss(output, batch, True, None, padded=False).item() == pytest.approx(np.log(2))
+    assert _loss(output, batch, True, None, padded=True).item() > 4
 
 
 def test_training_that_diverges_is_told_in_a_sentence() -> None:
@@ -144,6 +145,29 @@ def test_training_that_diverges_is_told_in_a_sentence() -> None:
     model.outputs = lambda b: [model(b)]
     with pytest.raises(LmamError, match="diverged in epoch 1"):
         train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_training_that_diverges_later_keeps_the_epochs_before(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are not finite would still predict a class, and might be kept for its score."""
+    data, seen = tiny(), []
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(3, 2))
+    model.forward = lambda b: b.features["text"] @ model.weight
+    model.outputs = lambda b: [model(b)]
+
+    def epoch(model: torch.nn.Module, *_: object, **__: object) -> float:
+        seen.append(1.0)
+        if len(seen) == 3 and where == "weights":
+            model.weight.data.fill_(float("nan"))
+        return float("inf") if len(seen) == 3 and where == "loss" else 1.0
+
+    monkeypatch.setattr(training, "_epoch", epoch)
+    found = train(model, data, Budget(9, 9, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+    assert len(seen) == 3
+    assert found.train_loss == [1.0, 1.0]
+    assert len(found.selection_score) == 2
+    assert model.weight.isfinite().all()
 
 
 def test_dialogue_gcn_is_built_for_the_longest_conversation_of_its_data() -> None:
@@ -164,7 +188,7 @@ def test_regression_trains_on_absolute_error() -> None:
     data = tiny([-1.0, 2.0, 0.5])
     batch = next(data.batches("train", 2))
     expected = batch.label[batch.mask].abs().mean()
-    assert _loss(torch.zeros(2, 4, 1), batch, data, None, padded=False) == expected
+    assert _loss(torch.zeros(2, 4, 1), batch, False, None, padded=False) == expected
     model = torch.nn.Module()
     model.weight = torch.nn.Parameter(torch.zeros(3, 1))
     model.forward = lambda b: b.features["text"] @ model.weight

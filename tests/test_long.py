@@ -7,11 +7,13 @@ import subprocess
 import sys
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
-from lmam_core import LMAM, long
+from lmam_core import LMAM, bench, crossover, long
+from lmam_core.results import DEFAULT
 from tests.test_lmam import READ, WIDTHS
 
 
@@ -132,26 +134,77 @@ def test_the_path_for_gpus_has_the_right_score_and_mask(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("L", "learnt", "megabytes"),
+    ("L", "megabytes"),
     [
-        # Backward through all three takes a core most of a minute, and less than 1,000 MB.
-        (20_000, "text", 2000),
-        # Whole α takes 1,000 MB.
-        (4_096, "text audio video", 700),
+        (20_000, 2000),  # takes a core about a minute
+        (4_096, 700),  # whole α takes 1,000
     ],
 )
-def test_memory_stays_small(L: int, learnt: str, megabytes: int) -> None:
+def test_memory_stays_small(L: int, megabytes: int) -> None:
+    """Of a whole process that takes the gradients of every weight and all three streams."""
     code = f"""if True:
         import torch
         from lmam_core import LMAM
         from lmam_core.memory import PeakMemory
         widths = {{"text": 100, "audio": 100, "video": 512}}
-        module = LMAM(widths, rank=45).requires_grad_(False)
-        features = {{m: torch.randn(1, {L}, d, requires_grad=m in "{learnt}") for m, d in widths.items()}}
+        module = LMAM(widths, rank=45)
+        features = {{m: torch.randn(1, {L}, d, requires_grad=True) for m, d in widths.items()}}
         with PeakMemory() as peak:
             module(features).square().mean().backward()
+        assert all(x.grad.isfinite().all() for x in (*features.values(), *module.parameters()))
         print(peak.megabytes)
     """
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=one_thread, capture_output=True, text=True, check=True)
     assert 100 < float(done.stdout) < megabytes
+
+
+def test_long_lies_at_the_measured_crossover() -> None:
+    found = crossover.by_length(crossover.table())
+    assert tuple(found.L) == crossover.LENGTHS
+    assert crossover.crossing(crossover.table()) == long.LONG
+
+
+def test_the_block_is_among_the_fastest() -> None:
+    swept = crossover.table().query("program == 'matching' and L == @crossover.SWEPT").set_index("block")
+    assert tuple(swept.index) == crossover.BLOCKS
+    assert swept.blocks_s[long.BLOCK] <= crossover.SLACK * swept.blocks_s.min()
+
+
+def test_the_measured_table_says_where_it_comes_from() -> None:
+    found = crossover.table()
+    assert not found.duplicated(["program", "L", "block"]).any()
+    assert found[["blocks_s", "blocks_mb", "device", "machine", "threads", "torch", "code", "date"]].notna().all().all()
+    assert (found.threads == 1).all()
+    assert found.code.isin(pd.read_csv(DEFAULT.parent / "code_versions.csv").code).all()
+    matching = found[found.program == "matching"]
+    assert (matching.ratio - matching.blocks_s / matching.whole_s).abs().max() < 0.01
+    (module,) = found[found.program == "module"].itertuples()
+    assert module.L == crossover.LONGEST
+    assert module.blocks_mb < 2000
+
+
+def test_a_length_is_measured_with_blocks_of_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = Mock(side_effect=[(0.004, 1.0), (0.001, 1.0), (0.002, 1.0)])
+    monkeypatch.setattr(crossover, "alone", alone)
+    before = long.BLOCK
+    rows = crossover.measured(40, (8, 64), 1, "cpu")
+    assert before == long.BLOCK
+    assert [(row["block"], row["whole_mb"], row["blocks_mb"]) for row in rows] == [(8, 4, 1), (64, 4, 2)]
+    assert all(row["ratio"] == row["blocks_s"] / row["whole_s"] > 0 for row in rows)
+    assert [call.args[2:] for call in alone.call_args_list] == [(), (8,), (64,)]
+
+
+def test_a_program_alone_says_what_it_took() -> None:
+    assert bench.module(5, "cpu")().shape == (1, 5, 712)
+    gigabytes, taken = bench.alone("matching(300, 'cpu')['blocks']", "cpu", 64)
+    assert 0 < gigabytes < 0.5
+    assert taken > 0
+
+
+def test_the_crossing_is_the_length_from_which_on_blocks_stay_ahead() -> None:
+    rows = {"L": [1, 2, 4, 8], "ratio": [0.9, 1.2, 1.04, 0.5], "whole_mb": [9.0] * 4, "blocks_mb": [1.0] * 4}
+    found = pd.DataFrame(rows).assign(program="matching", block=long.BLOCK)
+    assert crossover.crossing(found) == 4
+    assert crossover.crossing(found.assign(blocks_mb=[1.0, 1.0, 9.0, 1.0])) == 8
+    assert crossover.crossing(found.assign(ratio=2.0)) is None

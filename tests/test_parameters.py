@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lmam_core.errors import LmamError
-from lmam_core.parameters import check_parameters
+from lmam_core.experiment import Experiment
+from lmam_core.parameters import check_parameters, check_rank
 
 GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick"}
 RULES = {"rank": range(1, 101), "dataset": ("mosi", "iemocap"), "rate": float, "profile": str}
@@ -33,6 +36,27 @@ def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
 def test_a_mistake_is_one_sentence(change: dict, sentence: str) -> None:
     with pytest.raises(LmamError, match=sentence):
         check_parameters(GOOD | change, **RULES)
+
+
+SMALL = {"dataset": "synthetic-iemocap", "dialogues": 6}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "way", "largest"),
+    [("bc_lstm", "early", 100), ("bc_lstm", "late", 200), ("emocaps", "early_residual", 100), ("emocaps", "late", 100)],
+)
+def test_a_rank_beyond_the_narrowest_width_is_one_sentence_with_the_largest(
+    backbone: str, way: str, largest: int
+) -> None:
+    e = Experiment(**SMALL, backbone=backbone, embedding=way, rank=largest)
+    check_rank(e)
+    with pytest.raises(LmamError, match=rf"rank must lie in 1\.\.{largest} for LMAM {way} in {backbone} on .*; got"):
+        check_rank(e, replace(e, rank=largest + 1))
+
+
+def test_what_has_no_rank_of_lmam_is_not_asked() -> None:
+    for asked in ({"variant": "released"}, {"fusion": "concat"}, {"readings": "weight=full"}, {"fusion": "lmf"}):
+        check_rank(Experiment(**SMALL, embedding="late", rank=999, **asked))
 
 
 def test_a_notebook_shows_the_sentence_in_place_of_a_traceback() -> None:

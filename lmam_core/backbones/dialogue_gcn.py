@@ -73,8 +73,9 @@ class SpeakerGraph(nn.Module):
     alpha_ij = softmax over the window of i of w_i · h_j, with one learned w for every position i of a conversation;
     u_j = Σ_i alpha_ij h_i W_r + h_j W_0 + b, where r = (speaker of i, speaker of j, i before j) and W_r = Σ_n a_rn V_n;
     g_j = A u_j + a + Σ_i B u_i, both sums over the edges (i, j), i = j among them. From `MaskedEdgeAttention`, RGCNConv
-    and GraphConv of the original. The weights that leave an utterance sum to 1. As we recollect the
-    DialogueGCN paper (not checked), it compares h_i with h_j there and lets the weights that arrive sum to 1.
+    and GraphConv of the original. The weights that leave an utterance sum to 1. As we recollect the DialogueGCN paper
+    (not checked; a comment in its code says that this is the paper's equation), it compares h_i with h_j there and lets
+    the weights that arrive sum to 1.
 
     Weights multiply utterances, not edges: each source is mapped by the 2S relations that it can have, and a product of
     block and neighbourhood picks and sums. `query` is `longest` x d, `shares` (S, 2S, bases) holds a_rn, the rest are

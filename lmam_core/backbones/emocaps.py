@@ -69,7 +69,9 @@ class EmoCaps(nn.Module):
     * attention runs over the utterances of the conversation: an utterance is one feature vector here, so that there is
       nothing else to attend to; their positions are not encoded, the LSTM knows the order;
     * a linear map first takes every modality to `width`, which the heads divide;
-    * one post-norm encoder of width 512 with 8 heads, dropout 0.25 as in the context model, ReLU in the mapping;
+    * one post-norm encoder of width 512 with 8 heads; keys have no bias, which softmax would take out again;
+    * dropout 0.25 as in the context model, on the output of attention and of the feed-forward layer, not inside them,
+      and none in the linear maps before and after the encoder; ReLU between the maps of the mapping, not after them;
     * emotion vectors of 100 (456, the software's capsule, may be 100 + 100 + 256; it does not say);
     * without text there is no sentence vector, and the capsule is the emotion vectors alone;
     * `ffn` 1700 is chosen by the LMAM paper's count: with streams of 100, 100 and 512, concatenation and six classes

@@ -38,8 +38,7 @@ class Parties(nn.Module):
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
         K, B, L, d = x.shape
-        # Sequences are counted on the CPU, so the speakers have to be there: here it waits for a GPU.
-        speaker = turns.speaker.cpu()
+        speaker = turns.speaker.cpu() if turns.who is None else turns.who  # sequences are counted on the CPU
         there = torch.arange(L) < turns.lengths[:, None]  # (B, L)
         party = (torch.arange(B)[:, None] * (speaker.max() + 1) + speaker)[there]  # (N,), another in each conversation
         _, sequence, counts = party.unique(return_inverse=True, return_counts=True)  # (N,), (S,)
@@ -195,7 +194,7 @@ class MmDfn(nn.Module):
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
         L = turns.mask.shape[1]
         lengths = turns.lengths.clamp(min=1)
-        turns = Turns(turns.speaker, turns.mask, lengths)
+        turns = Turns(turns.speaker, turns.mask, lengths, turns.who)
         said = {m: self.linear[m](x) for m, x in streams.items()}  # (B, L, d) each
         nodes = dict(said)
         if self.context is not None:

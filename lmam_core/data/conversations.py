@@ -38,12 +38,14 @@ class Turns:
     """Who speaks when in a batch: all that a backbone knows of it besides its streams.
 
     `speaker` (B, L) int64, `mask` (B, L) bool, True where an utterance stands, `lengths` (B,) int64. The lengths stay
-    on the CPU, where packing and loops over time need them, so that nobody waits for a GPU to count them.
+    on the CPU, where packing and loops over time need them, and `who` is the speakers there, for those who count them:
+    so nobody waits for a GPU.
     """
 
     speaker: Tensor
     mask: Tensor
     lengths: Tensor
+    who: Tensor | None = None
 
     @property
     def places(self) -> Tensor:
@@ -57,8 +59,9 @@ class Conversations:
     """A batch of B conversations, padded at the end to the longest, L utterances.
 
     Shapes: `features[m]` (B, L, d_m), `speaker` (B, L), `mask` (B, L) with True where an utterance stands,
-    `label` (B, L), `lengths` (B,) on the CPU, counted from `mask` unless given. Padding holds zeros everywhere; every
-    model ignores it.
+    `label` (B, L); on the CPU and taken from these unless given, `lengths` (B,) and `who` (B, L), the speakers. Padding
+    holds zeros everywhere; every model ignores it. Raises LmamError for padding before an utterance, and for a speaker
+    below 0.
     """
 
     features: dict[str, Tensor]
@@ -67,15 +70,23 @@ class Conversations:
     label: Tensor
     ids: tuple[str, ...] = ()
     lengths: Tensor | None = None
+    who: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.who is None or self.speaker.device.type == "cpu":
+            object.__setattr__(self, "who", self.speaker.cpu())
+            if (self.who < 0).any():
+                raise LmamError(f"Speakers are counted from 0; the batch has a speaker {int(self.who.min())}.")
         if self.lengths is None:
-            object.__setattr__(self, "lengths", self.mask.sum(1).cpu())
+            mask = self.mask.cpu()
+            object.__setattr__(self, "lengths", mask.sum(1))
+            if not torch.equal(mask, torch.arange(mask.shape[1]) < self.lengths[:, None]):
+                raise LmamError("Padding stands at the end of a conversation; the mask has some before an utterance.")
 
     @property
     def turns(self) -> Turns:
         """Who speaks when."""
-        return Turns(self.speaker, self.mask, self.lengths)
+        return Turns(self.speaker, self.mask, self.lengths, self.who)
 
     def to(self, device: torch.device | str) -> Conversations:
         """The same batch on `device`; the CPU does not wait for copies of pinned memory."""

@@ -7,7 +7,11 @@ from torch import Tensor, nn
 
 
 class Concat(nn.Module):
-    """[x_text; x_audio; x_video], (B, L, Σ d_m); no parameters."""
+    """y = [x_text; x_audio; x_video], (B, L, Σ d_m); no parameters.
+
+    Fig. 1a and Section I of the paper, which say it in words and print no equation. The operation leaves nothing open
+    but the order of the modalities, which is that of `widths`.
+    """
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()

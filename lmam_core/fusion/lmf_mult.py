@@ -16,10 +16,14 @@ from lmam_core.transformer import Places, Stacks
 class LmfMult(Packed):
     """Each modality attends to LMF's signal, and the signal to each modality, (B, L, 2 M 30).
 
-    x_m → 30 columns; f = LMF(x), 30 wide; CM(x_m, f) and CM(f, x_m) for each m, side by side. No code is public; the
-    abstract has modalities attend to "latent multimodal emotional intentions and vice versa", by low-rank fusion and
-    multimodal Transformers. Decided by us: both directions, one after the other nothing; MulT's 30 columns, 5 heads and
-    5 layers, and LMF's product without sub-networks, whose place the 30 columns take. A single modality is fine.
+        z_m = P_m x_m, 30 wide;  f = Σ_i s_i Π_m (W_m^(i) [1; z_m]) + b, 30 wide     Liu et al. 2018, Eq. 9 and 10
+        y = [CM(z_1, f); ...; CM(z_M, f); CM(f, z_1); ...; CM(f, z_M)]               CM: Tsai et al. 2019, Eq. 4
+
+    CM(x, s) has its queries from x and its keys and values from s. No code is public and the paper's own equations were
+    not at hand; the abstract has modalities attend to "latent multimodal emotional intentions and vice versa", by
+    low-rank fusion and multimodal Transformers. Decided by us: both directions, one after the other nothing; MulT's 30
+    columns, 5 heads and 5 layers, and LMF's product without sub-networks, whose place the 30 columns take. A single
+    modality is fine.
     """
 
     def __init__(

@@ -12,7 +12,10 @@ from lmam_core.errors import LmamError
 class LowRank(nn.Module):
     """W + B A, with A (r, columns) random and B (rows, r) zero at the start; r (rows + columns) parameters.
 
-    Hu et al. 2022, Section 4.1, whose factor α / r is 1: it would scale with the learning rate, which is tuned.
+    Hu et al. 2022, Eq. 3 and Section 4.1, whose factor α / r is 1: it would scale with the learning rate, which is
+    tuned. A is uniform in ±√(3 / columns), so that its entries deviate by 1 / √columns: our choice. Section 4.1 has it
+    Gaussian, as we recollect, and gives no deviation; `loralib` (c4593f0) takes `kaiming_uniform_(a=√5)`, which is
+    uniform in ±1 / √columns, √3 times narrower.
     """
 
     def __init__(self, weight: Tensor, rank: int) -> None:
@@ -30,11 +33,13 @@ def adapt(model: nn.Module, rank: int) -> None:
 
     LoRA is no fusion method: the paper's rows are EmoCaps with its own fusion, frozen at random values (◇) or at those
     of a trained EmoCaps (*), with additions of which it gives neither rank nor place. Decided by us: all matrices of
-    backbone and classifier, those of recurrences among them, rank 8 and A as in Hu et al.; the last map is trained
-    whole, as theirs is in classification; biases and norms stay.
+    backbone and classifier, those of recurrences among them, and rank 8; the last map is trained whole, as theirs is in
+    classification; biases and norms stay. The base of * is trained by `experiment.fit` with the seed, the budget and
+    the learning rate of the additions, so that one rate, chosen for the adapted model, serves two trainings.
 
-    By torch's parametrisation rather than by peft, whose adapters take linear, convolution and embedding layers by
-    type and would leave the recurrences of bc-LSTM and EmoCaps frozen without any. Raises LmamError for a rank below 1.
+    By torch's parametrisation rather than by peft. Tried with peft 0.21.2: it refuses an `nn.LSTM` as a target module,
+    and its `target_parameters` add to a weight only while the module's own `forward` runs, where our recurrences read
+    the weights themselves (`backbones.recurrence`). Raises LmamError for a rank below 1.
     """
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise LmamError(f"The rank of LoRA must be a whole number from 1; got {rank!r}.")

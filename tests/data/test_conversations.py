@@ -1,10 +1,12 @@
 """The batch and the dataset: padding, checks, splits and scaling."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from lmam_core.data.conversations import Conversation, Dataset, collate
+from lmam_core.data.conversations import Conversation, Conversations, Dataset, collate
 from lmam_core.errors import LmamError
 
 
@@ -58,6 +60,26 @@ def test_collate_refuses_nothing_and_emptiness():
         collate([])
     with pytest.raises(LmamError, match="'hollow' has no utterances"):
         collate([conversation("full", 2), conversation("hollow", 0)])
+
+
+def test_a_batch_refuses_padding_before_an_utterance_and_speakers_below_0():
+    x, mask, speaker = torch.zeros(1, 3, 2), torch.tensor([[True, False, True]]), torch.zeros(1, 3, dtype=torch.long)
+    with pytest.raises(LmamError, match="before an utterance"):
+        Conversations({"text": x}, speaker, mask, speaker)
+    with pytest.raises(LmamError, match="the batch has a speaker -1"):
+        Conversations({"text": x}, speaker - 1, mask.flip(0), speaker)
+
+
+def test_the_speakers_stay_on_the_cpu_when_a_batch_moves():
+    batch = Conversations(
+        {"text": torch.zeros(1, 2, 2)}, torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, 2)
+    )
+    moved = batch.to("meta")
+    assert moved.speaker.device.type == "meta"
+    assert moved.turns.who.tolist() == [[0, 1]]
+    assert moved.turns.lengths.tolist() == [2]
+    other = dataclasses.replace(batch, speaker=torch.tensor([[1, 0]]))
+    assert other.turns.who.tolist() == [[1, 0]]
 
 
 def test_batch_moves_as_a_whole():

@@ -2,7 +2,7 @@
 
 `python -m tests.peers golden` writes `tests/golden/<peer>.json`: what the original gives for the inputs and weights of
 `case`, in float64. `tests/backbones/test_golden.py` holds ours to those numbers without the originals.
-`python -m tests.peers speed` times both in one run and writes `data/originals.csv`.
+`python -m tests.peers speed` times both in one run, with the same weights, and writes `data/originals.csv`.
 
 Both want `LMAM_ORIGINALS`, a folder with the checkouts that `CHECKOUTS` names. An adapter (one file here a model)
 builds both models, maps our parameters to theirs, and replaces what keeps an original from running on today's
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from lmam_core.data.conversations import Conversations
 
 CHECKOUTS = {
+    "LMAM": ("https://github.com/yuntaoshou/LMAM", "1ac9f43"),
     "conv-emotion": ("https://github.com/declare-lab/conv-emotion", "6128ca2"),
     "MM-DFN": ("https://github.com/zerohd4869/MM-DFN", "da97036"),
     "MulT": ("https://github.com/yaohungt/Multimodal-Transformer", "a670936"),
@@ -55,13 +56,14 @@ class Shapes:
 class Peer:
     """A backbone and its original.
 
-    `ours(shapes)` and `theirs(shapes)` build the models; `call(theirs, batch)` gives their log-probabilities as
-    (B, L, C); `weights(ours)` gives tensors that are named and shaped like our parameters, values or gradients, the
-    names and shapes of theirs. `golden` are the sizes of the golden case, `timed` those of the benchmark, of which the
-    number of conversations counts (none: 32), `target` how many times faster ours shall be.
+    `ours(shapes)` and `theirs(shapes)` build the models, ours letting padding in where theirs does, unless it is called
+    with `faithful=False`; `call(theirs, batch)` gives their log-probabilities as (B, L, C); `weights(ours)` gives
+    tensors that are named and shaped like our parameters, values or gradients, the names and shapes of theirs. `golden`
+    are the sizes of the golden case, `timed` those of the benchmark, of which the number of conversations counts (none:
+    32), `target` how many times faster ours shall be.
     """
 
-    ours: Callable[[Shapes], nn.Module]
+    ours: Callable[..., nn.Module]
     theirs: Callable[[Shapes], nn.Module]
     call: Callable[[nn.Module, Conversations], Tensor]
     weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]

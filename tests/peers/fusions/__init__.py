@@ -3,7 +3,7 @@
 `python -m tests.peers.fusions golden` writes `tests/golden/fusions/<peer>.json`, to which `tests/fusion/test_golden.py`
 holds ours without the originals; `python -m tests.peers.fusions speed` writes `data/fusion_peers.csv`. A peer is called
 `<method>.<implementation>`. One whose `golden` has no lengths is timed alone: in front of its fusion, which another
-peer compares, stands something that ours does not have.
+peer compares, stands something that ours does not have. `PEERLESS` says of the other methods why they have no peer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ SMALL = Shapes({"text": 6, "audio": 3, "video": 4}, LENGTHS)
 UNCOMPARED = Shapes({}, ())
 TIMED = Shapes({"text": 100, "audio": 100, "video": 512}, (80,) * 32)
 """2,560 utterances in conversations of one length, since most of the originals know no padding."""
+
+PEERLESS = {
+    **dict.fromkeys(("add", "concat"), "one operation of torch"),
+    **dict.fromkeys(("dual_lmf", "att_lmf", "lmf_mult", "cmcf_srnet"), "no public code was found"),
+    **dict.fromkeys(("lora_random", "lora_trained"), "a way to train a model, not a fusion"),
+    **dict.fromkeys(("lmcm", "lmcm_single", "lmcm_plain", "lmcm_layer_norm"), "no public code was found"),
+}
+"""Why a method of `lmam_core.fusion` stands beside no implementation but ours."""
 
 
 class Fused(nn.Module):

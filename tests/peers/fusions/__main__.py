@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from lmam_core.experiment import code_version
 from tests.peers import Peer, asked, batch, fill, keep, loss, probe, ratio
 from tests.peers.fusions import fusion_peers, read
 
@@ -49,7 +50,8 @@ def golden(name: str, peer: Peer) -> None:
 
 
 def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
-    """Median seconds of forward and backward of both, float32, train mode, repetitions interleaved."""
+    """Median seconds of forward and backward of both, float32, train mode, one thread, repetitions interleaved."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     models = {"original": peer.theirs(peer.timed).train(), "ours": peer.ours(peer.timed).train()}
     some = batch(peer.timed, random=True)
@@ -77,6 +79,8 @@ def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
         "conversations": len(peer.timed.lengths),
         "utterances": sum(peer.timed.lengths),
         **ratio(name, times, peer.target, repeats),
+        "code": code_version(),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 
@@ -88,7 +92,7 @@ def main(arguments: list[str]) -> None:
             if peer.golden.lengths:
                 golden(name, peer)
         else:
-            keep(speed(name, peer, repeats), SPEED, ["method", "peer", "threads"])
+            keep(speed(name, peer, repeats), SPEED, ["method", "peer"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MulT, AuxFormer and torch's own attention beside ours; LMAM's released variant beside its loop."""
+"""MulT, AuxFormer, torch's own attention and the code that LMAM's authors released beside ours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lmam_core.bench import ReleasedLoop
 from lmam_core.data.conversations import Conversations
 from lmam_core.fusion import build
-from tests.peers import LENGTHS, Peer, Shapes
+from tests.peers import LENGTHS, Peer, Shapes, load, rename
 from tests.peers.fusions import SMALL, TIMED, UNCOMPARED, Fused, from_root, ours, unpadded
 
 LETTERS = {"text": "l", "audio": "a", "video": "v"}
@@ -138,7 +138,10 @@ def auxformer_weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Heads(nn.Module):
-    """One `nn.MultiheadAttention` of one head a modality, whose output map is the identity and stays it."""
+    """One `nn.MultiheadAttention` of one head a modality, whose output map is the identity and stays it.
+
+    torch multiplies by that map all the same, a fourth product with weights beside ours; `Plain` has three as well.
+    """
 
     def __init__(self, shapes: Shapes, weights: bool, padded: bool) -> None:
         super().__init__()
@@ -169,17 +172,47 @@ def head_weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+class Plain(nn.Module):
+    """What one would write with torch: a linear map to queries, keys and values, and its attention kernel."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__()
+        self.maps = nn.ModuleDict({m: nn.Linear(d, 3 * d) for m, d in shapes.widths.items()})
+
+    def forward(self, some: Conversations) -> Tensor:
+        hidden = some.mask[:, None, None]  # (B, 1, 1, L)
+        each = [self.maps[m](x)[:, None].chunk(3, -1) for m, x in some.features.items()]  # (B, 1, L, d) each
+        return torch.cat([F.scaled_dot_product_attention(*qkv, hidden)[:, 0] for qkv in each], -1)
+
+
+def plain_weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors under the names of `Plain`."""
+    return {n.removeprefix("fusion."): x for n, x in ours.items()}
+
+
 def _ours_released(shapes: Shapes) -> nn.Module:
     return Fused(build("lmam", shapes.widths, variant="released"))
 
 
-def _loop(shapes: Shapes) -> nn.Module:
-    return ReleasedLoop(build("lmam", shapes.widths, variant="released"))
+class Released(nn.Module):
+    """The authors' matching behind linear maps to one width, as their models have for audio and video."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__()
+        self.code, width = load("LMAM", "baseline/LMAM.py"), max(shapes.widths.values())
+        self.project = nn.ModuleDict({m: nn.Linear(d, width) for m, d in shapes.widths.items()})
+        self.match = self.code.MatchingAttention(width, width)
+
+    def forward(self, some: Conversations) -> Tensor:
+        x = [project(some.features[m]).transpose(0, 1) for m, project in self.project.items()]  # (L, B, d) each
+        keep = some.mask.to(x[0].dtype)
+        return self.code.Matching(self.match, x[0], x, keep).transpose(0, 1)  # (B, L, d)
 
 
 def released_weights(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under the names of the loop's."""
-    return {n.replace("fusion.", "module."): x for n, x in ours.items()}
+    """Our tensors under the names of `Released`."""
+    named = {"fusion.project": "project", "fusion.weights.shared.W": "match.transform"}
+    return {rename(n, named): x for n, x in ours.items()}
 
 
 def _call(theirs: nn.Module, some: Conversations) -> Tensor:
@@ -189,6 +222,8 @@ def _call(theirs: nn.Module, some: Conversations) -> Tensor:
 PAIR = Shapes({"audio": 6, "video": 4}, LENGTHS)
 TIMED_PAIR = Shapes({"audio": 1024, "video": 50}, TIMED.lengths)
 """The widths that AuxFormer fixes."""
+LEVEL = 0.9
+"""The target beside the same products with nothing to save: ours also looks for padding, and medians differ."""
 PEERS = {
     "cross_modal.mult": Peer(ours("cross_modal"), _mult, _call_mult, mult_weights, SMALL, TIMED, 1.0),
     "auxformer.auxformer": Peer(
@@ -201,7 +236,6 @@ PEERS = {
     "self_attention.torch_weights": Peer(
         ours("self_attention"), _heads(True, True), _call, head_weights, SMALL, TIMED, 1.0
     ),
-    "lmam.released_loop": Peer(
-        _ours_released, _loop, lambda loop, some: loop(some.features, some.mask), released_weights, SMALL, TIMED, 1.0
-    ),
+    "self_attention.plain": Peer(ours("self_attention"), Plain, _call, plain_weights, SMALL, TIMED, LEVEL),
+    "lmam.yuntaoshou": Peer(_ours_released, Released, _call, released_weights, SMALL, TIMED, 1.0),
 }
