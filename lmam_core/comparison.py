@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import HTML, DisplayHandle, Markdown
 from matplotlib.figure import Figure
 
-from lmam_core import figures, plugin, reporting
-from lmam_core.experiment import Experiment, Run, fit
+from lmam_core import figures, fusion, plugin, reporting
+from lmam_core.data.conversations import Conversations
+from lmam_core.experiment import Experiment, Run, build, fit, prepared
 from lmam_core.plans import PLANS, held
 from lmam_core.results import Store
 from lmam_core.statistics import Comparison, interval, verdict
-from lmam_core.training import score
+from lmam_core.training import score, step
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,17 @@ class Cells:
             return pd.DataFrame(columns=["dataset", "arm", "seed"])
         return plugin.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
 
+    def asked(self, dataset: str) -> dict[str, Experiment]:
+        """The experiment of every arm of the plans on a dataset, whether it was run or not; the first with its name."""
+        found: dict[str, Experiment] = {}
+        for e in (e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset):
+            if name := self.label(e):
+                found.setdefault(name, e)
+        return found
+
     def arms(self, dataset: str) -> list[str]:
-        """Every arm of the plans on a dataset, whether it was run or not."""
-        asked = [e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset]
-        return list(dict.fromkeys(name for e in asked if (name := self.label(e))))
+        """The names of `asked`."""
+        return list(self.asked(dataset))
 
     def missing(self, dataset: str) -> HTML:
         """How many cells of a dataset have how many seeds, and the command that goes on."""
@@ -70,8 +80,11 @@ class Cells:
     def beside(self, dataset: str) -> pd.DataFrame:
         """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters.
 
-        `parameters` are all that were trained, `of the fusion` those of the method. Rows without runs show dashes. The
-        seconds of stored runs have no column: they were made at different times, under different load.
+        `ours` is a mean, which one run that went wrong can move, and `median` is not moved by it. `at limit` counts the
+        runs that were still within patience of their best epoch when the epochs ran out: with more they might be
+        better, and an arm of which more than half ended so is not trained out (`plugin.trained_out`). `parameters` are
+        all that were trained, `of the fusion` those of the method. Rows without runs show dashes. The seconds of stored
+        runs have no column: they were made at different times, under different load.
         """
         metric = plugin.HEADLINE[dataset]
         found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
@@ -79,13 +92,15 @@ class Cells:
             values = interval(list(found.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
             row = {"arm": arm, "n": values.n, "paper": f"{number:g}" if np.isfinite(number) else "–"}
-            row |= dict.fromkeys(("ours", "gain", "parameters", "of the fusion"), "–")
+            row |= dict.fromkeys(("ours", "median", "gain", "at limit", "parameters", "of the fusion"), "–")
             if values.n:
                 mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
                 gain = self.gain(arm, dataset, metric)
                 row |= {
                     "ours": plugin.spread(values, 1),
+                    "median": f"{np.median(values.values):.1f}",
                     "gain": plugin.spread(gain.difference, 2, "+") if gain and arm != self.baseline else "–",
+                    "at limit": int(mine.at_limit.sum()),
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
                     "of the fusion": f"{int(mine.fusion_parameters.iloc[0]):,}",
                 }
@@ -98,7 +113,8 @@ class Cells:
         found = found[(found.n > 0) | (found.paper != "–")]
         if found.empty:
             return HTML("")
-        return reporting.table(found, f"{self.where}, {dataset}: {title}; gains over {self.baseline}")
+        caption = f"{self.where}, {dataset}: {title}; ours is the mean over n seeds, gains are over {self.baseline}; "
+        return reporting.table(found, caption + "at limit: runs that might have gone on when the epochs ran out")
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -131,18 +147,24 @@ class Cells:
         return Markdown("\n".join(f"- {line}" for line in lines if line))
 
     def _standing(self, other: str, dataset: str) -> str:
-        """The place of an arm's mean among those with five seeds, and how many differences lie beside 0."""
+        """The places of an arm by mean and median among those with five seeds, and how many differences lie beside 0.
+
+        Variants of the arm itself, whose names go on behind a comma, are no rivals. Arms that were not trained out are
+        named, since their place may be worse than they are.
+        """
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
-        means = {arm: np.mean(list(v.values())) for arm, v in found.items() if len(v) >= 5}
-        if other not in means or len(means) < 3:
+        known = {arm: list(v.values()) for arm, v in found.items() if len(v) >= 5 and not arm.startswith(f"{other}, ")}
+        if other not in known or len(known) < 3:
             return ""
-        gains = [self.gain(other, dataset, metric, arm).difference for arm in means if arm != other]
+        mean, median = (1 + sum(of(x) > of(known[other]) for x in known.values()) for of in (np.mean, np.median))
+        gains = [self.gain(other, dataset, metric, arm).difference for arm in known if arm != other]
         above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
-        place = 1 + sum(mean > means[other] for mean in means.values())
-        said = f"{self.where} on {dataset}, {other} has place {place} of {len(means)} arms with five seeds or more; "
-        said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below"
-        return said
+        said = f"{self.where} on {dataset}, {other} has place {mean} by mean and {median} by median "
+        said += f"of {len(known)} arms with five seeds or more, its own variants left out; "
+        said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below."
+        short = [arm for arm in known if not plugin.trained_out(self.frame, dataset, arm)]
+        return said + (f" Not trained out, and so perhaps better than they look: {', '.join(short)}." if short else "")
 
     def seeds(self, dataset: str, axis: str) -> Figure | None:
         """Every run as a dot beside the paper's numbers; None without runs."""
@@ -160,7 +182,7 @@ class Cells:
         return mine.groupby("arm", sort=False).parameters.first().astype(float).to_dict() if self.runs else {}
 
     def trade(self, dataset: str, costs: Mapping[str, float], axis: str) -> HTML | None:
-        """The headline metric against a cost, one dot an arm that has both, which says its numbers when pointed at."""
+        """The headline metric against a cost, one dot an arm that has both, which says its numbers."""
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
         points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
@@ -168,7 +190,10 @@ class Cells:
 
 
 def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
-    """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch."""
+    """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch.
+
+    The seconds are medians over an arm's own epochs, one arm after the other; `seconds` compares arms more fairly.
+    """
     rows = []
     # A line that is replaced as training goes on, and empty on the page that is kept.
     line = DisplayHandle()
@@ -187,3 +212,40 @@ def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
 def quick(e: Experiment, profile: str, **budget: int) -> Experiment:
     """An experiment with the budget of a live run: `budget` in the quick profile, its own in the full one."""
     return replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()
+
+
+def seconds(arms: Mapping[str, Experiment], repeats: int = 3) -> dict[str, float]:
+    """Median seconds of a training step of each arm on its `first_batch`, on one CPU thread.
+
+    In rounds over all arms, so that whatever else the machine does meets all of them alike. LoRA on a trained base
+    counts a step of that base as well, since it is trained twice.
+    """
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in training
+    try:
+        for _ in range(repeats):
+            for name, e in arms.items():
+                based = fusion.method(e.fusion).base == "trained"
+                trained = [e, replace(e, fusion="concat", rank=None)] if based else [e]
+                times[name].append(sum(map(_step_seconds, trained)))
+    finally:
+        torch.set_num_threads(threads)
+    return {name: float(np.median(taken)) for name, taken in times.items()}
+
+
+def first_batch(e: Experiment) -> Conversations:
+    """The first training conversations of an experiment, as many as its batches have."""
+    return next(prepared(e).batches("train", e.batch_size))
+
+
+def _step_seconds(e: Experiment) -> float:
+    """Seconds of the second step of a new model: the first also pays for what torch and Adam set up once."""
+    data, batch = prepared(e), first_batch(e)
+    model = build(e, data).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=e.learning_rate)
+    for _ in range(2):
+        started = time.perf_counter()
+        step(model, batch, bool(data.classes), optimizer)
+        taken = time.perf_counter() - started
+    return taken

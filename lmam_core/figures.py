@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
@@ -161,12 +162,26 @@ def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] |
     return figure
 
 
-def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -> HTML:
-    """Score with its 95 % interval against a cost, both of every named arm; pointing at a dot names it and its numbers.
+DOT = """<style>
+.lmam-dot { cursor: pointer; outline: none; }
+.lmam-dot circle { fill: transparent; }
+.lmam-dot text { display: none; fill: currentColor; font: 9px sans-serif; }
+.lmam-dot:is(:hover, :focus) text { display: inline; }
+.lmam-dots:has(.lmam-dot:hover) .lmam-dot:focus:not(:hover) text { display: none; }
+.lmam-dot:is(:hover, :focus) circle { stroke: currentColor; stroke-width: 1.5; }
+@media (max-width: 768px) { .lmam-dots svg { max-width: none !important; } }
+</style>"""
+"""How a dot of `trade` shows what it says, in the colour of the page's own text."""
 
-    The drawing is an SVG whose dots carry titles, which browsers show; it needs no script.
+
+def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -> HTML:
+    """Score with its 95 % interval against a cost, both of every named arm; a dot says its name and numbers.
+
+    The first line of `axis` names the cost. An SVG that needs no script: a dot that is pointed at, tapped or reached
+    with the Tab key shows its numbers above the axes, and a screen reader is told them.
     """
-    figure, ax = plt.subplots(figsize=(7, 3.6))
+    figure, ax = plt.subplots(figsize=(7, 4.1))
+    ax.set_title("\n\n")  # keeps the three lines of a dot's text free
     for k, (name, (cost, found)) in enumerate(points.items()):
         colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
         if found.n > 1:
@@ -179,9 +194,23 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     plt.close(figure)
     svg = drawn.getvalue()
     for k, (name, (cost, found)) in enumerate(points.items()):
-        said = html.escape(f"{name}: {found}, {axis} {cost:,.6g}")
-        svg = svg.replace(f'<g id="point-{k}">', f'<g id="point-{k}"><title>{said}</title>')
-    return HTML(f"<div class='lmam-hover'>{svg[svg.index('<svg') :]}</div>")
+        amount = f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}"
+        said = [name, f"{score}: {found}", f"{axis.splitlines()[0]}: {amount}"]
+        group = f'<g id="point-{k}">'
+        place = re.search(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)
+        svg = svg.replace(group, _dot([html.escape(line) for line in said], *map(float, place.groups())))
+    opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
+    return HTML(f"{DOT}<div class='lmam-dots'>{svg[svg.index('<svg') :].replace('<svg', opened, 1)}</div>")
+
+
+def _dot(said: Sequence[str], x: float, y: float) -> str:
+    """What the group of a dot of `trade` at (x, y) opens with: its name for screen readers, a ring, its text on top."""
+    lines = "".join(f'<tspan x="{x:.0f}" dy="11">{line}</tspan>' for line in said)
+    anchor = "start" if x < 300 else "end"  # of 504, so that a line ends within
+    return (
+        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{"; ".join(said)}">'
+        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2" text-anchor="{anchor}">{lines}</text>'
+    )
 
 
 def growth(

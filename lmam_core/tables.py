@@ -102,33 +102,40 @@ def rank_sweep(store: Store | None = None) -> Cells:
             return "full weight" if e.readings == "weight=full" else None
         return f"rank {e.rank}"
 
-    return Cells("LMAM behind bc-LSTM", ("bc_lstm", "ranks"), label, "rank 45", store=store or Store())
+    return Cells("LMAM behind bc-LSTM", ("ranks",), label, "rank 45", store=store or Store())
 
 
 LETTERS = {"text": "T", "audio": "A", "video": "V"}
 
 
-def modality_sets(fusion: str, store: Store | None = None) -> Cells:
-    """Table X: bc-LSTM on every subset of modalities with LMAM, or with `concat`; and on all, some of them shuffled.
+SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=others")
+"""The arms of Table X's chapter, as `plugin.arm` calls them."""
 
-    Table X is of LMAM, so that arms with concatenation have no number of the paper beside them.
+
+def modality_sets(arm: str, store: Store | None = None) -> Cells:
+    """Table X: bc-LSTM in one of `SETS` on every subset of modalities; and on all, some of them shuffled.
+
+    With one modality early and late are one model, as are own and other keys, and one run stands for both. Table X is
+    of LMAM, so that concatenation has no number of the paper beside it.
     """
+    with_lmam, others = arm.startswith("LMAM"), arm.endswith("keys=others")
 
     def label(e: Experiment) -> str | None:
-        late = (e.fusion, e.embedding) == ("lmam", "late") and e.variant == "paper" and not e.readings
-        early = (e.fusion, e.embedding) == ("concat", "early")
-        if e.backbone != "bc_lstm" or not (late if fusion == "lmam" else early):
+        if e.backbone != "bc_lstm" or e.faithful or e.width:
+            return None
+        alone = {"concatenation, late": "concatenation", "LMAM late, keys=others": "LMAM late"}
+        if plugin.arm(e) != (alone.get(arm, arm) if len(e.modalities) == 1 else arm):
             return None
         name = "+".join(LETTERS[m] for m in e.modalities)
         dealt = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
         return f"{name}, {dealt} shuffled" if dealt else name
 
-    def number(arm: str, dataset: str, metric: str) -> float:
-        row = {"A+V": "V+A"}.get(arm, arm)
-        return printed(10, row, dataset, metric) if fusion == "lmam" else np.nan
+    def number(subset: str, dataset: str, metric: str) -> float:
+        return printed(10, {"A+V": "V+A"}.get(subset, subset), dataset, metric) if with_lmam and not others else np.nan
 
-    where = "bc-LSTM with LMAM late" if fusion == "lmam" else "bc-LSTM with concatenation"
-    return Cells(where, ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store())
+    return Cells(
+        f"bc-LSTM with {arm}", ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store()
+    )
 
 
 def lmcm_parts(store: Store | None = None) -> Cells:

@@ -104,19 +104,14 @@ def test_a_loss_is_not_reproduced_and_a_baseline_that_could_go_on_is_not_tested(
 RANKS = (1, 5, 15, 30, 55, 65, 100, 200)
 
 
-def ranks(store: Store, shares: dict[int, float], noise: dict[int, float] = {}) -> None:  # noqa: B006
+def ranks(store: Store, shares: dict[int, float], noise: dict[int, float] | None = None) -> None:
     """Six seeds of each rank: a share of right answers, above and below by `noise` from seed to seed."""
-    late = lambda e: e.fusion == "lmam" and e.embedding == "late" and (e.variant, e.readings) == ("paper", "")  # noqa: E731
-    for name in ("bc_lstm", "ranks"):
-        plan = plans.plan(name)
-        every = [a for a in plan.arms() if a.dataset == "iemocap" and late(a) and a.rank in shares]
-        for e in plans.tuning(plan, every):
-            if e not in store:
-                store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
-        for e in plans.measured(plan, every, store, range(6)):
-            if e not in store:
-                apart = noise.get(e.rank, 0.0) * (-1) ** e.seed
-                store.add(made(e, shares[e.rank] + apart))
+    plan = plans.plan("ranks")
+    every = [a for a in plan.arms() if a.dataset == "iemocap" and a.rank in shares]
+    for e in plans.tuning(plan, every):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(6)):
+        store.add(made(e, shares[e.rank] + (noise or {}).get(e.rank, 0.0) * (-1) ** e.seed))
 
 
 def test_a_best_rank_with_worse_and_less_stable_ones_above(store: Store) -> None:
@@ -124,7 +119,7 @@ def test_a_best_rank_with_worse_and_less_stable_ones_above(store: Store) -> None
     assert {verdict_of(store, name).verdict for name in names} == {"not testable"}
     shares = {45: 0.7} | {r: 0.5 if r < 45 else 0.3 for r in RANKS}
     ranks(store, shares, {100: 0.1, 200: 0.1})
-    assert {r.experiment.rank for r in plans.held("ranks", store)} == set(RANKS)
+    assert {r.experiment.rank for r in plans.held("ranks", store)} == {45, *RANKS}
     found = {name: verdict_of(store, name) for name in names}
     assert {f.verdict for f in found.values()} == {"reproduced"}
     assert {f.n for f in found.values()} == {6}
@@ -150,7 +145,7 @@ def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
     for name in ("worse_above_45", "less_stable_above_55", "lower_ranks_better"):
         assert verdict_of(store, name).verdict == "not reproduced", name
     spread = lambda ranks: np.mean([by_rank[r].var(ddof=1) for r in ranks]) ** 0.5  # noqa: E731  # six seeds each
-    by_rank = plugin.frame(plans.held("ranks", store) + plans.held("bc_lstm", store)).groupby("rank").weighted_f1
+    by_rank = plugin.frame(plans.held("ranks", store)).groupby("rank").weighted_f1
     by_rank = {r: np.array(values) for r, values in by_rank}
     expected = f"s = {spread((30, 45, 55)):.2f} at 30 to 55; s = {spread((65, 100, 200)):.2f} above"
     assert verdict_of(store, "less_stable_above_55").ours == expected
@@ -158,8 +153,7 @@ def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.1, "reproduced"), (-0.1, "not reproduced")])
 def test_the_weight_left_whole_is_set_against_rank_45(store: Store, gain: float, expected: str) -> None:
-    run_all(store, "bc_lstm", lambda e: 0.5 if plugin.arm(e) == "LMAM late" else None)
-    run_all(store, "ranks", lambda e: 0.5 + gain if e.readings == "weight=full" else None)
+    run_all(store, "ranks", lambda e: 0.5 + gain if e.readings else 0.5 if e.rank == 45 else None)
     found = verdict_of(store, "low_rank_loses")
     assert (found.verdict, found.n) == (expected, 6)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from lmam_core import comparison, plans, tables
 from lmam_core.comparison import Cells
-from lmam_core.experiment import Experiment
+from lmam_core.experiment import Experiment, Run
 from lmam_core.results import Store
 from lmam_core.tables import METHODS, printed
+from lmam_core.training import Training
 from tests.test_plugin import made
 
 RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
@@ -22,19 +25,24 @@ def label(e: Experiment) -> str | None:
     return METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
 
 
-@pytest.fixture
-def cells(store: Store) -> Cells:
-    """bc-LSTM on IEMOCAP with four methods; LMAM gains ten points over concatenation, LFM loses ten."""
+def filled(store: Store, run_of: Callable[[Experiment], Run]) -> Cells:
+    """bc-LSTM on IEMOCAP with four methods and six seeds."""
     for name in ("bc_lstm", "fusions_bc_lstm"):
         plan = plans.plan(name)
         arms = [a for a in plan.arms() if a.dataset == "iemocap" and a.variant in (None, "paper") and label(a)]
         for e in plans.tuning(plan, arms):
             store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
         for e in plans.measured(plan, arms, store, range(6)):
-            store.add(made(e, RIGHT[e.fusion]))
+            store.add(run_of(e))
     printed_ = lambda arm, dataset, metric: printed(9, arm, dataset, metric)  # noqa: E731
     kept = lambda e: label(e) if e.variant in (None, "paper") else None  # noqa: E731
     return Cells("behind bc-LSTM", ("bc_lstm", "fusions_bc_lstm"), kept, "Concatenate", printed_, store)
+
+
+@pytest.fixture
+def cells(store: Store) -> Cells:
+    """LMAM gains ten points over concatenation, LFM loses ten."""
+    return filled(store, lambda e: made(e, RIGHT[e.fusion]))
 
 
 def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
@@ -54,8 +62,31 @@ def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
     assert first.startswith("- behind bc-LSTM, TFN against the others:")
     (place,) = places  # on MOSI nothing was run
     # Alike but for the runs' noise: LMAM is ten points above, LFM ten below.
-    assert re.search(r"behind bc-LSTM on iemocap, TFN has place [23] of 4 arms", place)
-    assert "of the 3 paired differences, 1 have an interval above zero and 1 one below" in place
+    assert re.search(r"behind bc-LSTM on iemocap, TFN has place [23] by mean and [23] by median of 4 arms", place)
+    assert place.endswith("of the 3 paired differences, 1 have an interval above zero and 1 one below.")
+
+
+def test_variants_of_an_arm_are_no_rivals_of_it(cells: Cells) -> None:
+    named = dataclasses.replace(cells, label=lambda e: "TFN, less" if (n := cells.label(e)) == "LFM" else n)
+    said = named.answer("TFN", ["iemocap"]).data
+    assert "of 3 arms with five seeds or more, its own variants left out; of the 2 paired differences" in said
+    assert "of 4 arms" in named.answer("LMAM", ["iemocap"]).data
+
+
+def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is_counted(store: Store) -> None:
+    def run_of(e: Experiment) -> Run:
+        run = made(e, 0.05 if (e.fusion, e.seed) == ("tfn", 2) else RIGHT[e.fusion])
+        if e.fusion != "lmf" or e.seed > 3:
+            return run
+        return dataclasses.replace(run, training=Training(60, 50.0, [1.0] * 60, [50.0] * 60, 0.1))
+
+    cells = filled(store, run_of)
+    table = cells.beside("iemocap").set_index("arm")
+    assert float(table.loc["TFN", "median"]) > float(table.loc["TFN", "ours"].split(" ± ")[0]) + 4
+    assert table["at limit"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 4}
+    said = cells.answer("TFN", ["iemocap"]).data
+    assert re.search(r"TFN has place 3 by mean and [23] by median", said)
+    assert said.endswith("Not trained out, and so perhaps better than they look: LFM.")
 
 
 def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> None:
@@ -85,12 +116,17 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     figure = cells.seeds("iemocap", "weighted F1 %")
     assert len(figure.axes[0].get_yticklabels()) == 4
     drawn = cells.trade("iemocap", cells.parameters("iemocap"), "parameters").data
-    assert drawn.count("<title>") >= 4
-    assert "<title>LFM: " in drawn
+    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
     by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
     assert cells.parameters("iemocap") == by_arm.to_dict()
-    one = cells.trade("iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds").data
-    assert re.findall("<title>([^:<]+): .*seconds 7</title>", one) == ["LFM"]
+    one = cells.trade("iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds\nof a step").data
+    (dot,) = re.findall(r'role="img" aria-label="([^"]*)"', one)
+    assert re.fullmatch(r"LFM; weighted F1 %: [\d.]+ \[.*\] \(n = 6\); seconds: 7", dot)
+    # What is said is also drawn, where the dot is.
+    assert re.findall("<tspan[^>]*>([^<]*)</tspan>", one) == dot.split("; ")
+    ring = re.search('<circle cx="([^"]*)" cy="([^"]*)"', one)
+    marker = re.search('<circle .*?<use [^>]*x="([^"]*)" y="([^"]*)"', one, re.DOTALL)
+    assert [*map(float, ring.groups())] == [*map(float, marker.groups())]
     assert "never run" not in one
     assert "</svg>" in drawn
 
@@ -120,6 +156,27 @@ def test_a_live_comparison_trains_its_arms() -> None:
     assert comparison.quick(Experiment(), "full").epochs == 60
 
 
+def test_steps_are_timed_in_rounds_and_loras_trained_base_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+    monkeypatch.setattr(comparison, "_step_seconds", lambda e: timed.append(e.fusion) or 1.0)
+    arms = {name: Experiment(fusion=name) for name in ("add", "lora_random", "lora_trained")}
+    assert comparison.seconds(arms, repeats=2) == {"add": 1.0, "lora_random": 1.0, "lora_trained": 2.0}
+    assert timed == ["add", "lora_random", "lora_trained", "concat"] * 2
+
+
+def test_a_step_is_timed_on_the_first_batch_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    e = comparison.quick(Experiment(fusion="auxformer", embedding="late"), "quick", dialogues=6, batch_size=3)
+    threads, seen = torch.get_num_threads(), []
+
+    def step(model: torch.nn.Module, batch: object, *rest: object) -> None:
+        seen.append((len(batch.mask), torch.get_num_threads(), model.training))
+
+    monkeypatch.setattr(comparison, "step", step)
+    assert comparison.seconds({"AuxFormer": e}, repeats=1)["AuxFormer"] > 0
+    assert seen == [(3, 1, True)] * 2  # of which the first warms up
+    assert torch.get_num_threads() == threads
+
+
 def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:
     nine = set(tables.fusion_methods("emocaps", store).arms("iemocap"))
     assert nine == set(METHODS.values()) | {"LMAM, algorithm1", "LMAM, released"}
@@ -136,10 +193,10 @@ def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:
     )
     ranks = tables.rank_sweep(store).arms("mosi")
     assert set(ranks) == {"full weight", *(f"rank {r}" for r in (1, 5, 15, 30, 45, 55, 65, 100, 200))}
-    ten = tables.modality_sets("lmam", store)
+    ten = tables.modality_sets("LMAM late", store)
     subsets = {"T", "A", "V", "T+A", "T+V", "A+V", "T+A+V"}
     assert {a for a in ten.arms("mosi") if "shuffled" not in a} == subsets
     assert all(np.isfinite(ten.printed(a, "iemocap", "weighted_f1")) for a in subsets)
     assert ten.printed("A+V", "iemocap", "weighted_f1") == 65.8
     assert "T+A+V, A+V shuffled" in ten.arms("mosi")
-    assert set(tables.modality_sets("concat", store).arms("mosi")) == set(ten.arms("mosi"))
+    assert set(tables.modality_sets("concatenation", store).arms("mosi")) == set(ten.arms("mosi"))

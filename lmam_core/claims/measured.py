@@ -203,7 +203,7 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
     """
     if dataset == "meld":
         return Finding("not testable", arms, "–", 0, NO_DATA["meld"])
-    cells, metric = evidence.cells(tables.modality_sets, "lmam"), plugin.HEADLINE[dataset]
+    cells, metric = evidence.cells(tables.modality_sets, "LMAM late"), plugin.HEADLINE[dataset]
     steps = list(pairwise(arms.split(">")))
     found = {step: cells.gain(step[0], dataset, metric, step[1]) if cells.runs else None for step in steps}
     run = {step: c for step, c in found.items() if c is not None and c.difference.n >= FEW}
