@@ -294,3 +294,38 @@ def fusion_alone(frame: pd.DataFrame, dataset: str) -> dict[str, Comparison]:
     """What each LMAM arm gains over concatenation in the same place, in the dataset's headline metric."""
     found = {f"{other} − {base}": gain(frame, dataset, HEADLINE[dataset], base, other) for base, other in SAME_BACKBONE}
     return {name: comparison for name, comparison in found.items() if comparison}
+
+
+def level(runs: Sequence[Run], reference: Sequence[Run], backbone: str) -> str:
+    """Where a backbone stands before LMAM, a Markdown line a dataset: its own fusion beside print and beside bc-LSTM.
+
+    bc-LSTM is the concatenation among the runs `reference`, on the same features, paired by seed. Of the backbone's own
+    fusion and of the starred arm the line counts the runs that ended at the limit of epochs, as `beside` does.
+    """
+    lines = []
+    for dataset in (d for d in PLACES if any(r.experiment.dataset == d for r in runs)):
+        metric, without = HEADLINE[dataset], _arm(runs, backbone, dataset, "concatenation")
+        if not without:
+            continue
+        own, other = (
+            {r.experiment.seed: r.metrics[metric] for r in some}
+            for some in (without, _arm(reference, "bc_lstm", dataset, "concatenation"))
+        )
+        ours, number = interval(list(own.values())), printed(backbone, "concatenation", dataset, metric)
+        line = f"- **{dataset}**, {TITLES[metric]}: {spread(ours, 1)} over {ours.n} runs without LMAM, "
+        line += f"{ours.mean - number:+.1f} from the printed {number:g}"
+        if own.keys() & other.keys():
+            apart = compare(other, own).difference
+            line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(interval(list(other.values())), 1)}"
+        ended = [
+            f"{sum(map(_at_limit, some))} of {len(some)} {said}"
+            for said, some in (("without", without), ("with", _arm(runs, backbone, dataset, starred(backbone))))
+        ]
+        lines.append(f"{line}. Might have gone on at the limit of epochs: {', '.join(ended)}.")
+    return "\n".join(lines) or "No measured runs yet."
+
+
+def _arm(runs: Sequence[Run], backbone: str, dataset: str, name: str) -> list[Run]:
+    """The runs of one arm of a backbone on a dataset."""
+    mine = [r for r in runs if (r.experiment.backbone, r.experiment.dataset) == (backbone, dataset)]
+    return [r for r in mine if arm(r.experiment) == name]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from lmam_core import book, compared, sizes
+from lmam_core import book, chapter, compared, epochs, paper, plugin, reporting, sizes
 from lmam_core.chapter import Chapter
+from lmam_core.experiment import build, prepared
 from lmam_core.plans import held
 from lmam_core.plugin import HEADLINE, TITLES, frame, verdicts
 from lmam_core.results import Store
+from lmam_core.statistics import compare
+from lmam_core.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +77,8 @@ def test_bc_lstm_shows_sizes_padding_and_figures(stage: Path) -> None:
     for number in ("423,906", "913,506", "464,106", "0.53 M", "4.7 M"):
         assert number in text
     assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
-    # The ways and the curves; seeds of three datasets; the fusion alone on two; confusions; attention.
-    assert pictures(stage / "03-bc-lstm.ipynb") == 9
+    # The model, the ways and the curves; seeds of three datasets; the fusion alone on two; confusions; attention.
+    assert pictures(stage / "03-bc-lstm.ipynb") == 10
 
 
 CHAPTERS = {
@@ -98,12 +103,15 @@ def test_a_backbones_chapter_shows_the_store_the_model_and_a_live_run(
         assert f"{expected} {row.interval}" in text
     for dataset in {"iemocap", "mosi"} - measured:
         assert f"No measured runs on {dataset} yet" in text
+    reference = held("bc_lstm", Store()) + held("meld", Store())
+    for line in plugin.level(page.runs, reference, backbone).splitlines():
+        assert line in text
     assert "Synthetic data." in text
     assert float(re.search(r"largest difference ([\d.e+-]+)", text).group(1)) < 1e-5
     for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
         assert f"{count:,}" in text
-    if backbone in sizes.originals().index:
-        assert f"{sizes.originals().ratio[backbone]:.2f} times as fast" in text
+    for row in sizes.timings().query("backbone == @backbone").itertuples():
+        assert f"{row.ratio:.2f} times as fast" in text
     live = text[text.index("s per epoch") :]
     arms = re.findall(r"(?:concatenation|LMAM [a-z +]+) ([\d.]+) ([\d.]+) ([\d.]+) [\d,]+ [\d.]+", live)
     assert len(arms) == 2
@@ -124,9 +132,93 @@ def test_all_backbones_are_compared_from_the_store(stage: Path) -> None:
         assert f"{row.backbone} {row.dataset} {row.verdict} {row.paper} {row.ours} {row.n} {row.effect}" in text
     for row in sizes.timings().itertuples():
         differences = f"{row.output_difference:.0e} {row.gradient_difference:.0e}"
-        assert f"{sizes.NAMES[row.backbone]} {row.threads} {row.repeats} {differences}" in text
+        assert f"{sizes.NAMES[row.backbone]} {row.mode} {row.threads} {row.repeats} {differences}" in text
+    padded = compared.padding(Store())
+    apart = [r for r in padded.itertuples() if len(set(r.rates.split(" and "))) == 2]
+    assert f"different learning rates in {len(apart)} of {len(padded)} rows: " in text
+    assert all(f"{r.backbone} on {r.dataset} ({r.rates})" in text for r in apart)
+    worst = epochs.slowest(epochs.table())
+    assert f"is {worst.backbone}, {worst.arm}: {worst.seconds:.1f} s. The limit is 20 s." in text
     datasets = [d for d in ("iemocap", "mosi", "meld") if compared.gains(Store(), d)[0]]
     assert pictures(stage / "10-backbones-compared.ipynb") == len(datasets)
+
+
+def prose(notebook: str) -> str:
+    """The Markdown of a stored chapter on one line."""
+    cells = nbformat.read(book.ROOT / "notebooks" / notebook, 4).cells
+    return re.sub(r"\s+", " ", " ".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+
+
+@pytest.mark.parametrize("notebook", ["03-bc-lstm.ipynb", *CHAPTERS.values(), "10-backbones-compared.ipynb"])
+def test_what_ends_in_a_colon_is_followed_by_what_it_announces(notebook: str) -> None:
+    cells = nbformat.read(book.ROOT / "notebooks" / notebook, 4).cells
+    announced = [b for a, b in pairwise(cells) if a.cell_type == "markdown" and a.source.endswith(":")]
+    assert [cell.source for cell in announced if cell.cell_type != "code"] == []
+    counted = [b for a, b in pairwise(cells) if a.source.startswith("The parameters, counted")]
+    assert all(cell.source == "page.sizes()" for cell in counted)
+
+
+def test_numbers_in_prose_are_those_of_the_tables() -> None:
+    known = sizes.originals()
+    assert f"{3 * known.utterances.mm_dfn:,} rows and columns" in prose("07-mm-dfn.ipynb")
+    assert "more than seven times either" in prose("06-dialogue-gcn.ipynb")
+    for count in (known.original_parameters.dialogue_gcn, sizes.count("dialogue_gcn", sizes.ALL)):
+        assert 7 < 1e6 * sizes.printed("dialogue_gcn") / count < 8
+    assert "dozens of times as fast" in prose("06-dialogue-gcn.ipynb")
+    assert known.ratio.dialogue_gcn >= 24
+    f1 = lambda row: paper.cell(2, row, "Average(w)", "F1", "IEMOCAP")  # noqa: E731
+    gains = {name: round(f1(f"{name}*") - f1(name), 2) for name in plugin.BACKBONES.values()}
+    assert min(gains, key=gains.get) == "M2FNet"
+    assert f"{gains['M2FNet']} points" in prose("08-m2fnet.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "dataset", "arm"),
+    [
+        ("dialogue_gcn", "iemocap", "concatenation"),
+        ("m2fnet", "iemocap", "concatenation"),
+        ("m2fnet", "mosi", "concatenation"),
+        ("m2fnet", "mosi", "LMAM early + residual"),
+        ("emocaps", "mosi", "concatenation"),
+    ],
+)
+def test_what_is_said_to_stand_below_bc_lstm_does(backbone: str, dataset: str, arm: str) -> None:
+    """And further below the printed number: what chapters 06, 08 and 09 say in prose."""
+    frames, metric = compared.frames(Store()), HEADLINE[dataset]
+    own, lstm = plugin.values(frames[backbone], dataset, metric)[arm], plugin.values(frames["bc_lstm"], dataset, metric)
+    apart = compare(lstm["concatenation"], own).difference
+    assert apart.high < 0
+    mean = sum(own.values()) / len(own)
+    assert mean - plugin.printed(backbone, arm, dataset, metric) < apart.mean
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("dataset", ["mosi", "meld"])
+@pytest.mark.parametrize("backbone", ["dialogue_rnn", "dialogue_gcn", "mm_dfn", "m2fnet"])
+def test_a_chapter_runs_on_one_speaker_and_on_one_modality(
+    backbone: str, dataset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """MOSI has one speaker a video, MELD nine speakers and one modality. All cells run here, on untrained models: it is
+    what they make of a dataset that counts, and a kernel for each takes minutes."""
+    untrained = Training(1, 50.0, [1.0], [50.0], 0.1)
+    monkeypatch.setattr(chapter, "fit", lambda e: (build(e, prepared(e)), prepared(e), untrained))
+    monkeypatch.setattr(reporting, "style", lambda: None)  # it would start a shell
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names: dict[str, object] = {}
+    for cell in nbformat.read(book.ROOT / "notebooks" / CHAPTERS[backbone], 4).cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and "bootstrap" not in tags:
+            exec(compile(cell.source, CHAPTERS[backbone], "exec"), names)
+        if "parameters" in tags:
+            names["dataset"] = dataset
+    text = capsys.readouterr().out
+    if backbone == "m2fnet":
+        assert ("One modality" in text) == (dataset == "meld")
+    else:
+        assert ("one speaker a conversation" in text) == (dataset == "mosi")
+        changes = {what: float(v) for what, v in re.findall(r"(other names.*?): ([\d.e+-]+)", text)}
+        same = ("other names everywhere", "other names and relations")
+        assert all((change < 1e-6) == (what in same) for what, change in changes.items())
 
 
 def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.CompletedProcess:

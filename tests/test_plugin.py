@@ -122,6 +122,18 @@ def test_what_the_paper_does_not_claim_has_no_verdict() -> None:
     assert "mae" not in set(mosi.metric)
 
 
+def test_the_level_stands_beside_print_and_bc_lstm(runs: list[Run]) -> None:
+    """bc-LSTM stands in for another backbone, and with fewer hits for itself."""
+    own = [r for r in runs if plugin.arm(r.experiment) == "concatenation"]
+    lower = [made(r.experiment, 0.3) for r in own]
+    said = plugin.level(runs, lower, "bc_lstm")
+    ours, theirs = (np.mean([r.metrics["weighted_f1"] for r in some]) for some in (own, lower))
+    assert f"over 6 runs without LMAM, {ours - 54.96:+.1f} from the printed 54.96 and {ours - theirs:+.1f} ± " in said
+    assert said.endswith("Might have gone on at the limit of epochs: 0 of 6 without, 0 of 6 with.")
+    assert "bc-LSTM's" not in plugin.level(runs, [], "bc_lstm")
+    assert plugin.level([], runs, "emocaps") == "No measured runs yet."
+
+
 def test_runs_on_one_modality_decide_nothing_of_fusion() -> None:
     runs = [r for r in plans.held("meld", Store()) if r.experiment.backbone == "bc_lstm"]
     rows = plugin.verdicts(plugin.frame(runs), "bc_lstm")

@@ -10,8 +10,12 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
-from tests.peers import Peer, all_peers, asked, batch, fill, keep, loss, probe, ratio
+from lmam_core.backbones import backbone
+from lmam_core.data.conversations import Conversations
+from lmam_core.experiment import code_version
+from tests.peers import Peer, Shapes, all_peers, asked, batch, fill, keep, loss, probe, ratio
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEED = Path(__file__).parents[2] / "data" / "originals.csv"
@@ -19,13 +23,18 @@ UTTERANCES = tuple(round(58 + 52 * i / 31) for i in range(32))
 """Lengths of the timed conversations, 58 to 110: long ones, as the originals' speed was measured on."""
 
 
+def give(ours: nn.Module, theirs: nn.Module, peer: Peer) -> list[str]:
+    """Load our weights into the original; returns the names of those that it has beyond ours."""
+    mapped = peer.weights(dict(ours.state_dict()))
+    return theirs.load_state_dict({k: v.clone() for k, v in mapped.items()}, strict=False).missing_keys
+
+
 def golden(name: str, peer: Peer) -> None:
     """Compare both models in float64, print the differences, and write the original's numbers."""
     torch.manual_seed(0)
     ours, theirs = peer.ours(peer.golden).double().eval(), peer.theirs(peer.golden).double().eval()
     fill(ours)
-    mapped = peer.weights(dict(ours.state_dict()))
-    missing = theirs.load_state_dict({k: v.clone() for k, v in mapped.items()}, strict=False).missing_keys
+    missing = give(ours, theirs, peer)
     some = batch(peer.golden)
     expected, got = peer.call(theirs, copy.deepcopy(some)), ours(some)
     loss(expected, some).backward()
@@ -52,38 +61,70 @@ def golden(name: str, peer: Peer) -> None:
     (GOLDEN / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def speed(name: str, peer: Peer, repeats: int) -> dict[str, object]:
-    """Median seconds of forward and backward of both, float32, train mode, repetitions interleaved."""
-    count = len(peer.timed.lengths) or 32
-    shapes = dataclasses.replace(peer.timed, lengths=UTTERANCES[-count:])
+def speed(name: str, peer: Peer, repeats: int) -> list[dict[str, object]]:
+    """Median seconds of forward and backward of both with the same weights, a row for each mode of ours.
+
+    Float32, train mode, repetitions interleaved. The first two conversations alone show that both give the same, and
+    warm them up, since a repetition of some originals takes minutes.
+    """
+    shapes = dataclasses.replace(peer.timed, lengths=UTTERANCES[-(len(peer.timed.lengths) or 32) :])
     torch.manual_seed(0)
-    models = {"original": peer.theirs(shapes).float().train(), "ours": peer.ours(shapes).float().train()}
-    some = batch(shapes, random=True)
-    some = dataclasses.replace(some, features={m: x.float() for m, x in some.features.items()})
-    times: dict[str, list[float]] = {k: [] for k in models}
-    if repeats == 1:  # where one repetition of the original takes minutes, ours alone is warmed up
-        loss(models["ours"](some), some).backward()
-    for repeat in range(repeats + (repeats > 1)):
+    models = {mode: peer.ours(shapes, **options).float() for mode, options in modes(name).items()}
+    first = next(iter(models))
+    for mode in models:
+        models[mode].load_state_dict(models[first].state_dict())
+    models["original"] = peer.theirs(shapes).float()
+    give(models[first], models["original"], peer)
+
+    def output(which: str, some: Conversations) -> Tensor:
+        return peer.call(models[which], some) if which == "original" else models[which](some)
+
+    few = random(dataclasses.replace(shapes, lengths=shapes.lengths[:2]))
+    with torch.no_grad():
+        models[first].eval(), models["original"].eval()
+        found = [torch.log_softmax(output(which, copy.deepcopy(few)), -1)[few.mask] for which in (first, "original")]
+    if not (difference := (found[0] - found[1]).abs().max().item()) <= 1e-4:
+        raise SystemExit(f"{name}: with the same weights outputs differ by {difference:.1e} in float32.")
+
+    times: dict[str, list[float]] = {which: [] for which in models}
+    for some in [few] + repeats * [random(shapes)]:
         for which, model in models.items():
+            model.train().zero_grad(set_to_none=True)
+            own = copy.deepcopy(some)  # an original may write into it
             started = time.perf_counter()
-            output = peer.call(model, copy.deepcopy(some)) if which == "original" else model(some)
-            loss(output, some).backward()
-            taken = time.perf_counter() - started
-            model.zero_grad(set_to_none=True)
-            if repeat or repeats == 1:
-                times[which].append(taken)
+            loss(output(which, own), own).backward()
+            times[which].append(time.perf_counter() - started)
+    times = {which: taken[1:] for which, taken in times.items()}
     record = json.loads((GOLDEN / f"{name}.json").read_text())
-    return {
-        "backbone": name,
-        "output_difference": record["output_difference"],
-        "gradient_difference": record["gradient_difference"],
-        "original_parameters": sum(p.numel() for p in models["original"].parameters()),
-        "ours_parameters": sum(p.numel() for p in models["ours"].parameters()),
-        "conversations": count,
-        "utterances": sum(shapes.lengths),
-        "width": sum(shapes.widths.values()),
-        **ratio(name, times, peer.target, len(times["ours"])),
-    }
+    parameters = {which: sum(p.numel() for p in model.parameters()) for which, model in models.items()}
+    return [
+        {
+            "backbone": name,
+            "mode": mode,
+            "output_difference": record["output_difference"],
+            "gradient_difference": record["gradient_difference"],
+            "original_parameters": parameters["original"],
+            "ours_parameters": parameters[mode],
+            "conversations": len(shapes.lengths),
+            "utterances": sum(shapes.lengths),
+            "width": sum(shapes.widths.values()),
+            **ratio(f"{name}, {mode}", {"original": times["original"], "ours": times[mode]}, peer.target, repeats),
+            "code": code_version(),
+            "date": time.strftime("%Y-%m-%d"),
+        }
+        for mode in modes(name)
+    ]
+
+
+def modes(name: str) -> dict[str, dict[str, bool]]:
+    """The modes of ours with their options: as the original, padding let in, first; then as the book trains it."""
+    return {"faithful": {}, "default": {"faithful": False}} if backbone(name).leak else {"default": {}}
+
+
+def random(shapes: Shapes) -> Conversations:
+    """Random conversations of these shapes in float32."""
+    some = batch(shapes, random=True)
+    return dataclasses.replace(some, features={m: x.float() for m, x in some.features.items()})
 
 
 def main(arguments: list[str]) -> None:
@@ -93,7 +134,8 @@ def main(arguments: list[str]) -> None:
         if what == "golden":
             golden(name, peer)
         elif peer.timed:
-            keep(speed(name, peer, repeats), SPEED, ["backbone", "threads"])
+            for row in speed(name, peer, repeats):
+                keep(row, SPEED, ["backbone", "threads", "mode"])
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ RENAMED = {
 
 
 def _ours(backbone: type[nn.Module]):
-    def make(shapes: Shapes) -> nn.Module:
+    def make(shapes: Shapes, faithful: bool = True) -> nn.Module:
         concat = lambda widths: build("concat", widths)  # noqa: E731
-        return Embedded(shapes.widths, shapes.outputs, backbone, concat, "early", shapes.speakers, faithful=True)
+        return Embedded(shapes.widths, shapes.outputs, backbone, concat, "early", shapes.speakers, faithful=faithful)
 
     return make
 

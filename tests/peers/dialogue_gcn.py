@@ -84,9 +84,9 @@ def original() -> ModuleType:
     return module
 
 
-def ours(shapes: Shapes) -> nn.Module:
+def ours(shapes: Shapes, faithful: bool = True) -> nn.Module:
     concat = lambda widths: build("concat", widths)  # noqa: E731
-    return Embedded(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, faithful=True)
+    return Embedded(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, faithful=faithful)
 
 
 def theirs(shapes: Shapes) -> nn.Module:
