@@ -70,3 +70,9 @@ def test_the_committed_tables_are_whole() -> None:
     assert (cells == FIRST).all()
     assert (spectra.cuts_table().groupby(["dataset", "kept"]).seed.nunique() == FIRST).all()
     assert (spectra.cuts_table().query(f"kept == {spectra.KEPT[-1]}").same == 100).all()
+
+
+def test_the_committed_spectra_are_of_the_rates_that_the_stored_runs_have() -> None:
+    asked = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.asked(Store())}
+    held = spectra.table()[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
+    assert set(held) == asked
