@@ -177,6 +177,11 @@ class Chapter:
         metric = "weighted F1" if self.data.classes else "MAE"
         return figures.curves({n: (t.train_loss, t.selection_score) for n, (*_, t) in self.trained.items()}, metric)
 
+    def level(self) -> Markdown:
+        """Where the backbone stands before LMAM, beside print and beside bc-LSTM; see `plugin.level`."""
+        reference = held("bc_lstm", self.store) + held("meld", self.store)
+        return Markdown(plugin.level(self.runs, reference, self.backbone))
+
     def rates(self) -> HTML:
         """The learning rate that validation chose for each arm."""
         if nothing := self.missing():
