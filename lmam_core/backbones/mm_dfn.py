@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmam_core.backbones.graph_loop import GatedLoop
 from lmam_core.backbones.layers import Context, PerUtterance
 from lmam_core.data.conversations import Turns
 from lmam_core.dropout import Dropout
@@ -100,7 +101,8 @@ class GatedGraph(nn.Module):
     h = relu(x W + b), q_0 = h, and for l = 1 .. layers with θ_l = ln(λ / l + 1):
     g_l, c_l = LSTM(q_{l-1}, (g_{l-1}, c_{l-1})); p = Â g_l;
     q_l = q_{l-1} + relu(θ_l [p, h] W_l + (1 - θ_l) ((1 - α) p + α h)).
-    Dropout acts on q_0 and on each relu (`GCNII_lyc` with `reason_flag`, `GraphConvolution` with `variant`).
+    Dropout acts on q_0 and on each relu (`GCNII_lyc` with `reason_flag`, `GraphConvolution` with `variant`). On a CPU
+    `GatedLoop` carries the layers out.
     """
 
     def __init__(self, width: int, hidden: int, layers: int, dropout: float, alpha: float, lamda: float) -> None:
@@ -122,8 +124,18 @@ class GatedGraph(nn.Module):
 
     def forward(self, x: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
         h = torch.relu(self.start(x))  # (B, M, L, hidden)
-        shape, h = h.shape, h.flatten(0, 2)  # (B M L, hidden)
         q = self.dropout(h)
+        if x.is_cuda:
+            return self._fused(q, h, graph, maps)
+        W_p, W_h = maps
+        starts = torch.einsum("...d,lde->l...e", h, W_h)  # (layers, B, M, L, hidden)
+        gates = torch.cat([self.gate.weight_ih, self.gate.weight_hh], 1)  # (4 hidden, 2 hidden)
+        bias = self.gate.bias_ih + self.gate.bias_hh
+        return GatedLoop.apply(q, starts, *graph, gates, bias, W_p, self.dropout.p if self.training else 0.0)
+
+    def _fused(self, q: Tensor, h: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """The layers by torch's own LSTM cell, of which a GPU has one kernel."""
+        shape, q, h = h.shape, q.flatten(0, 2), h.flatten(0, 2)  # (B M L, hidden)
         g = c = torch.zeros_like(h)
         for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
             g, c = self.gate(q, (g, c))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.backbones import mm_dfn
+from lmam_core.backbones.graph_loop import GatedLoop
 from lmam_core.backbones.mm_dfn import GatedGraph, Graph, MmDfn, Parties, alike, connect
 from lmam_core.backbones.recurrence import GruLoop
 from lmam_core.data.conversations import Turns
@@ -160,13 +161,39 @@ def test_padding_order_and_grouping_change_nothing(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(joined(made(x, some)), out, rtol=0, atol=1e-12)
 
 
-def test_the_ways_of_a_gpu_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, some = backbone(), turns((9, 0, 4, 1, 8, 4), speakers=3)
-    x = streams(some)
-    out = joined(made(x, some))
-    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    monkeypatch.setattr(GruLoop, "apply", None)
-    torch.testing.assert_close(joined(made(x, some)), out, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_ways_of_a_gpu_give_the_same(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients as well, and what the same seed drops in the layers."""
+    made, some = backbone().train(training), turns((9, 0, 4, 1, 8, 4), speakers=3)
+    made.context.rnn.dropout = made.parties.context.rnn.dropout = 0.0
+    x = {m: s.requires_grad_() for m, s in streams(some).items()}
+    monkeypatch.setattr(mm_dfn, "ALIKE", 0.0)  # one group, as there
+    found = []
+    for on_gpu in (False, True):
+        torch.manual_seed(2)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "is_cuda", on_gpu)
+            for loop in (GruLoop, GatedLoop) if on_gpu else ():
+                patch.setattr(loop, "apply", None)
+            out = joined(made(x, some))
+        found.append((out, *torch.autograd.grad(out.sin().sum(), [*x.values(), *made.parameters()])))
+    for loop, fused in zip(*found, strict=True):
+        torch.testing.assert_close(loop, fused, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("M", [1, 3])
+@pytest.mark.parametrize("layers", [0, 2])
+def test_gradients_of_the_gated_layers_pass_a_finite_difference_check(M: int, layers: int) -> None:
+    torch.manual_seed(0)
+    B, L, D = 2, 3, 2
+
+    def some(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    edges = some(B, M, L, L), some(M - 1, B, M, L) if M > 1 else some(0)
+    weights = some(4 * D, 2 * D), some(4 * D), some(layers, D, D)
+    arguments = (some(B, M, L, D), some(layers, B, M, L, D), *edges, *weights)
+    assert torch.autograd.gradcheck(lambda *a: GatedLoop.apply(*a, 0.0), arguments)
 
 
 def test_faithful_lets_padding_in() -> None:
