@@ -11,11 +11,13 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import textalloc
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import EngFormatter
 
 from lmam_core.reporting import COLOURS, INK
 from lmam_core.statistics import Interval, interval
@@ -180,15 +182,16 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     The first line of `axis` names the cost. An SVG that needs no script: a dot that is pointed at, tapped or reached
     with the Tab key shows its numbers above the axes, and a screen reader is told them.
     """
-    figure, ax = plt.subplots(figsize=(7, 4.1))
+    figure, ax = plt.subplots(figsize=(7, 4.8))
     ax.set_title("\n\n")  # keeps the three lines of a dot's text free
     for k, (name, (cost, found)) in enumerate(points.items()):
         colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
         if found.n > 1:
             ax.plot([cost, cost], [found.low, found.high], color=colour, lw=1.2, alpha=0.6)
         ax.scatter(max(cost, 1e-9), found.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
-        ax.annotate(name, (cost, found.mean), xytext=(5, 4), textcoords="offset points", fontsize=7)
     ax.set(xlabel=axis, ylabel=score)
+    ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+    _name_dots(ax, points)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg")
     plt.close(figure)
@@ -201,6 +204,21 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
         svg = svg.replace(group, _dot([html.escape(line) for line in said], *map(float, place.groups())))
     opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
     return HTML(f"{DOT}<div class='lmam-dots'>{svg[svg.index('<svg') :].replace('<svg', opened, 1)}</div>")
+
+
+def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
+    """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
+    ax.figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
+    costs, means = [cost for cost, _ in points.values()], [found.mean for _, found in points.values()]
+    bars = [(cost, found) for cost, found in points.values() if found.n > 1]
+    *_, lines = textalloc.allocate(
+        ax, costs, means, list(points), x_scatter=costs, y_scatter=means, scatter_sizes=[52] * len(points),
+        x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[f.low, f.high] for _, f in bars] or None,
+        textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, nbr_candidates=1000,
+        avoid_crossing_label_lines=True,
+    )  # fmt: skip
+    for line in filter(None, lines):
+        line.set_linestyle(":")  # not to be taken for a bar
 
 
 def _dot(said: Sequence[str], x: float, y: float) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lmam_core import comparison, plans, tables
+from lmam_core import comparison, figures, plans, tables
 from lmam_core.comparison import Cells
 from lmam_core.experiment import Experiment, Run
 from lmam_core.results import Store
+from lmam_core.statistics import interval
 from lmam_core.tables import METHODS, printed
 from lmam_core.training import Training
 from tests.test_plugin import made
@@ -129,6 +130,21 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     assert [*map(float, ring.groups())] == [*map(float, marker.groups())]
     assert "never run" not in one
     assert "</svg>" in drawn
+
+
+def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(figures.plt, "close", drawn.append)
+    points = {f"method {k}": (100.0 + k % 2, interval([70 + k / 10, 70.4 + k / 10])) for k in range(6)}
+    figures.trade(points | {"run once": (140.0, interval([72.0]))}, "parameters", "weighted F1 %")
+    (ax,) = drawn[0].axes
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert boxes.keys() == {*points, "run once"}
+    dots = [ax.transData.transform((cost, found.mean)) for cost, found in points.values()]
+    for name, box in boxes.items():
+        assert not any(box.overlaps(other) for title, other in boxes.items() if title != name)
+        assert not any(box.contains(*dot) for dot in dots)
+    assert all(line.get_linestyle() == ":" for line in ax.lines[len(points) :])
 
 
 def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
