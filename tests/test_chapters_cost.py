@@ -1,4 +1,5 @@
-"""The chapters on cost and on the rank are run once; the rank's also on made-up runs, without its live part."""
+"""The chapters on cost and on the rank, read from the executed copies that the book is built from; the rank's also on
+made-up runs, without its live part."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 import papermill
 import pytest
 
-from lmam_core import cost, crossover, figures, long, paper, plans, plugin, sizes, tables
+from lmam_core import book, cost, crossover, figures, long, paper, plans, plugin, sizes, tables
 from lmam_core.arms import RANKS
 from lmam_core.results import Store
 from lmam_core.statistics import VERDICTS
@@ -20,10 +21,9 @@ from tests.test_plugin import made
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
-def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
-    """All text that a notebook puts out, markup removed and white space single; and its number of figures."""
-    executed = papermill.execute_notebook(path, into, given, progress_bar=False)
-    found = [o for cell in executed.cells if cell.cell_type == "code" for o in cell.outputs]
+def said(notebook: nbformat.NotebookNode) -> tuple[str, int]:
+    """All text that an executed notebook put out, markup removed and white space single; and its number of figures."""
+    found = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
     data = [o.get("data", {}) for o in found]
     parts = [
         o.get("text") or d.get("text/html") or d.get("text/markdown") or "" for o, d in zip(found, data, strict=True)
@@ -32,14 +32,25 @@ def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
     return re.sub(r"\s+", " ", text), sum("image/svg+xml" in d for d in data)
 
 
-@pytest.fixture(scope="module")
-def costs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
-    return outputs(NOTEBOOKS / "13-cost.ipynb", tmp_path_factory.mktemp("cost") / "out.ipynb")
+def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
+    """`said` of a notebook that is executed for it."""
+    return said(papermill.execute_notebook(path, into, given, progress_bar=False))
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
-    return outputs(NOTEBOOKS / "15-rank.ipynb", tmp_path_factory.mktemp("rank") / "out.ipynb")
+def stage() -> Path:
+    book.build()
+    return book.ROOT / "_build" / "stage" / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def costs(stage: Path) -> tuple[str, int]:
+    return said(nbformat.read(stage / "13-cost.ipynb", as_version=4))
+
+
+@pytest.fixture(scope="module")
+def ranks(stage: Path) -> tuple[str, int]:
+    return said(nbformat.read(stage / "15-rank.ipynb", as_version=4))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
@@ -141,6 +142,7 @@ def test_holm_is_over_the_rows_that_have_a_p() -> None:
     assert table.p_flip_holm.tolist() == [1.0, 1.0, 1.0]
 
 
+@hypothesis.settings(max_examples=20, deadline=None)  # statsmodels takes a seventh of a second for each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
     assert holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1])

@@ -55,7 +55,9 @@ def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:
 def test_a_stored_run_comes_out_again(runs: list[Run], backbone: str, arm: str) -> None:
     """The code at hand gives the numbers of a run that is stored: at once a check of all that lies between.
 
-    Of runs whose float32 roundings the code at hand still has; `data/code_versions.csv` tells where they changed.
+    Of runs whose float32 roundings the code at hand still has; `data/code_versions.csv` tells where they changed. A
+    processor of another kind rounds otherwise as well, and training amplifies that: a text CNN was the same to 3e-6 up
+    to its best epoch, 8, and 1.6e-3 away after ten more. So what decides the run is held closely, the rest loosely.
     """
     asked = ("mosi", backbone, arm, "tuning", 3e-3, 1000)
     fields = ("dataset", "backbone", "arm", "protocol", "learning_rate", "seed")
@@ -64,4 +66,7 @@ def test_a_stored_run_comes_out_again(runs: list[Run], backbone: str, arm: str) 
     if again.provenance["torch"] != stored.provenance["torch"]:
         pytest.skip("another torch version may round otherwise")
     assert again.training.best_epoch == stored.training.best_epoch
-    assert again.training.selection_score == pytest.approx(stored.training.selection_score, abs=1e-4)
+    found, expected = again.training.selection_score, stored.training.selection_score
+    deciding = slice(stored.training.best_epoch)
+    assert found[deciding] == pytest.approx(expected[deciding], abs=1e-4)
+    assert found == pytest.approx(expected, abs=0.02)
