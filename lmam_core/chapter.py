@@ -13,13 +13,13 @@ import torch
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from lmam_core import figures, plugin, reporting, sizes
+from lmam_core import figures, live, plugin, reporting, sizes
 from lmam_core.arms import STARRED
 from lmam_core.backbones import BACKBONES
 from lmam_core.data import catalogue
 from lmam_core.data.conversations import Dataset, collate
 from lmam_core.embedding import EMBEDDINGS, Embedded
-from lmam_core.experiment import Experiment, Run, build, fit
+from lmam_core.experiment import Experiment, Run, build
 from lmam_core.plans import RATES, held, plan
 from lmam_core.results import Store
 from lmam_core.training import Training, score
@@ -34,7 +34,7 @@ AXES = {
 
 @dataclass(frozen=True)
 class Chapter:
-    """A backbone's chapter for the notebook's parameters; `quick` is the live run's budget in the quick profile."""
+    """A backbone's chapter for the notebook's parameters; `quick` and `device` are the live run's."""
 
     backbone: str
     profile: str
@@ -44,6 +44,7 @@ class Chapter:
     seed: int
     quick: dict[str, float] = field(default_factory=lambda: {"epochs": 8, "dialogues": 48, "batch_size": 8})
     store: Store = field(default_factory=Store)
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
@@ -161,7 +162,7 @@ class Chapter:
         if (attention := f"{self.backbone}_att") in BACKBONES:
             asked["self-attention"] = dataclasses.replace(base, fusion="concat", backbone=attention)
         asked[plugin.WAYS[self.embedding]] = dataclasses.replace(base, embedding=self.embedding, rank=self.rank)
-        return {name: fit(e) for name, e in asked.items()}
+        return {name: live.trained(e, self.device) for name, e in asked.items()}
 
     def live(self) -> HTML:
         """Test scores, parameters and times of the live run."""
@@ -260,6 +261,6 @@ class Chapter:
 
     def footer(self) -> HTML:
         """Where the page's numbers came from."""
-        names = ("profile", "dataset", "rank", "embedding", "seed")
+        names = ("profile", "dataset", "rank", "embedding", "seed", "device")
         parameters: dict[str, Any] = {name: getattr(self, name) for name in names}
         return reporting.footer(self.store, parameters)

@@ -150,6 +150,7 @@ def _open(options: argparse.Namespace) -> Any:
 
 def _run(options: argparse.Namespace) -> int:
     from lmam_core.experiment import Experiment, run
+    from lmam_core.live import usable
 
     experiment, store = Experiment(**_asked(options)).resolved(), _open(options)
     # The claim comes before the training: a folder that cannot be written is told at once.
@@ -160,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"The store holds this run already: {store.path(experiment)}")
             _show(store.get(experiment))
             return 0
-        result = run(experiment, _device(options.device), _bar(experiment.epochs))
+        result = run(experiment, usable(options.device), _bar(experiment.epochs))
         path = store.add(result)
     _show(result)
     print(f"kept in {path}")
@@ -195,23 +196,13 @@ def _show(result: Any) -> None:
     )
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise LmamError(f"There is no device '{name}'; use cpu or cuda.")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise LmamError(f"There is no CUDA device '{name}' here; leave --device out to use the CPU.")
-    return str(device)
-
-
 def _sweep(options: argparse.Namespace) -> int:
     from lmam_core.experiment import Experiment
+    from lmam_core.live import usable
     from lmam_core.plans import PLANS, carry_out
     from lmam_core.sweep import sweep
 
-    given, store, device = _asked(options), _open(options), _device(options.device)
+    given, store, device = _asked(options), _open(options), usable(options.device)
     if options.jobs is not None and options.jobs < 1:
         raise LmamError(f"--jobs must be at least 1; got {options.jobs}.")
     if options.plan:

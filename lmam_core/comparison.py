@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from lmam_core import figures, fusion, plugin, reporting
 from lmam_core.data.conversations import Conversations
-from lmam_core.experiment import Experiment, Run, build, fit, prepared
+from lmam_core.experiment import Experiment, Run, build, prepared
+from lmam_core.live import trained
 from lmam_core.plans import PLANS, held
 from lmam_core.results import Store
 from lmam_core.statistics import Comparison, interval, verdict
@@ -189,7 +190,7 @@ class Cells:
         return figures.trade(points, axis, plugin.TITLES[metric]) if points else None
 
 
-def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
+def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:
     """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch.
 
     The seconds are medians over an arm's own epochs, one arm after the other; `seconds` compares arms more fairly.
@@ -200,10 +201,10 @@ def live(arms: Mapping[str, Experiment]) -> pd.DataFrame:
     line.display(HTML(""))
     for k, (name, e) in enumerate(arms.items(), 1):
         line.update(HTML(f"<p>training {k} of {len(arms)}: {name}</p>"))
-        model, data, training = fit(e)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        model, data, training = trained(e, device)
+        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
         rows.append(
-            {"arm": name, **score(model, data), "parameters": f"{trained:,}", "s per epoch": training.seconds_per_epoch}
+            {"arm": name, **score(model, data), "parameters": f"{count:,}", "s per epoch": training.seconds_per_epoch}
         )
     line.update(HTML(""))
     return pd.DataFrame(rows)
@@ -227,8 +228,8 @@ def seconds(arms: Mapping[str, Experiment], repeats: int = 3) -> dict[str, float
         for _ in range(repeats):
             for name, e in arms.items():
                 based = fusion.method(e.fusion).base == "trained"
-                trained = [e, replace(e, fusion="concat", rank=None)] if based else [e]
-                times[name].append(sum(map(_step_seconds, trained)))
+                models = [e, replace(e, fusion="concat", rank=None)] if based else [e]
+                times[name].append(sum(map(_step_seconds, models)))
     finally:
         torch.set_num_threads(threads)
     return {name: float(np.median(taken)) for name, taken in times.items()}

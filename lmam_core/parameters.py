@@ -13,6 +13,7 @@ import torch
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, build, prepared
+from lmam_core.live import usable
 
 Rule = Sequence[Any] | range | type
 
@@ -22,7 +23,8 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
 
     A rule is a `range` (whole numbers within it), a sequence of allowed values, or a type (`str`, `int`, `float`,
     `bool`; a float takes whole numbers too). Raises LmamError, one sentence, for a name that papermill set and the
-    notebook does not have (papermill itself only warns), and for a value that breaks its rule.
+    notebook does not have (papermill itself only warns), for a value that breaks its rule, and for a `device` that the
+    machine does not have.
     """
     for name in _injected(namespace):
         if name not in rules:
@@ -62,6 +64,8 @@ def _check(name: str, value: Any, rule: Rule) -> None:
         number = rule is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, rule) or (rule is int and isinstance(value, bool))):
             raise LmamError(f"{name} must be of type {rule.__name__}; got {value!r}.")
+    elif name == "device":
+        usable(value)
     elif name == "dataset" and isinstance(value, str) and catalogue.is_path(value):
         catalogue.entry(value)
     elif value not in rule:

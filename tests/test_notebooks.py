@@ -57,6 +57,13 @@ def test_parameters_are_typed_commented_and_checked(notebook):
     assert "check_parameters(" in after.source
 
 
+def test_what_trains_live_does_so_on_the_device_of_the_parameters(notebook):
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    calls = re.findall(r"(?:comparison\.live|page = Chapter|(?<!\.)trained)\((?:[^()]|\([^()]*\))*\)", code)
+    assert all(re.search(r"\bdevice\b", call) for call in calls)
+    assert bool(calls) == ('device: str = "cpu"' in code) == ('device=("cpu", "cuda")' in code)
+
+
 def test_cells_are_short(notebook):
     long = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.count("\n") >= 24]
     assert long == []

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment
 from lmam_core.parameters import check_parameters, check_rank
 
-GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick"}
-RULES = {"rank": range(1, 101), "dataset": ("mosi", "iemocap"), "rate": float, "profile": str}
+GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick", "device": "cpu"}
+RULES = {
+    "rank": range(1, 101),
+    "dataset": ("mosi", "iemocap"),
+    "rate": float,
+    "profile": str,
+    "device": ("cpu", "cuda"),
+}
 
 
 def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
@@ -29,11 +36,14 @@ def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
         ({"dataset": "mosei"}, r"dataset must be one of mosi, iemocap; got 'mosei' \(did you mean 'mosi'"),
         ({"rate": "fast"}, "rate must be of type float"),
         ({"profile": 3}, "profile must be of type str"),
+        ({"device": "gpu"}, "There is no device 'gpu'; use cpu or cuda"),
+        ({"device": "cuda"}, "There is no CUDA device 'cuda' here"),
         ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak'; did you mean 'rank'"),
         ({"In": ["", "# Parameters\nzzz = 30\n"]}, "no parameter 'zzz'; it has rank, dataset"),
     ],
 )
-def test_a_mistake_is_one_sentence(change: dict, sentence: str) -> None:
+def test_a_mistake_is_one_sentence(change: dict, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(LmamError, match=sentence):
         check_parameters(GOOD | change, **RULES)
 
