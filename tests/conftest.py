@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lmam_core import book
 from lmam_core.data import catalogue
 from lmam_core.experiment import Experiment
 from lmam_core.results import Store
@@ -16,6 +17,13 @@ from lmam_core.results import Store
 def _one_thread() -> None:
     """Small tensors gain nothing from threads, and several tests run beside each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Path:
+    """The executed chapters that the book is built from; what is stale runs first."""
+    book.build()
+    return book.ROOT / "_build" / "stage" / "notebooks"
 
 
 @pytest.fixture

@@ -12,17 +12,16 @@ import papermill
 import pytest
 from bs4 import BeautifulSoup
 
-from lmam_core import book, cost, paper
+from lmam_core import cost, paper
 
 CHAPTER = Path(__file__).resolve().parents[1] / "notebooks" / "02-deriving-lmam.ipynb"
 L, WIDTH, RANK = 50, 100, 45  # the chapter's defaults
 
 
 @pytest.fixture(scope="module")
-def outputs() -> list[dict]:
+def outputs(stage: Path) -> list[dict]:
     """What the chapter's code cells show, in order."""
-    book.build()
-    executed = nbformat.read(book.ROOT / "_build" / "stage" / "notebooks" / CHAPTER.name, as_version=4)
+    executed = nbformat.read(stage / CHAPTER.name, as_version=4)
     return [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
 
 

@@ -22,12 +22,6 @@ from lmam_core.statistics import compare
 from lmam_core.training import Training
 
 
-@pytest.fixture(scope="module")
-def stage() -> Path:
-    book.build()
-    return book.ROOT / "_build" / "stage" / "notebooks"
-
-
 def said(path: Path) -> str:
     """All text that a notebook's cells put out, markup removed."""
     parts = []

@@ -12,7 +12,7 @@ import numpy as np
 import papermill
 import pytest
 
-from lmam_core import book, cost, crossover, figures, long, paper, plans, plugin, sizes, tables
+from lmam_core import cost, crossover, figures, long, paper, plans, plugin, sizes, tables
 from lmam_core.arms import RANKS
 from lmam_core.results import Store
 from lmam_core.statistics import VERDICTS
@@ -35,12 +35,6 @@ def said(notebook: nbformat.NotebookNode) -> tuple[str, int]:
 def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
     """`said` of a notebook that is executed for it."""
     return said(papermill.execute_notebook(path, into, given, progress_bar=False))
-
-
-@pytest.fixture(scope="module")
-def stage() -> Path:
-    book.build()
-    return book.ROOT / "_build" / "stage" / "notebooks"
 
 
 @pytest.fixture(scope="module")
