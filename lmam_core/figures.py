@@ -209,6 +209,7 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
 def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
     """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
     ax.figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # or a line to a name would move the axes under the others
     costs, means = [cost for cost, _ in points.values()], [found.mean for _, found in points.values()]
     bars = [(cost, found) for cost, found in points.values() if found.n > 1]
     *_, lines = textalloc.allocate(

@@ -145,6 +145,10 @@ def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> N
         assert not any(box.overlaps(other) for title, other in boxes.items() if title != name)
         assert not any(box.contains(*dot) for dot in dots)
     assert all(line.get_linestyle() == ":" for line in ax.lines[len(points) :])
+    figures.trade({"alone": (321.0, interval([61.0, 62.0]))}, "ms", "weighted F1 %")
+    (ax,) = drawn[1].axes
+    assert ax.viewLim.width > 20  # as wide as the dot alone makes it
+    assert ax.bbox.padded(2).contains(*ax.texts[0].get_window_extent().min)
 
 
 def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
