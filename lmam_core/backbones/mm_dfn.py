@@ -126,15 +126,15 @@ class GatedGraph(nn.Module):
         h = torch.relu(self.start(x))  # (B, M, L, hidden)
         q = self.dropout(h)
         if x.is_cuda:
-            return self._fused(q, h, graph, maps)
+            return self.layers(q, h, graph, maps)
         W_p, W_h = maps
         starts = torch.einsum("...d,lde->l...e", h, W_h)  # (layers, B, M, L, hidden)
         gates = torch.cat([self.gate.weight_ih, self.gate.weight_hh], 1)  # (4 hidden, 2 hidden)
         bias = self.gate.bias_ih + self.gate.bias_hh
         return GatedLoop.apply(q, starts, *graph, gates, bias, W_p, self.dropout.p if self.training else 0.0)
 
-    def _fused(self, q: Tensor, h: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
-        """The layers by torch's own LSTM cell, of which a GPU has one kernel."""
+    def layers(self, q: Tensor, h: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """From q_0 to the last q, one layer after the other; on a GPU, where torch's LSTM cell is one kernel."""
         shape, q, h = h.shape, q.flatten(0, 2), h.flatten(0, 2)  # (B M L, hidden)
         g = c = torch.zeros_like(h)
         for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
