@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from lmam_core import book, chapter, compared, epochs, paper, plugin, reporting, sizes
+from lmam_core import book, compared, epochs, live, paper, plugin, reporting, sizes
 from lmam_core.chapter import Chapter
 from lmam_core.experiment import build, prepared
 from lmam_core.plans import held
@@ -195,7 +195,7 @@ def test_a_chapter_runs_on_one_speaker_and_on_one_modality(
     """MOSI has one speaker a video, MELD nine speakers and one modality. All cells run here, on untrained models: it is
     what they make of a dataset that counts, and a kernel for each takes minutes."""
     untrained = Training(1, 50.0, [1.0], [50.0], 0.1)
-    monkeypatch.setattr(chapter, "fit", lambda e: (build(e, prepared(e)), prepared(e), untrained))
+    monkeypatch.setattr(live, "fit", lambda e, *how: (build(e, prepared(e)), prepared(e), untrained))
     monkeypatch.setattr(reporting, "style", lambda: None)  # it would start a shell
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     names: dict[str, object] = {}
