@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import torch
 
@@ -24,9 +23,7 @@ def usable(device: str) -> str:
     return device
 
 
-def trained(
-    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
-) -> tuple[Embedded, Dataset, Training]:
+def trained(experiment: Experiment, device: str = "cpu") -> tuple[Embedded, Dataset, Training]:
     """`experiment.fit` on a device; the model comes back on the CPU, where a page looks at it."""
-    model, data, training = fit(experiment, usable(device), progress)
+    model, data, training = fit(experiment, usable(device))
     return model.cpu(), data, training

@@ -19,7 +19,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A machine that seems to have two; the devices on which `fit` was asked to train."""
     asked = []
 
-    def trains_here(experiment: Experiment, device: str, progress: object = None) -> tuple:
+    def trains_here(experiment: Experiment, device: str) -> tuple:
         asked.append(device)
         model, data, training = fit(experiment, "cpu")
         model.cpu = lambda: asked.append("back") or model
@@ -59,6 +59,6 @@ def test_what_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_comparison_trains_on_the_cpu_by_itself(quick: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     made = SimpleNamespace(cpu=lambda: made)
-    monkeypatch.setattr(live, "fit", lambda e, device, progress: asked.append(device) or (made, None, None))
+    monkeypatch.setattr(live, "fit", lambda e, device: asked.append(device) or (made, None, None))
     assert live.trained(quick)[0] is made
     assert asked == ["cpu"]
