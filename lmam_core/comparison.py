@@ -83,9 +83,10 @@ class Cells:
 
         `ours` is a mean, which one run that went wrong can move, and `median` is not moved by it. `at limit` counts the
         runs that were still within patience of their best epoch when the epochs ran out: with more they might be
-        better, and an arm of which more than half ended so is not trained out (`plugin.trained_out`). `parameters` are
-        all that were trained, `of the fusion` those of the method. Rows without runs show dashes. The seconds of stored
-        runs have no column: they were made at different times, under different load.
+        better. `one class` counts those that give every utterance the same class; either may mean that the arm is not
+        trained out (`plugin.shortfall`). `parameters` are all that were trained, `of the fusion` those of the method.
+        Rows without runs show dashes. The seconds of stored runs have no column: they were made at different times,
+        under different load.
         """
         metric = plugin.HEADLINE[dataset]
         found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
@@ -93,7 +94,8 @@ class Cells:
             values = interval(list(found.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
             row = {"arm": arm, "n": values.n, "paper": f"{number:g}" if np.isfinite(number) else "–"}
-            row |= dict.fromkeys(("ours", "median", "gain", "at limit", "parameters", "of the fusion"), "–")
+            columns = ("ours", "median", "gain", "at limit", "one class", "parameters", "of the fusion")
+            row |= dict.fromkeys(columns, "–")
             if values.n:
                 mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
                 gain = self.gain(arm, dataset, metric)
@@ -102,6 +104,7 @@ class Cells:
                     "median": f"{np.median(values.values):.1f}",
                     "gain": plugin.spread(gain.difference, 2, "+") if gain and arm != self.baseline else "–",
                     "at limit": int(mine.at_limit.sum()),
+                    "one class": int(mine.one_class.sum()),
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
                     "of the fusion": f"{int(mine.fusion_parameters.iloc[0]):,}",
                 }
@@ -109,13 +112,19 @@ class Cells:
         return pd.DataFrame(rows)
 
     def table(self, dataset: str) -> HTML:
-        """`beside` as a page shows it: the arms that were run, or that the paper prints a number for."""
+        """`beside` as a page shows it: the arms that were run, or that the paper prints a number for.
+
+        The column `one class` is shown where it counts a run.
+        """
         found, title = self.beside(dataset), plugin.TITLES[plugin.HEADLINE[dataset]]
         found = found[(found.n > 0) | (found.paper != "–")]
         if found.empty:
             return HTML("")
         caption = f"{self.where}, {dataset}: {title}; ours is the mean over n seeds, gains are over {self.baseline}; "
-        return reporting.table(found, caption + "at limit: runs that might have gone on when the epochs ran out")
+        caption += "at limit: runs that might have gone on when the epochs ran out"
+        if set(found["one class"]) <= {0, "–"}:
+            return reporting.table(found.drop(columns="one class"), caption)
+        return reporting.table(found, caption + "; one class: runs that give every utterance the same class")
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -127,7 +136,7 @@ class Cells:
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                ended = [plugin.trained_out(self.frame, dataset, name) for name in (arm, other)] if self.runs else []
+                ended = plugin.trained_out(self.frame, dataset, arm, other) if self.runs else []
                 rows.append(
                     {
                         "claim": f"{other} beats {arm}",
@@ -151,7 +160,7 @@ class Cells:
         """The places of an arm by mean and median among those with five seeds, and how many differences lie beside 0.
 
         Variants of the arm itself, whose names go on behind a comma, are no rivals. Arms that were not trained out are
-        named, since their place may be worse than they are.
+        named with the reason, since their place may be worse than they are.
         """
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
@@ -164,8 +173,9 @@ class Cells:
         said = f"{self.where} on {dataset}, {other} has place {mean} by mean and {median} by median "
         said += f"of {len(known)} arms with five seeds or more, its own variants left out; "
         said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below."
-        short = [arm for arm in known if not plugin.trained_out(self.frame, dataset, arm)]
-        return said + (f" Not trained out, and so perhaps better than they look: {', '.join(short)}." if short else "")
+        why = {arm: plugin.shortfall(self.frame, dataset, arm) for arm in known}
+        short = ", ".join(f"{arm} (of its runs {reason})" for arm, reason in why.items() if reason)
+        return said + (f" Not trained out, and so perhaps better than they look: {short}." if short else "")
 
     def seeds(self, dataset: str, axis: str) -> Figure | None:
         """Every run as a dot beside the paper's numbers; None without runs."""

@@ -18,6 +18,7 @@ from lmam_core.arms import (
     equal,
     faithful,
     fusions,
+    fusions_patient,
     lmcm,
     meld,
     modalities,
@@ -61,6 +62,7 @@ PLANS: dict[str, Plan] = {
     # Of the first 18 arms 14 took the largest of three rates, so that a fourth was added, for all of them.
     "ranks": Plan(ranks, tuning_seeds=(1000, 1001), rates=(*RATES, 1e-2)),
     "fusions_bc_lstm": Plan(fusions("bc_lstm"), tuning_seeds=(1000, 1001)),
+    "fusions_patient": Plan(fusions_patient, tuning_seeds=(1000, 1001)),
     "fusions_emocaps": Plan(fusions("emocaps")),
     "equal": Plan(equal("m2fnet", "emocaps", "mm_dfn")),
     "ways": Plan(ways),

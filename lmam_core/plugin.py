@@ -81,17 +81,27 @@ def arm(e: Experiment) -> str:
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run with its `arm` under the name that tables use, in the order of the plan.
 
-    Raises LmamError where there are none.
+    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`. Raises LmamError
+    where there are none.
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
-    return pd.DataFrame([row(r) | {"arm": arm(r.experiment), "at_limit": _at_limit(r)} for r in runs])
+    ended = ({"at_limit": _at_limit(r), "one_class": _one_class(r)} for r in runs)
+    return pd.DataFrame([row(r) | {"arm": arm(r.experiment)} | how for r, how in zip(runs, ended, strict=True)])
 
 
 def _at_limit(run: Run) -> bool:
     """Whether a run used all its epochs and its best one was within patience of the last: it might have gone on."""
     e = run.experiment
     return len(run.training.train_loss) == e.epochs and run.training.best_epoch > e.epochs - e.patience
+
+
+def _one_class(run: Run) -> bool:
+    """Whether a run gives every utterance of test the same class; False for a regression."""
+    if run.classes is None:
+        return False
+    C = len(run.classes)
+    return int((run.total.reshape(C, C).sum(0) > 0).sum()) == 1
 
 
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
@@ -173,10 +183,23 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return compare(*signed)
 
 
-def trained_out(frame: pd.DataFrame, dataset: str, name: str) -> bool:
-    """Whether at least half of an arm's runs stopped by themselves; True for an arm without runs."""
+def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
+    """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that is trained out.
+
+    An arm is not trained out if any run gives every utterance the same class, or if most ended at the limit of epochs
+    while still within patience of their best one. All models begin on one class; where an epoch has few updates, some
+    stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more than
+    any method does.
+    """
     mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
-    return mine.empty or bool(mine.at_limit.mean() <= 0.5)
+    if mine.one_class.any():
+        return f"{mine.one_class.sum()} give every utterance the same class"
+    return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
+
+
+def trained_out(frame: pd.DataFrame, dataset: str, *names: str) -> list[bool]:
+    """Whether each of some arms has no `shortfall`; True for an arm without runs."""
+    return [not shortfall(frame, dataset, name) for name in names]
 
 
 def fuses(frame: pd.DataFrame, dataset: str) -> bool:
@@ -213,7 +236,7 @@ def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
                 if not paper_gain > 0:  # nor where one of them is not printed
                     continue
                 ours = gain(frame, dataset, metric, baseline, other)
-                ended = [trained_out(frame, dataset, name) for name in (baseline, other)]
+                ended = trained_out(frame, dataset, baseline, other)
                 digits = 3 if metric in ("mae", "corr") else 2
                 d = ours.difference if ours else None
                 rows.append(

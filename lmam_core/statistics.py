@@ -73,9 +73,8 @@ def verdict(paper_gain: float, found: Comparison | None, a_trained_out: bool = T
     * reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
     * same direction: not that, but the interval lies above 0, or the mean does by at least 0.8 pooled deviations;
     * not reproduced: neither;
-    * not testable: fewer than five shared seeds; or most runs of the arm that lies behind (a where there is a gain, b
-      where there is none) ended at the limit of epochs while still within patience of their best one: it may only
-      have learned more slowly (`a_trained_out`, `b_trained_out` are False).
+    * not testable: fewer than five shared seeds; or the arm that lies behind (a where there is a gain, b where there is
+      none) was not trained out (`a_trained_out`, `b_trained_out` are False): it may only have learned more slowly.
     """
     if found is None or found.difference.n < 5:
         return "not testable"

@@ -56,6 +56,13 @@ def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
     return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
 
 
+def patient_methods(store: Store | None = None) -> Cells:
+    """Table IX behind bc-LSTM with three times the patience: fusion by products, concatenation and LMAM."""
+    label = lambda e: METHODS[e.fusion]  # noqa: E731
+    number = lambda arm, *at: printed(9, arm, *at)  # noqa: E731
+    return Cells("behind bc-LSTM, patience 30", ("fusions_patient",), label, "Concatenate", number, store or Store())
+
+
 def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
     """Table XI: a backbone with its own fusion, and with LMAM in the three ways."""
     name = plugin.BACKBONES[backbone]

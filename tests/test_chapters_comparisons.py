@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from lmam_core import address, paper, plans, plugin
 from lmam_core.data import catalogue, synthetic
-from lmam_core.experiment import Experiment, Run
+from lmam_core.experiment import Experiment, Run, prepared
 from lmam_core.fusion import build
 from lmam_core.results import Store
 from tests.test_plugin import made
@@ -21,7 +21,7 @@ from tests.test_plugin import made
 CHAPTERS = {
     "11-embedding-ways": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "ways"),
     "12-equal-parameters": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "equal_bc_lstm", "equal"),
-    "14-fusion-methods": ("bc_lstm", "bc_lstm_clean", "modalities", "fusions_bc_lstm"),
+    "14-fusion-methods": ("bc_lstm", "bc_lstm_clean", "modalities", "fusions_patient", "fusions_bc_lstm"),
     "16-modalities": ("bc_lstm", "bc_lstm_clean", "modalities"),
 }
 BEFORE = """
@@ -144,3 +144,12 @@ def test_shuffled_audio_leaves_the_oracle_of_text_and_misleads_the_one_that_beli
     )
     assert score(dealt, "text") == score(whole, "text") < score(whole, "text", "audio")
     assert score(dealt, "text", "audio") < score(dealt, "text")
+
+
+@pytest.mark.real_data
+def test_an_epoch_on_iemocap_has_the_updates_that_chapter_14_says() -> None:
+    cells = nbformat.read(address.ROOT / "notebooks" / "14-fusion-methods.ipynb", 4).cells
+    assert sum("On IEMOCAP an epoch has only three updates" in cell.source for cell in cells) == 1
+    for e in plans.plan("fusions_patient").arms():
+        assert len(list(prepared(e).batches("train", e.batch_size))) == 3
+        assert (e.epochs, e.patience) == (100, 30)

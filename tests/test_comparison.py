@@ -85,9 +85,25 @@ def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is
     table = cells.beside("iemocap").set_index("arm")
     assert float(table.loc["TFN", "median"]) > float(table.loc["TFN", "ours"].split(" ± ")[0]) + 4
     assert table["at limit"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 4}
+    assert set(table["one class"]) == {0}
+    assert "one class" not in cells.table("iemocap").data
     said = cells.answer("TFN", ["iemocap"]).data
     assert re.search(r"TFN has place 3 by mean and [23] by median", said)
-    assert said.endswith("Not trained out, and so perhaps better than they look: LFM.")
+    why = "of its runs most ended at the limit of epochs while still improving"
+    assert said.endswith(f"Not trained out, and so perhaps better than they look: LFM ({why}).")
+
+
+def test_runs_that_never_left_one_class_are_counted_and_nothing_is_decided_against_them(store: Store) -> None:
+    stuck = lambda e: e.fusion == "lmf" and e.seed in (1, 4)  # noqa: E731
+    cells = filled(store, lambda e: made(e, 0.0 if stuck(e) else RIGHT[e.fusion]))
+    table = cells.beside("iemocap").set_index("arm")
+    assert table["one class"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 2}
+    assert "one class: runs that give every utterance the same class" in cells.table("iemocap").data
+    verdicts = cells.verdicts("LMAM", ["iemocap"]).set_index("claim").verdict
+    assert verdicts["LMAM beats LFM"] == "not testable"
+    assert verdicts["LMAM beats Concatenate"] == "reproduced"
+    said = cells.answer("LMAM", ["iemocap"]).data
+    assert said.endswith("better than they look: LFM (of its runs 2 give every utterance the same class).")
 
 
 def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> None:

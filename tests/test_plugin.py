@@ -173,8 +173,28 @@ def test_an_arm_is_trained_out_if_at_least_half_of_its_runs_are(runs: list[Run],
     table = plugin.frame([r for r in runs if plugin.arm(r.experiment) == "concatenation"])
     table["at_limit"] = np.arange(len(table)) < cut
     assert len(table) == 6
-    assert plugin.trained_out(table, "iemocap", "concatenation") == expected
-    assert plugin.trained_out(table, "iemocap", "never run")
+    assert plugin.trained_out(table, "iemocap", "concatenation", "never run") == [expected, True]
+    why = "" if expected else "most ended at the limit of epochs while still improving"
+    assert plugin.shortfall(table, "iemocap", "concatenation") == why
+
+
+def test_an_arm_with_a_run_that_gives_one_class_is_not_trained_out(runs: list[Run]) -> None:
+    """`made` with nothing recognised calls every utterance frustrated."""
+    stuck = lambda r: plugin.arm(r.experiment) == "concatenation" and r.experiment.seed == 3  # noqa: E731
+    table = plugin.frame([made(r.experiment, 0.0) if stuck(r) else r for r in runs])
+    assert table.one_class.sum() == 1
+    assert not table.at_limit.any()
+    assert plugin.trained_out(table, "iemocap", "concatenation", "LMAM late") == [False, True]
+    assert plugin.shortfall(table, "iemocap", "concatenation") == "1 give every utterance the same class"
+    rows = plugin.verdicts(table, "bc_lstm").set_index(["claim", "metric"])
+    assert rows.loc[("LMAM late beats concatenation", "accuracy"), "verdict"] == "not testable"
+    assert rows.loc[("LMAM late beats self-attention", "accuracy"), "verdict"] == "reproduced"
+
+
+def test_a_regression_has_no_class_to_stay_on(runs: list[Run]) -> None:
+    constant = outcomes(np.linspace(-3, 3, 50), np.zeros(50), None)
+    run = dataclasses.replace(runs[0], classes=None, outcomes={"one": constant}, metrics=summarise(constant, None))
+    assert plugin.frame([run]).one_class.tolist() == [False]
 
 
 def test_tables_hold_paper_and_ours(runs: list[Run]) -> None:

@@ -26,36 +26,35 @@ FEW = 5
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
 
-def decided(
-    found: Comparison | None, printed_gain: float, ended: Sequence[bool], sweep: str, note: str = ""
-) -> Finding:
+def decided(found: Comparison | None, printed_gain: float, short: Sequence[str], sweep: str, note: str = "") -> Finding:
     """The finding of a comparison on "other is better by `printed_gain`", NaN where the paper prints none.
 
-    `ended`: whether the baseline's runs, and the other's, stopped by themselves (`plugin.trained_out`).
+    `short`: why the baseline, and the other, may be better than their runs (`plugin.shortfall`), empty where they are
+    not.
     """
     printed = f"{printed_gain:+.2f}" if finite(printed_gain) else "–"
     if found is None or found.difference.n == 0:
         return untestable(f"No measured runs yet: `lmam sweep {sweep}` makes them.{note}", printed)
     d = found.difference
-    word = verdict(max(printed_gain, 0.0) if finite(printed_gain) else 0.0, found, *ended)
+    word = verdict(max(printed_gain, 0.0) if finite(printed_gain) else 0.0, found, *(not s for s in short))
     still = word == "not reproduced" and printed_gain > 0 and d.low <= printed_gain <= d.high
-    why = _why(found, printed_gain, ended, still)
+    why = _why(found, printed_gain, short, still)
     return Finding(word, printed, plugin.spread(d, 2, "+"), d.n, why + note, still)
 
 
-def _why(found: Comparison, printed_gain: float, ended: Sequence[bool], still: bool) -> str:
+def _why(found: Comparison, printed_gain: float, short: Sequence[str], still: bool) -> str:
     d = found.difference
     if d.n < FEW:
         return f"{d.n} of the five seeds that a verdict needs are there."
     size = f"the mean is {found.effect:+.2f} pooled standard deviations"
     if d.low <= 0 and not (d.mean > 0 and found.effect >= LARGE):
-        if not ended[1]:
-            return "There is no gain, but most runs with it ended at the limit of epochs while still improving."
+        if short[1]:
+            return f"There is no gain, but of the runs with it {short[1]}."
         both = "both 0 and the printed gain" if still else "0"
         where = "lies below 0" if d.high < 0 else f"holds {both}; {size}"
         return f"The 95 % interval of the difference {where}."
-    if not ended[0]:
-        return "There is a gain, but most runs of the baseline ended at the limit of epochs while still improving."
+    if short[0]:
+        return f"There is a gain, but of the baseline's runs {short[0]}."
     side = "lies above 0" if d.low > 0 else f"holds 0; {size}"
     if not finite(printed_gain):
         return f"The 95 % interval of the difference {side}."
@@ -66,8 +65,8 @@ def _why(found: Comparison, printed_gain: float, ended: Sequence[bool], still: b
     return f"The 95 % interval of the difference {side} {half} half of the printed gain."
 
 
-def _ended(frame: pd.DataFrame, dataset: str, *arms: str) -> list[bool]:
-    return [plugin.trained_out(frame, dataset, name) for name in arms]
+def _short(frame: pd.DataFrame, dataset: str, *arms: str) -> list[str]:
+    return [plugin.shortfall(frame, dataset, name) for name in arms]
 
 
 @rule
@@ -91,7 +90,7 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     note = _levels(frame, dataset, metric, baseline, other) + _other_ways(frame, dataset, metric, baseline, other)
     if dataset == "mosi":
         note += LEAK + (_without_video(evidence, baseline, other, gain) if backbone == "bc_lstm" else "")
-    decision = decided(found, gain, _ended(frame, dataset, baseline, other), plan, note)
+    decision = decided(found, gain, _short(frame, dataset, baseline, other), plan, note)
     if plugin.fuses(frame, dataset) or not decision.n:
         return decision
     alone = "Only text is at hand, where there is nothing to fuse: the difference is what LMAM makes of context."
@@ -126,7 +125,7 @@ def _without_video(evidence: Evidence, baseline: str, other: str, printed_gain: 
     found = None if frame is None else plugin.gain(frame, "mosi", "acc2", baseline, other)
     if not found:
         return ""
-    word = verdict(max(printed_gain, 0.0), found, *_ended(frame, "mosi", baseline, other))
+    word = verdict(max(printed_gain, 0.0), found, *plugin.trained_out(frame, "mosi", baseline, other))
     return f" Without video: {plugin.spread(found.difference, 2, '+')} (n = {found.difference.n}), {word}."
 
 
@@ -150,14 +149,17 @@ def equal_parameters(evidence: Evidence, backbone: str, dataset: str) -> Finding
 
 @rule
 def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
-    """LMAM beats another fusion method behind EmoCaps (Table IX); behind bc-LSTM as a note."""
+    """LMAM beats another fusion method behind EmoCaps (Table IX); behind bc-LSTM as notes."""
     found = _from_cells(evidence.cells(tables.fusion_methods, "emocaps"), method, "LMAM", dataset, "fusions_emocaps")
-    cells = evidence.cells(tables.fusion_methods, "bc_lstm")
-    behind = cells.gain("LMAM", dataset, plugin.HEADLINE[dataset], method) if cells.runs else None
-    if not behind or not behind.difference.n:
-        return found
-    note = f" Behind bc-LSTM: {plugin.spread(behind.difference, 2, '+')} (n = {behind.difference.n})."
-    return dataclasses.replace(found, reason=found.reason + note)
+    for cells in (evidence.cells(tables.fusion_methods, "bc_lstm"), evidence.cells(tables.patient_methods)):
+        there = cells.gain("LMAM", dataset, plugin.HEADLINE[dataset], method) if cells.runs else None
+        if there and there.difference.n:
+            where, d = cells.where.removeprefix("behind "), there.difference
+            note = f" Behind {where}: {plugin.spread(d, 2, '+')} (n = {d.n})"
+            short = plugin.shortfall(cells.frame, dataset, method)
+            note += f", but of {method}'s runs {short}." if short else "."
+            found = dataclasses.replace(found, reason=found.reason + note)
+    return found
 
 
 @rule
@@ -173,8 +175,8 @@ def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sw
     if dataset == "meld":
         return untestable(NO_DATA["meld"], f"{printed_gain:+.2f}")
     found = cells.gain(other, dataset, metric, baseline) if cells.runs else None
-    ended = _ended(cells.frame, dataset, baseline, other) if found else ()
-    return decided(found, printed_gain, ended, sweep)
+    short = _short(cells.frame, dataset, baseline, other) if found else ()
+    return decided(found, printed_gain, short, sweep)
 
 
 @rule
@@ -188,6 +190,10 @@ def close(evidence: Evidence, method: str, dataset: str, margin: str = "2") -> F
     if found is None or found.difference.n < FEW:
         return untestable("No five measured seeds yet: `lmam sweep fusions_emocaps` makes them.", printed)
     d = found.difference
+    for arm in ("LMAM", method):
+        if short := plugin.shortfall(cells.frame, dataset, arm):
+            ours = plugin.spread(d, 2, "+")
+            return Finding("not testable", printed, ours, d.n, f"Of the runs of {arm} {short}.")
     inside = d.low > -reach and d.high < reach
     word = "reproduced" if inside else "same direction" if abs(d.mean) < reach else "not reproduced"
     part = "interval lies" if inside else "mean lies" if abs(d.mean) < reach else "mean does not lie"

@@ -95,7 +95,7 @@ def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     seeds = set.intersection(*(set(v) for v in by_rank.values()))
     higher, lower = ({s: float(np.mean([v[s] for v in group])) for s in seeds} for group in groups)
     note = f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
-    return decided(compare(higher, lower), np.nan, (True, True), "ranks", note)
+    return decided(compare(higher, lower), np.nan, ("", ""), "ranks", note)
 
 
 @rule
@@ -103,8 +103,8 @@ def full_weight_better(evidence: Evidence, dataset: str) -> Finding:
     """LMAM with its weight whole is better than at rank 45: what the low rank loses (Sec. VI)."""
     cells, arms = evidence.cells(tables.rank_sweep), (f"rank {BEST}", "full weight")
     found = cells.gain(arms[1], dataset, plugin.HEADLINE[dataset], arms[0]) if cells.runs else None
-    ended = [plugin.trained_out(cells.frame, dataset, name) for name in arms] if found else ()
-    return decided(found, np.nan, ended, "ranks", SETTING)
+    short = [plugin.shortfall(cells.frame, dataset, name) for name in arms] if found else ()
+    return decided(found, np.nan, short, "ranks", SETTING)
 
 
 def _over_best(by_rank: dict[int, dict[int, float]], ranks: list[int]) -> dict[int, Interval]:
