@@ -30,6 +30,8 @@ one graph sees all modalities, as in its original.
 
 MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
 IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"))
+CLEAN = Experiment(dataset="mosi", modalities=("text", "audio"))
+"""MOSI without its video features, which were trained on training labels (`probes`)."""
 LMCM = ("lmcm", "lmcm_single", "lmcm_plain", "lmcm_layer_norm")
 """The second paper's fusion; with one branch, without a residual, with LayerNorm for DyT."""
 
@@ -44,8 +46,8 @@ def bc_lstm() -> list[Experiment]:
 
 
 def bc_lstm_clean() -> list[Experiment]:
-    """The arms of `bc_lstm` on MOSI without its video features, which were trained on training labels (`probes`)."""
-    return _bc_lstm_arms(Experiment(dataset="mosi", modalities=("text", "audio")))
+    """The arms of `bc_lstm` on `CLEAN`."""
+    return _bc_lstm_arms(CLEAN)
 
 
 def plugged(backbone: str) -> Callable[[], list[Experiment]]:
@@ -92,17 +94,17 @@ def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
     return [arm.resolved() for arm in arms]
 
 
-def fusions(backbone: str) -> Callable[[], list[Experiment]]:
+def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]:
     """Every fusion method in the place where a backbone's modalities meet late, so that all see the same contexts.
 
     LoRA is concatenation where the backbone has it, in a frozen model. LMAM in its paper variant and, for bc-LSTM, what
-    `bc_lstm` holds already, are left out, and the second paper's LMCM, which has a plan of its own.
+    `bc_lstm` and `bc_lstm_clean` hold already, are left out, and the second paper's LMCM, which has a plan of its own.
     """
     held = {"lmam", *LMCM} | ({"concat"} if backbone == "bc_lstm" else set())
 
     def arms() -> list[Experiment]:
         found = []
-        for base in (MOSI, IEMOCAP):
+        for base in bases:
             base = dataclasses.replace(base, backbone=backbone, embedding="late")
             found += [dataclasses.replace(base, fusion=name) for name in FUSIONS if name not in held]
             found.append(dataclasses.replace(base, variant="algorithm1"))

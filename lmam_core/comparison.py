@@ -150,10 +150,14 @@ class Cells:
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
     def answer(self, other: str, datasets: Sequence[str]) -> Markdown:
-        """How the verdicts on "`other` beats this arm" are spread, and where it stands in each dataset."""
+        """How the verdicts on "`other` beats this arm" are spread, and where it stands in each dataset.
+
+        Of the first nothing is said where the paper makes no such claim.
+        """
         found = self.verdicts(other, datasets).verdict.value_counts()
-        said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items()) or "no claim of the paper"
-        lines = [f"{self.where}, {other} against the others: {said}", *(self._standing(other, d) for d in datasets)]
+        said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())
+        spread = f"{self.where}, {other} against the others: {said}" if said else ""
+        lines = [spread, *(self._standing(other, d) for d in datasets)]
         return Markdown("\n".join(f"- {line}" for line in lines if line))
 
     def _standing(self, other: str, dataset: str) -> str:

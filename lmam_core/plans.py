@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from lmam_core.arms import (
+    CLEAN,
+    IEMOCAP,
+    MOSI,
     bc_lstm,
     bc_lstm_clean,
     equal,
@@ -61,9 +64,10 @@ PLANS: dict[str, Plan] = {
     "equal_bc_lstm": Plan(equal("bc_lstm"), tuning_seeds=(1000, 1001)),
     # Of the first 18 arms 14 took the largest of three rates, so that a fourth was added, for all of them.
     "ranks": Plan(ranks, tuning_seeds=(1000, 1001), rates=(*RATES, 1e-2)),
-    "fusions_bc_lstm": Plan(fusions("bc_lstm"), tuning_seeds=(1000, 1001)),
+    "fusions_bc_lstm": Plan(fusions("bc_lstm", MOSI, IEMOCAP), tuning_seeds=(1000, 1001)),
+    "fusions_bc_lstm_clean": Plan(fusions("bc_lstm", CLEAN), tuning_seeds=(1000, 1001)),
     "fusions_patient": Plan(fusions_patient, tuning_seeds=(1000, 1001)),
-    "fusions_emocaps": Plan(fusions("emocaps")),
+    "fusions_emocaps": Plan(fusions("emocaps", MOSI, IEMOCAP)),
     "equal": Plan(equal("m2fnet", "emocaps", "mm_dfn")),
     "ways": Plan(ways),
     "lmcm": Plan(lmcm, tuning_seeds=(1000, 1001)),

@@ -42,6 +42,23 @@ LMCM_ARMS = {
 
 def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
     """Table IX: every fusion method behind a backbone; LMAM in its variants."""
+    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
+    return _methods(f"behind {plugin.BACKBONES[backbone]}", plans, backbone, store)
+
+
+def patient_methods(store: Store | None = None) -> Cells:
+    """Table IX behind bc-LSTM with three times the patience: fusion by products, concatenation and LMAM."""
+    return _methods("behind bc-LSTM, patience 30", ("fusions_patient",), "bc_lstm", store)
+
+
+def clean_methods(store: Store | None = None) -> Cells:
+    """Every fusion method behind bc-LSTM on CMU-MOSI without its video. Table IX has no row for it."""
+    plans = ("bc_lstm_clean", "fusions_bc_lstm_clean")
+    return _methods("behind bc-LSTM, text and audio", plans, "bc_lstm", store)
+
+
+def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | None) -> Cells:
+    """Fusion methods where a backbone's modalities meet late, and LoRA, by their names in Table IX."""
 
     def label(e: Experiment) -> str | None:
         if e.backbone != backbone or e.readings or e.width or e.faithful:
@@ -51,16 +68,7 @@ def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
             return None
         return METHODS[e.fusion] + ("" if e.variant in (None, "paper") else f", {e.variant}")
 
-    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
-    where = f"behind {plugin.BACKBONES[backbone]}"
     return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
-
-
-def patient_methods(store: Store | None = None) -> Cells:
-    """Table IX behind bc-LSTM with three times the patience: fusion by products, concatenation and LMAM."""
-    label = lambda e: METHODS[e.fusion]  # noqa: E731
-    number = lambda arm, *at: printed(9, arm, *at)  # noqa: E731
-    return Cells("behind bc-LSTM, patience 30", ("fusions_patient",), label, "Concatenate", number, store or Store())
 
 
 def embedding_ways(backbone: str, store: Store | None = None) -> Cells:

@@ -236,3 +236,9 @@ def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:
     assert ten.printed("A+V", "iemocap", "weighted_f1") == 65.8
     assert "T+A+V, A+V shuffled" in ten.arms("mosi")
     assert set(tables.modality_sets("concatenation", store).arms("mosi")) == set(ten.arms("mosi"))
+
+
+def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells) -> None:
+    unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
+    (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
+    assert place.startswith("- behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
