@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from lmam_core import figures, fusion, plugin, reporting
 from lmam_core.data.conversations import Conversations
 from lmam_core.experiment import Experiment, Run, build, prepared
 from lmam_core.live import trained
-from lmam_core.plans import PLANS, held
+from lmam_core.plans import FIRST, PLANS, held
 from lmam_core.results import Store
 from lmam_core.statistics import Comparison, interval, verdict
 from lmam_core.training import score, step
@@ -64,14 +64,21 @@ class Cells:
         """The names of `asked`."""
         return list(self.asked(dataset))
 
-    def missing(self, dataset: str) -> HTML:
-        """How many cells of a dataset have how many seeds, and the command that goes on."""
+    def short(self, dataset: str) -> dict[str, int]:
+        """The arms with fewer than five seeds on a dataset, and how many they have."""
         counts = self.frame[self.frame.dataset == dataset].groupby("arm").seed.nunique()
-        seeds = [int(counts.get(arm, 0)) for arm in self.arms(dataset)]
-        done = sum(n >= 5 for n in seeds)
-        commands = ", ".join(f"<code>lmam sweep {name}</code>" for name in self.plans)
-        said = f"{self.where}: {done} of {len(seeds)} cells on {dataset} have at least five seeds, "
-        said += f"{seeds.count(0)} have none yet."
+        return {arm: n for arm in self.arms(dataset) if (n := int(counts.get(arm, 0))) < FIRST}
+
+    def missing(self, dataset: str) -> HTML:
+        """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
+        cells, short = self.arms(dataset), self.short(dataset)
+        if not short:
+            return HTML(f"<p>{self.where}: all {len(cells)} cells on {dataset} have at least five seeds.</p>")
+        lacking = lambda e: e.dataset == dataset and self.label(e) in short  # noqa: E731
+        plans = [name for name in self.plans if any(map(lacking, PLANS[name].arms()))]
+        said = f"{self.where}: {len(cells) - len(short)} of {len(cells)} cells on {dataset} have at least five seeds, "
+        said += f"{list(short.values()).count(0)} have none yet."
+        commands = ", ".join(f"<code>lmam sweep {name}</code>" for name in plans)
         return HTML(f"<p>{said} {commands} goes on where it stopped.</p>")
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
@@ -202,6 +209,15 @@ class Cells:
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
         points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
         return figures.trade(points, axis, plugin.TITLES[metric]) if points else None
+
+
+def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
+    """What comparisons still lack, folded away: `Cells.missing` of each that lacks seeds, one sentence for the rest."""
+    every = [(cells, dataset) for cells in some for dataset in datasets]
+    said = [cells.missing(dataset).data for cells, dataset in every if cells.short(dataset)]
+    full = ", ".join(f"{cells.where} on {dataset}" for cells, dataset in every if not cells.short(dataset))
+    said += [f"<p>At least five seeds in every cell: {full}.</p>"] if full else []
+    return HTML(f"<details><summary>How far the runs are</summary>{''.join(said)}</details>")
 
 
 def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:

@@ -111,7 +111,9 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
     assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
-    assert "4 of 4 cells on iemocap" in cells.missing("iemocap").data
+    assert "lmam sweep bc_lstm</code>, <code>lmam sweep fusions_bc_lstm</code> goes on" in cells.missing("mosi").data
+    assert "all 4 cells on iemocap have at least five seeds" in cells.missing("iemocap").data
+    assert "lmam sweep" not in cells.missing("iemocap").data
     assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells.table("iemocap").data.count("<tr") == 5
     assert cells.seeds("mosi", "x") is None
@@ -242,3 +244,20 @@ def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells)
     unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
     (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
     assert place.startswith("- behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
+
+
+def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share_a_sentence(cells: Cells) -> None:
+    for path in cells.store.root.glob("iemocap/bc_lstm/tfn.*honest.s[1-5]*"):
+        path.unlink()
+    again = dataclasses.replace(cells)
+    assert again.short("iemocap") == {"TFN": 1}
+    said = again.missing("iemocap").data
+    assert "3 of 4 cells on iemocap have at least five seeds, 0 have none yet." in said
+    assert "</p>" in said
+    assert re.findall("<code>(.*?)</code>", said) == ["lmam sweep fusions_bc_lstm"]
+    full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)
+    folded = comparison.progress([again, full, full], ["iemocap"]).data
+    assert folded.startswith("<details>")
+    assert folded.count("<p>") == 2
+    assert "<p>At least five seeds in every cell: elsewhere on iemocap, elsewhere on iemocap.</p>" in folded
+    assert "every cell" not in comparison.progress([again], ["iemocap"]).data
