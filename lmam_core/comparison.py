@@ -121,7 +121,7 @@ class Cells:
     def table(self, dataset: str) -> HTML:
         """`beside` as a page shows it: the arms that were run, or that the paper prints a number for.
 
-        The column `one class` is shown where it counts a run.
+        `paper` is shown where it holds a number, `one class` where it counts a run.
         """
         found, title = self.beside(dataset), plugin.TITLES[plugin.HEADLINE[dataset]]
         found = found[(found.n > 0) | (found.paper != "–")]
@@ -129,9 +129,10 @@ class Cells:
             return HTML("")
         caption = f"{self.where}, {dataset}: {title}; ours is the mean over n seeds, gains are over {self.baseline}; "
         caption += "at limit: runs that might have gone on when the epochs ran out"
-        if set(found["one class"]) <= {0, "–"}:
-            return reporting.table(found.drop(columns="one class"), caption)
-        return reporting.table(found, caption + "; one class: runs that give every utterance the same class")
+        stuck = not set(found["one class"]) <= {0, "–"}
+        caption += "; one class: runs that give every utterance the same class" if stuck else ""
+        hidden = [*(["paper"] if set(found.paper) == {"–"} else []), *([] if stuck else ["one class"])]
+        return reporting.table(found.drop(columns=hidden), caption)
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -204,11 +205,11 @@ class Cells:
         return mine.groupby("arm", sort=False).parameters.first().astype(float).to_dict() if self.runs else {}
 
     def trade(self, dataset: str, costs: Mapping[str, float], axis: str) -> HTML | None:
-        """The headline metric against a cost, one dot an arm that has both, which says its numbers."""
+        """The headline metric against a cost, one dot an arm that has both, which says its numbers; None below two."""
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
         points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
-        return figures.trade(points, axis, plugin.TITLES[metric]) if points else None
+        return figures.trade(points, axis, plugin.TITLES[metric]) if len(points) > 1 else None
 
 
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:

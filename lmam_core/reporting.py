@@ -30,7 +30,7 @@ COLOURS = {
 }
 """One colour for one thing in every figure."""
 SENTENCE = 40
-"""Cells of more characters are wrapped; numbers, names and intervals are shorter and stay on one line."""
+"""Cells of more characters are sentences, which wrap at a width that reads well."""
 
 
 def style() -> None:
@@ -69,13 +69,19 @@ def source(thing: Callable[..., Any] | type) -> Markdown:
 
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
-    """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash; sentences wrap."""
+    """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash.
+
+    Sentences and words wrap, so that wide tables fit; what holds a digit, as numbers and intervals do, stays on a line.
+    """
 
     def cell(v: Any) -> Any:
         if isinstance(v, float):
             return f"{v:.{digits}f}" if pd.notna(v) else "–"
-        sentence = isinstance(v, str) and len(re.sub("<[^>]*>", "", v)) > SENTENCE
-        return f"<span class='lmam-sentence'>{v}</span>" if sentence else v
+        plain = re.sub("<[^>]*>", "", v) if isinstance(v, str) else ""
+        if len(plain) > SENTENCE:
+            return f"<span class='lmam-sentence'>{v}</span>"
+        words = v == plain and " " in plain and not re.search(r"\d", plain)
+        return f"<span class='lmam-words'>{v}</span>" if words else v
 
     shown = frame.map(cell)
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")

@@ -17,3 +17,11 @@ def test_a_table_rounds_and_wraps_sentences_alone() -> None:
     assert f"<td><span class='lmam-sentence'>{sentence}</span></td>" in found
     assert f"<td>{badge}</td>" in found  # long as markup, short to read
     assert "<p class='lmam-caption'>caption</p>" in found
+
+
+def test_words_wrap_and_what_holds_a_number_stays_on_a_line() -> None:
+    frame = pd.DataFrame({"cell": ["LMAM early + residual", "+0.20 ± 2.17", "accuracy"]})
+    found = reporting.table(frame).data
+    assert "<td><span class='lmam-words'>LMAM early + residual</span></td>" in found
+    assert "<td>+0.20 ± 2.17</td>" in found
+    assert "<td>accuracy</td>" in found
