@@ -119,20 +119,17 @@ class Cells:
         return pd.DataFrame(rows)
 
     def table(self, dataset: str) -> HTML:
-        """`beside` as a page shows it: the arms that were run, or that the paper prints a number for.
-
-        `paper` is shown where it holds a number, `one class` where it counts a run.
-        """
+        """`beside` as a page shows it, `trimmed`: the arms that were run, or that the paper prints a number for."""
         found, title = self.beside(dataset), plugin.TITLES[plugin.HEADLINE[dataset]]
         found = found[(found.n > 0) | (found.paper != "–")]
         if found.empty:
             return HTML("")
         caption = f"{self.where}, {dataset}: {title}; ours is the mean over n seeds, gains are over {self.baseline}; "
         caption += "at limit: runs that might have gone on when the epochs ran out"
-        stuck = not set(found["one class"]) <= {0, "–"}
-        caption += "; one class: runs that give every utterance the same class" if stuck else ""
-        hidden = [*(["paper"] if set(found.paper) == {"–"} else []), *([] if stuck else ["one class"])]
-        return reporting.table(found.drop(columns=hidden), caption)
+        found = trimmed(found)
+        if "one class" in found:
+            caption += "; one class: runs that give every utterance the same class"
+        return reporting.table(found, caption)
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
         """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
@@ -157,7 +154,7 @@ class Cells:
                 )
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
-    def answer(self, other: str, datasets: Sequence[str]) -> Markdown:
+    def answer(self, other: str, datasets: Sequence[str]) -> Markdown | HTML:
         """How the verdicts on "`other` beats this arm" are spread, and where it stands in each dataset.
 
         Of the first nothing is said where the paper makes no such claim.
@@ -166,7 +163,7 @@ class Cells:
         said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())
         spread = f"{self.where}, {other} against the others: {said}" if said else ""
         lines = [spread, *(self._standing(other, d) for d in datasets)]
-        return Markdown("\n".join(f"- {line}" for line in lines if line))
+        return reporting.prose("\n".join(f"- {line}" for line in lines if line))
 
     def _standing(self, other: str, dataset: str) -> str:
         """The places of an arm by mean and median among those with five seeds, and how many differences lie beside 0.
@@ -210,6 +207,12 @@ class Cells:
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
         points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
         return figures.trade(points, axis, plugin.TITLES[metric]) if len(points) > 1 else None
+
+
+def trimmed(beside: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `Cells.beside` without printed numbers where there are none, and without `one class` where no run is."""
+    empty = [c for c in ("paper", "starred row") if c in beside and set(beside[c]) == {"–"}]
+    return beside.drop(columns=empty + ([] if set(beside["one class"]) - {0, "–"} else ["one class"]))
 
 
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:

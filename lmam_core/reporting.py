@@ -89,6 +89,11 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")
 
 
+def prose(text: str) -> Markdown | HTML:
+    """Markdown, or nothing for an empty text: of an empty Markdown object a page shows the name of its class."""
+    return Markdown(text) if text else HTML("")
+
+
 def badge(verdict: str) -> str:
     """A verdict as a coloured word."""
     return f"<span class='verdict verdict-{verdict.replace(' ', '-')}'>{html.escape(verdict)}</span>"

@@ -243,6 +243,12 @@ def test_an_error_on_a_page_is_found(root, pages):
     assert problems(root, pages) == ["notebooks/a.ipynb shows an error"]
 
 
+def test_the_name_of_an_object_instead_of_its_content_is_found(root, pages):
+    page = pages / "notebooks" / "b.html"
+    page.write_text(page.read_text() + "<pre>&lt;IPython.core.display.Markdown object&gt;</pre>")
+    assert problems(root, pages) == ["b.html shows the name of an object where it has nothing to say"]
+
+
 def test_a_killed_build_goes_on_where_it_stopped(root):
     wait = "import os\nimport time\n\nPath('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
     write_notebook(root / "notebooks" / "b.ipynb", COUNT.format(name="b"), wait)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from lmam_core import address, paper, plans, plugin
+from lmam_core import address, paper, plans, plugin, results
 from lmam_core.data import catalogue, synthetic
 from lmam_core.experiment import Experiment, Run, prepared
 from lmam_core.fusion import build
@@ -163,3 +163,13 @@ def test_an_epoch_on_iemocap_has_the_updates_that_chapter_14_says() -> None:
     for e in plans.plan("fusions_patient").arms():
         assert len(list(prepared(e).batches("train", e.batch_size))) == 3
         assert (e.epochs, e.patience) == (100, 30)
+
+
+def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_whose_runs_were() -> None:
+    """Weighted F1 of one class on validation is below 10 here, and patience ended the run."""
+    runs = (results.read(path) for path in Store().root.glob("iemocap/bc_lstm/*.json"))
+    stopped = [r for r in runs if r.training.best_score < 10 and len(r.training.train_loss) < r.experiment.epochs]
+    stopped = [r for r in stopped if r.experiment.patience == 10]
+    assert {r.experiment.fusion for r in stopped} == {"tfn", "lmf", "dual_lmf", "att_lmf"}
+    assert {r.experiment.protocol for r in stopped} == {"tuning", "honest"}
+    assert all(r.training.train_loss[-1] < r.training.train_loss[0] for r in stopped)

@@ -93,6 +93,16 @@ def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is
     assert said.endswith(f"Not trained out, and so perhaps better than they look: LFM ({why}).")
 
 
+def test_columns_without_anything_in_them_are_left_out(cells: Cells) -> None:
+    rows = cells.beside("iemocap")
+    assert set(rows) - set(comparison.trimmed(rows)) == {"one class"}
+    bare = comparison.trimmed(rows.assign(paper="–", **{"starred row": "–"}))
+    assert set(rows) - set(bare) == {"one class", "paper"}
+    assert "starred row" not in bare
+    kept = comparison.trimmed(rows.assign(**{"starred row": ["–", "–", "60.29", "–"], "one class": [0, 2, "–", 0]}))
+    assert {"paper", "starred row", "one class"} <= set(kept)
+
+
 def test_runs_that_never_left_one_class_are_counted_and_nothing_is_decided_against_them(store: Store) -> None:
     stuck = lambda e: e.fusion == "lmf" and e.seed in (1, 4)  # noqa: E731
     cells = filled(store, lambda e: made(e, 0.0 if stuck(e) else RIGHT[e.fusion]))
@@ -246,6 +256,7 @@ def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells)
     unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
     (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
     assert place.startswith("- behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
+    assert unprinted.answer("LMAM", ["mosi"]).data == ""
 
 
 def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share_a_sentence(cells: Cells) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from IPython.core.formatters import DisplayFormatter
 
 from lmam_core import reporting
 
@@ -25,3 +26,9 @@ def test_words_wrap_and_what_holds_a_number_stays_on_a_line() -> None:
     assert "<td><span class='lmam-words'>LMAM early + residual</span></td>" in found
     assert "<td>+0.20 ± 2.17</td>" in found
     assert "<td>accuracy</td>" in found
+
+
+def test_an_empty_text_leaves_nothing_on_a_page() -> None:
+    assert reporting.prose("some *words*").data == "some *words*"
+    bundle, _ = DisplayFormatter().format(reporting.prose(""))
+    assert bundle["text/html"] == ""  # pages prefer it to the name of the class

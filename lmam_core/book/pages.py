@@ -77,7 +77,7 @@ def missing_pages(root: Path, html: Path) -> list[str]:
 
 
 def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
-    """List what is wrong with the pages: missing ones, and chapters without outputs, with lost ones, with an error."""
+    """List what is wrong with the pages: missing ones; chapters whose outputs are missing, lost, empty or errors."""
     problems = missing_pages(root, html)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         page = (html / chapter).with_suffix(".html")
@@ -92,6 +92,8 @@ def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
             problems.append(f"{page.name} shows {shown} of {len(kept)} outputs")
         if any(output["output_type"] == "error" for cell in kept for output in cell["outputs"]):
             problems.append(f"{chapter} shows an error")
+        if "&lt;IPython.core.display" in page.read_text(encoding="utf-8"):
+            problems.append(f"{page.name} shows the name of an object where it has nothing to say")
     return problems
 
 
