@@ -78,8 +78,9 @@ class Cells:
         plans = [name for name in self.plans if any(map(lacking, PLANS[name].arms()))]
         said = f"{self.where}: {len(cells) - len(short)} of {len(cells)} cells on {dataset} have at least five seeds, "
         said += f"{list(short.values()).count(0)} have none yet."
-        commands = ", ".join(f"<code>lmam sweep {name}</code>" for name in plans)
-        return HTML(f"<p>{said} {commands} goes on where it stopped.</p>")
+        commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
+        rest = "goes on where it stopped" if len(plans) == 1 else "go on where they stopped"
+        return HTML(f"<p>{said} {commands} {rest}.</p>")
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
         """How much better an arm is than the baseline, paired by seed; None where one of them was not run."""
@@ -100,7 +101,7 @@ class Cells:
         for arm in self.arms(dataset):
             values = interval(list(found.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
-            row = {"arm": arm, "n": values.n, "paper": f"{number:g}" if np.isfinite(number) else "–"}
+            row = {"arm": arm, "n": values.n, "paper": str(number) if np.isfinite(number) else "–"}
             columns = ("ours", "median", "gain", "at limit", "one class", "parameters", "of the fusion")
             row |= dict.fromkeys(columns, "–")
             if values.n:
@@ -166,7 +167,8 @@ class Cells:
         return reporting.prose("\n".join(f"- {line}" for line in lines if line))
 
     def _standing(self, other: str, dataset: str) -> str:
-        """The places of an arm by mean and median among those with five seeds, and how many differences lie beside 0.
+        """The places of an arm by mean and median among those with five seeds, the best, and how many differences lie
+        beside 0.
 
         Variants of the arm itself, whose names go on behind a comma, are no rivals. Arms that were not trained out are
         named with the reason, since their place may be worse than they are.
@@ -181,6 +183,12 @@ class Cells:
         above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
         said = f"{self.where} on {dataset}, {other} has place {mean} by mean and {median} by median "
         said += f"of {len(known)} arms with five seeds or more, its own variants left out; "
+        best = " and ".join(
+            f"{arm} by {word} ({value:.1f})"
+            for word, of in (("mean", np.mean), ("median", np.median))
+            for value, arm in [max((float(of(x)), arm) for arm, x in known.items())]
+        )
+        said += f"the best is {best}; "
         said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below."
         why = {arm: plugin.shortfall(self.frame, dataset, arm) for arm in known}
         short = ", ".join(f"{arm} (of its runs {reason})" for arm, reason in why.items() if reason)

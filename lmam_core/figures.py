@@ -127,8 +127,9 @@ def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axi
         _bar(ax, row, interval(found), colour)
         if name in paper:
             ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
-    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-    ax.legend(loc="best", fontsize=8)
+    if paper:
+        ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
+        figure.legend(loc="outside upper right", fontsize=8)  # within the axes its diamond would pass for a number
     _name_rows(ax, {name: len(found) for name, found in values.items()}, axis)
     return figure
 
@@ -159,7 +160,7 @@ def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] |
         places = [paper[name] for name in found]
         style = {"marker": "D", "s": 34, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.4}
         ax.scatter(places, range(len(places)), label="printed in the paper", **style)
-        ax.legend(loc="best", fontsize=8)
+        figure.legend(loc="outside upper right", fontsize=8)
     _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
     return figure
 
@@ -215,8 +216,8 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
     *_, lines = textalloc.allocate(
         ax, costs, means, list(points), x_scatter=costs, y_scatter=means, scatter_sizes=[52] * len(points),
         x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[f.low, f.high] for _, f in bars] or None,
-        textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, nbr_candidates=1000,
-        avoid_crossing_label_lines=True,
+        textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, margin=0.004, nbr_candidates=1000,
+        priority_strategy="largest", avoid_crossing_label_lines=True, avoid_label_lines_overlap=True,
     )  # fmt: skip
     for line in filter(None, lines):
         line.set_linestyle(":")  # not to be taken for a bar
@@ -256,6 +257,7 @@ def growth(
             ax.set_xticks(ticks := list(found)[::2], labels=[f"{v:g}" for v in ticks])
             ax.xaxis.set_minor_locator(plt.NullLocator())
             ax.tick_params(labelsize=7)
+            ax.tick_params(which="minor", labelsize=5)
             if ax in axes[-1]:
                 ax.set_xlabel(variable, fontsize=8)
         line[0].set_ylabel(quantity, fontsize=8)
@@ -275,7 +277,8 @@ def over(
 ) -> Figure:
     """Every seed as a dot over a quantity on a logarithmic axis, with mean and 95 % interval; arms without one beside.
 
-    `values` maps the quantity to one value a seed; `beyond` names arms that have no such quantity.
+    `values` maps the quantity to one value a seed; `beyond` names arms that have no such quantity. The axis says how
+    many seeds most arms have, and which have others.
     """
     figure, ax = plt.subplots(figsize=(7, 3.2))
     places = {f"{x:g}": (float(x), found) for x, found in sorted(values.items())}
@@ -290,10 +293,11 @@ def over(
         if mean.n > 1:
             ax.plot([x, x], [mean.low, mean.high], color=colour, lw=2.2, solid_capstyle="round")
         ax.scatter(x, mean.mean, s=46, marker="_", color=colour, lw=2.2, zorder=3)
-    ax.set(xscale="log", xlabel=axis, ylabel=score)
-    ax.set_xticks(
-        [x for x, _ in places.values()], labels=[f"{n}\nn={len(f)}" for n, (_, f) in places.items()], fontsize=7
-    )
+    counts = {name: len(found) for name, (_, found) in places.items()}
+    most = max(counts.values(), key=list(counts.values()).count)
+    others = "".join(f", {name}: {n}" for name, n in counts.items() if n != most)
+    ax.set(xscale="log", xlabel=f"{axis} (n = {most}{others})", ylabel=score)
+    ax.set_xticks([x for x, _ in places.values()], labels=list(places), fontsize=7)
     ax.xaxis.set_minor_locator(plt.NullLocator())
     return figure
 

@@ -30,6 +30,18 @@ TEST_SUPPORT = {
 SAME_SYSTEM = {(9, "LMAM"): "EmoCaps*", (10, "T+A+V"): "EmoCaps*"}
 
 
+class Printed(float):
+    """A number of the paper, which reads as it was printed: `str` of the printed 73.0 is `73.0` and not `73`."""
+
+    def __new__(cls, number: float, value: str) -> Printed:
+        self = super().__new__(cls, number)
+        self.value = value
+        return self
+
+    def __str__(self) -> str:
+        return self.value
+
+
 def table(number: int) -> pd.DataFrame:
     """Return one table of the paper, a printed cell a row, in printed order.
 
@@ -47,7 +59,7 @@ def table(number: int) -> pd.DataFrame:
     return cells
 
 
-def cell(number: int, row: str, column: str, metric: str, dataset: str | None = None) -> float:
+def cell(number: int, row: str, column: str, metric: str, dataset: str | None = None) -> Printed:
     """Return one printed number, in the unit that its metric names (NaN where the cell is `N/A`).
 
     Raises LmamError when no cell, or more than one (a dataset must then be named), answers to the address.
@@ -65,7 +77,7 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
     if len(cells) > 1:
         found = ", ".join(cells["dataset"])
         raise LmamError(f"Table {number} prints this cell for several datasets; name one of {found}.")
-    return float(cells["number"].iloc[0])
+    return Printed(cells["number"].iloc[0], cells["value"].iloc[0])
 
 
 def statements() -> pd.DataFrame:
@@ -132,12 +144,13 @@ _FILES: dict[Path, pd.DataFrame] = {}
 
 
 @cache
-def _numbers(number: int) -> dict[tuple[str, ...], float]:
+def _numbers(number: int) -> dict[tuple[str, ...], Printed]:
     """Map (dataset, row, column, metric) to the printed number; a table that does not exist has none."""
     if number not in range(1, len(ROMAN) + 1):
         return {}
     cells = table(number)
-    return dict(zip(cells[KEY].itertuples(index=False, name=None), cells["number"].map(float), strict=True))
+    numbers = map(Printed, cells["number"], cells["value"])
+    return dict(zip(cells[KEY].itertuples(index=False, name=None), numbers, strict=True))
 
 
 def _printed(number: int) -> dict[tuple[str, ...], str]:

@@ -45,6 +45,8 @@ TITLES = {
     "corr": "correlation",
     "acc7": "Acc-7 %",
 }
+POINTS = {"accuracy": "accuracy points", "weighted_f1": "weighted F1 points", "acc2": "Acc-2 points"}
+"""What a difference of a headline metric is counted in."""
 PLACES = {
     "iemocap": (2, "IEMOCAP", "Average(w)"),
     "mosi": (4, "CMU-MOSI", "overall"),
@@ -150,7 +152,7 @@ def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
             at_limit = int(frame[(frame.dataset == dataset) & (frame.arm == name)].at_limit.sum())
             cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
             number = printed(backbone, name, dataset, metric)
-            cells[TITLES[metric], "paper"] = f"{number:g}" if np.isfinite(number) else "–"
+            cells[TITLES[metric], "paper"] = str(number) if np.isfinite(number) else "–"
             cells[TITLES[metric], "ours"] = spread(ours, digits)
     found = pd.DataFrame(table.values())
     return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
@@ -336,7 +338,7 @@ def level(runs: Sequence[Run], reference: Sequence[Run], backbone: str) -> str:
         )
         ours, number = interval(list(own.values())), printed(backbone, "concatenation", dataset, metric)
         line = f"- **{dataset}**, {TITLES[metric]}: {spread(ours, 1)} over {ours.n} runs without LMAM, "
-        line += f"{ours.mean - number:+.1f} from the printed {number:g}"
+        line += f"{ours.mean - number:+.1f} from the printed {number}"
         if own.keys() & other.keys():
             apart = compare(other, own).difference
             line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(interval(list(other.values())), 1)}"

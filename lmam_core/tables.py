@@ -130,8 +130,8 @@ SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=ot
 def modality_sets(arm: str, store: Store | None = None) -> Cells:
     """Table X: bc-LSTM in one of `SETS` on every subset of modalities; and on all, some of them shuffled.
 
-    With one modality early and late are one model, as are own and other keys, and one run stands for both. Table X is
-    of LMAM, so that concatenation has no number of the paper beside it.
+    With one modality early and late concatenation are one model, as are own and other keys of LMAM, and one run stands
+    for both. Table X is of LMAM, so that concatenation has no number of the paper beside it.
     """
     with_lmam, others = arm.startswith("LMAM"), arm.endswith("keys=others")
 

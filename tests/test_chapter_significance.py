@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.power import TTestPower
 
 from lmam_core import figures_significance as figures
 from lmam_core import implied, plans, plugin, significance
@@ -103,6 +104,12 @@ def test_classes_are_coloured_by_where_their_interval_lies() -> None:
 def test_power_grows_with_seeds() -> None:
     powers = [implied.power(1.0, 1.0, n) for n in (3, 5, 10, 20)]
     assert powers == sorted(powers)
+    certain = [implied.power(5.0, 1.78, n) for n in range(2, 31)]  # statsmodels has NaN for some of these
+    assert certain == pytest.approx(sorted(certain), abs=1e-12)
+    assert certain[-1] == pytest.approx(1)
+    assert [implied.power(d, 2.0, 7) for d in (0, 1, -2)] == pytest.approx(
+        [TTestPower().power(d / 2, 7, 0.05) for d in (0, 1, 2)]
+    )
     ax = figures.power({"1 point": dict(zip((3, 5, 10, 20), powers, strict=True))}).axes[0]
     assert ax.lines[0].get_ydata().tolist() == powers
     assert set(plugin.BACKBONES) <= set(plans.PLANS)

@@ -214,7 +214,8 @@ def test_slopes_are_powers_and_figures_hold_every_curve() -> None:
     assert [text.get_text() for ax in drawn.axes for text in ax.texts] == ["3.0", "0.0"]
     assert not any(ax.texts for ax in figures.growth({"seconds": {"d": {"LMAM": cube}}}, timed={"seconds"}).axes)
     ax = figures.over({1: [60.0, 61.0], 45: [62.0]}, "rank", "F1", {"full weight": [63.0]}).axes[0]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["1\nn=2", "45\nn=1", "full weight\nn=1"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "45", "full weight"]
+    assert ax.get_xlabel() == "rank (n = 1, 1: 2)"
     panels = figures.spectra({"text": {"before": [4.0, 2.0, 0.0], "after": [1.0, 1.0, 1.0]}}, {"r = 2": 2}).axes[0]
     assert [len(line.get_xdata()) for line in panels.lines] == [2, 3, 2]
 

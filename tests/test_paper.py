@@ -269,3 +269,9 @@ def test_cross_table_differences_are_of_the_printed_values(across):
     assert set(across["place"]) == {f"Table {number}" for number in ("I", "II", "III", "V", "IX")}
     later = {f"Table {number}" for number in ("V", "VI", "IX", "X", "XI", "XI (R)")}
     assert set(across["other_place"]) == later | {"Sec. V-A", "Sec. V-E"}
+
+
+def test_a_printed_number_reads_as_it_was_printed_and_counts_as_a_number() -> None:
+    found = paper.cell(9, "LMAM", "overall", "F1", "IEMOCAP")
+    assert (str(found), f"{found}", found, found - 1) == ("73.0", "73.0", 73, 72)
+    assert str(paper.cell(2, "MM-DFN", "Average(w)", "F1", "IEMOCAP")) == "68.20"

@@ -166,7 +166,9 @@ def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
 def low_rank_beats_attention(evidence: Evidence, dataset: str) -> Finding:
     """LMAM at its low rank beats self-attention as a fusion method in the same place, behind bc-LSTM."""
     cells = evidence.cells(tables.fusion_methods, "bc_lstm")
-    return _from_cells(cells, "self-attention", "LMAM", dataset, "fusions_bc_lstm")
+    found = _from_cells(cells, "self-attention", "LMAM", dataset, "fusions_bc_lstm")
+    where = " Self-attention stands in LMAM's late place here; the rows of bc-LSTM+Att are of another model."
+    return dataclasses.replace(found, reason=found.reason + where)
 
 
 def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
