@@ -38,6 +38,9 @@ class Printed(float):
         self.value = value
         return self
 
+    def __getnewargs__(self) -> tuple[float, str]:
+        return float(self), self.value  # what copies and pickles are made from
+
     def __str__(self) -> str:
         return self.value
 

@@ -1,5 +1,7 @@
 """The transcription of the LMAM paper, and the exact list of printed numbers that disagree with one another."""
 
+import copy
+
 import pytest
 
 from lmam_core import paper
@@ -275,3 +277,4 @@ def test_a_printed_number_reads_as_it_was_printed_and_counts_as_a_number() -> No
     found = paper.cell(9, "LMAM", "overall", "F1", "IEMOCAP")
     assert (str(found), f"{found}", found, found - 1) == ("73.0", "73.0", 73, 72)
     assert str(paper.cell(2, "MM-DFN", "Average(w)", "F1", "IEMOCAP")) == "68.20"
+    assert str(copy.deepcopy(found)) == "73.0"
