@@ -82,7 +82,7 @@ def embeddings(backbone: str, modalities: Sequence[str], multimodal: bool = Fals
     each = context if multimodal else [(backbone, m) for m in modalities]
     figure, axes = plt.subplots(3, 1, figsize=(7, 1.9 * 3))
     pipeline(axes[0], [inputs, lmam, *rest], "early: fuse the features, then encode")
-    pipeline(axes[1], [inputs, lmam, plus, *rest], "early_residual: add the features back", (0, 2))
+    pipeline(axes[1], [inputs, lmam, plus, *rest], "early_residual: add the features of all modalities back", (0, 2))
     pipeline(axes[2], [inputs, each, lmam, head], "late: encode each modality, then fuse the contexts")
     return figure
 
@@ -326,18 +326,17 @@ def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[
 
 def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """Confusion matrices beside each other: rows true, columns predicted, percent of the true class."""
-    figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.6), squeeze=False)
     for ax, (title, counts) in zip(axes[0], matrices.items(), strict=True):
         percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         sns.heatmap(
             percent, ax=ax, cmap=HEAT, vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False, annot_kws={"size": 7}
         )
-        short = [name[:4] for name in classes]
-        ax.set_xticks(np.arange(len(short)) + 0.5, short, rotation=0, fontsize=7)
-        ax.set_yticks(np.arange(len(short)) + 0.5, classes, rotation=0, fontsize=7)
+        ax.set_xticks(np.arange(len(classes)) + 0.5, classes, rotation=45, ha="right", fontsize=7)
+        ax.set_yticks(np.arange(len(classes)) + 0.5, classes, rotation=0, fontsize=7)
         for text, value in zip(ax.texts, percent.ravel(), strict=True):
             text.set_color("white" if value > 45 else INK)
         ax.set_title(title)
         ax.set_xlabel("predicted")
-    axes[0][0].set_ylabel("true")
+    axes[0][0].set_ylabel("true (cells: % of it)")
     return figure

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 
 from lmam_core import book, compared, epochs, live, paper, plugin, reporting, sizes
 from lmam_core.chapter import Chapter
 from lmam_core.experiment import build, prepared
 from lmam_core.plans import held
-from lmam_core.plugin import HEADLINE, TITLES, frame, verdicts
+from lmam_core.plugin import HEADLINE, POINTS, arm, frame, verdicts
 from lmam_core.results import Store
 from lmam_core.statistics import compare
 from lmam_core.training import Training
@@ -62,7 +63,7 @@ def test_bc_lstm_shows_every_verdict_of_the_store(stage: Path) -> None:
     answer = table[table.claim.str.endswith("beats concatenation") & (table.metric == table.dataset.map(HEADLINE))]
     assert len(answer) == 3
     for row in answer.itertuples():
-        expected = f"{row.claim}: the paper prints {row.paper} {TITLES[row.metric]}; we measure {row.ours}"
+        expected = f"{row.claim}: the paper's cells differ by {row.paper} {POINTS[row.metric]}; we measure {row.ours}"
         assert f"{expected} over {row.n} seeds: {row.verdict}" in text
 
 
@@ -250,3 +251,21 @@ def test_bc_lstm_runs_on_another_dataset_and_rank(tmp_path: Path) -> None:
     text = said(tmp_path / "out.ipynb")
     assert "dataset=iemocap, rank=30" in text
     assert "text minilm384 (384), audio gemaps47 (47)" in text
+
+
+def test_what_the_takeaways_say_of_mosis_validation_and_test_is_so() -> None:
+    """EmoCaps without LMAM: lower error on validation, higher on test; M2FNet above bc-LSTM on both, and further."""
+
+    def errors(backbone: str, name: str) -> tuple[float, float, float]:
+        runs = [r for r in held(backbone, Store()) if r.experiment.dataset == "mosi" and arm(r.experiment) == name]
+        found = [(r.training.best_score, r.metrics["mae"], r.training.best_epoch) for r in runs]
+        validation, test, _ = np.mean(found, 0)
+        return validation, test, np.median([epoch for *_, epoch in found])
+
+    without, with_ = errors("emocaps", "concatenation"), errors("emocaps", "LMAM early + residual")
+    assert without[0] < with_[0]
+    assert without[1] > with_[1]
+    assert abs(without[2] - with_[2]) <= 2  # epochs
+    bc_lstm, m2fnet = errors("bc_lstm", "concatenation"), errors("m2fnet", "concatenation")
+    assert m2fnet[0] > bc_lstm[0]
+    assert m2fnet[1] - m2fnet[0] > bc_lstm[1] - bc_lstm[0]

@@ -102,7 +102,7 @@ def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store) -> 
         assert text.count("against the others: 2 reproduced") == 4
         assert "LMAM early + residual beats LMAM early reproduced iemocap +2.53" in text
     if chapter.startswith("12"):
-        assert len(re.findall(r"widened: the paper prints \+[\d.]+ points .{0,60}: reproduced", text)) == 4
+        assert len(re.findall(r"widened: the paper's cells differ by \+[\d.]+ points .{0,60}: reproduced", text)) == 4
         assert text.count("width alone neither gained nor lost") == 8
     if chapter.startswith("14"):
         for where in ("behind bc-LSTM on iemocap", "behind bc-LSTM on mosi", "behind bc-LSTM, text and audio on mosi"):
