@@ -93,6 +93,7 @@ def label(e: Experiment) -> str:
     if e.rank and e.rank != 45:
         name += f", rank {e.rank}"
     name += ", widened" if e.width else ""
+    name += f", patience {e.patience}" if e.patience != Experiment.patience else ""
     return name + (f", {e.shuffled} shuffled" if e.shuffled else "")
 
 
