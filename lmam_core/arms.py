@@ -119,7 +119,7 @@ def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]
 def fusions_patient() -> list[Experiment]:
     """The fusion methods by products, concatenation and LMAM behind bc-LSTM on IEMOCAP, with three times the patience.
 
-    All models begin by giving every utterance the same class. An epoch there has three updates, and runs of these four
+    A model begins by giving nearly all utterances one class. An epoch there has three updates, and runs of these four
     methods, in tuning and in measuring, were stopped after ten epochs at that score while their loss still fell.
     """
     base = dataclasses.replace(IEMOCAP, embedding="late", epochs=100, patience=30)

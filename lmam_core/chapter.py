@@ -195,7 +195,8 @@ class Chapter:
         caption = f"Tried for every arm: {tried}, each with {seeds[self.backbone]} tuning seed(s)"
         if "meld" in set(self.table.dataset) and seeds["meld"] != seeds[self.backbone]:
             caption += f", on MELD with {seeds['meld']}"
-        return reporting.table(chosen, f"{caption}. Chosen:")
+        edge = "Where the lowest or the highest was chosen, a still lower or higher one might be better; none was tried"
+        return reporting.table(chosen, f"{caption}. {edge}. Chosen:")
 
     def beside(self, dataset: str) -> HTML:
         """The paper's numbers beside ours, three metrics in a table, which is what a page is wide enough for."""

@@ -64,20 +64,21 @@ class Cells:
         """The names of `asked`."""
         return list(self.asked(dataset))
 
-    def short(self, dataset: str) -> dict[str, int]:
+    def lacking(self, dataset: str) -> dict[str, int]:
         """The arms with fewer than five seeds on a dataset, and how many they have."""
         counts = self.frame[self.frame.dataset == dataset].groupby("arm").seed.nunique()
         return {arm: n for arm in self.arms(dataset) if (n := int(counts.get(arm, 0))) < FIRST}
 
     def missing(self, dataset: str) -> HTML:
         """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
-        cells, short = self.arms(dataset), self.short(dataset)
-        if not short:
+        cells, lacking = self.arms(dataset), self.lacking(dataset)
+        if not lacking:
             return HTML(f"<p>{self.where}: all {len(cells)} cells on {dataset} have at least five seeds.</p>")
-        lacking = lambda e: e.dataset == dataset and self.label(e) in short  # noqa: E731
-        plans = [name for name in self.plans if any(map(lacking, PLANS[name].arms()))]
-        said = f"{self.where}: {len(cells) - len(short)} of {len(cells)} cells on {dataset} have at least five seeds, "
-        said += f"{list(short.values()).count(0)} have none yet."
+        wanted = lambda e: e.dataset == dataset and self.label(e) in lacking  # noqa: E731
+        plans = [name for name in self.plans if any(map(wanted, PLANS[name].arms()))]
+        done = len(cells) - len(lacking)
+        said = f"{self.where}: {done} of {len(cells)} cells on {dataset} have at least five seeds, "
+        said += f"{list(lacking.values()).count(0)} have none yet."
         commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
         rest = "goes on where it stopped" if len(plans) == 1 else "go on where they stopped"
         return HTML(f"<p>{said} {commands} {rest}.</p>")
@@ -226,8 +227,8 @@ def trimmed(beside: pd.DataFrame) -> pd.DataFrame:
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
     """What comparisons still lack, folded away: `Cells.missing` of each that lacks seeds, one sentence for the rest."""
     every = [(cells, dataset) for cells in some for dataset in datasets]
-    said = [cells.missing(dataset).data for cells, dataset in every if cells.short(dataset)]
-    full = ", ".join(f"{cells.where} on {dataset}" for cells, dataset in every if not cells.short(dataset))
+    said = [cells.missing(dataset).data for cells, dataset in every if cells.lacking(dataset)]
+    full = ", ".join(f"{cells.where} on {dataset}" for cells, dataset in every if not cells.lacking(dataset))
     said += [f"<p>At least five seeds in every cell: {full}.</p>"] if full else []
     return HTML(f"<details><summary>How far the runs are</summary>{''.join(said)}</details>")
 

@@ -189,9 +189,9 @@ def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
     """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that is trained out.
 
     An arm is not trained out if any run gives every utterance the same class, or if most ended at the limit of epochs
-    while still within patience of their best one. All models begin on one class; where an epoch has few updates, some
-    stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more than
-    any method does.
+    while still within patience of their best one. A model begins with nearly one class; where an epoch has few updates,
+    some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more
+    than any method does.
     """
     mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
     if mine.one_class.any():

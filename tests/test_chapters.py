@@ -15,6 +15,7 @@ import pytest
 
 from lmam_core import book, compared, epochs, live, paper, plugin, reporting, sizes
 from lmam_core.chapter import Chapter
+from lmam_core.data import catalogue
 from lmam_core.experiment import build, prepared
 from lmam_core.plans import held
 from lmam_core.plugin import HEADLINE, POINTS, arm, frame, verdicts
@@ -269,3 +270,14 @@ def test_what_the_takeaways_say_of_mosis_validation_and_test_is_so() -> None:
     bc_lstm, m2fnet = errors("bc_lstm", "concatenation"), errors("m2fnet", "concatenation")
     assert m2fnet[0] > bc_lstm[0]
     assert m2fnet[1] - m2fnet[0] > bc_lstm[1] - bc_lstm[0]
+
+
+@pytest.mark.real_data
+def test_every_backbones_chapter_says_that_mosi_is_split_differently() -> None:
+    with np.load(catalogue._find("mosi.npz"), allow_pickle=False) as arrays:
+        split, other, video = (arrays[k] for k in ("video_split", "video_standard_split", "utt_video"))
+    ours, theirs = split == 1, other == 2  # ours has no validation of its own
+    row = f"| the SDK's, {theirs[video].sum()} test utterances (Table I) | the one that the features came with, "
+    row += f"{ours[video].sum()}; {(ours & theirs).sum()} of the {ours.sum()} test videos are in both |"
+    for path in sorted((book.ROOT / "notebooks").glob("0[3-9]-*.ipynb")):
+        assert row in "\n".join(c.source for c in nbformat.read(path, 4).cells), path.name

@@ -267,7 +267,7 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
     for path in cells.store.root.glob("iemocap/bc_lstm/tfn.*honest.s[1-5]*"):
         path.unlink()
     again = dataclasses.replace(cells)
-    assert again.short("iemocap") == {"TFN": 1}
+    assert again.lacking("iemocap") == {"TFN": 1}
     said = again.missing("iemocap").data
     assert "3 of 4 cells on iemocap have at least five seeds, 0 have none yet." in said
     assert "</p>" in said

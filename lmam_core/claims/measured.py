@@ -156,8 +156,9 @@ def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
         if there and there.difference.n:
             where, d = cells.where.removeprefix("behind "), there.difference
             note = f" Behind {where}: {plugin.spread(d, 2, '+')} (n = {d.n})"
-            short = plugin.shortfall(cells.frame, dataset, method)
-            note += f", but of {method}'s runs {short}." if short else "."
+            behind = method if d.mean > 0 else "LMAM"
+            short = plugin.shortfall(cells.frame, dataset, behind)
+            note += f", but of {behind}'s runs {short}." if short else "."
             found = dataclasses.replace(found, reason=found.reason + note)
     return found
 
