@@ -80,6 +80,15 @@ def table() -> pd.DataFrame:
     return pd.read_csv(TABLE)
 
 
+def made(times: pd.DataFrame) -> str:
+    """Where and when the rows were measured: what most share, and in brackets the backbones that were timed again."""
+    places = times.torch.radd("torch ") + ", " + times.machine + ", code " + times.code + ", " + times.date
+    most = places.value_counts().index[0]
+    again = times.backbone[places != most].groupby(places, sort=False).unique()
+    said = "; ".join(f"{', '.join(names)}: {place}" for place, names in again.items())
+    return f"{most} ({said})" if said else most
+
+
 def slowest(times: pd.DataFrame) -> pd.Series:
     """The row that `LIMIT` is about: the longest epoch on IEMOCAP at two threads."""
     mine = times[(times.dataset == "iemocap") & (times.threads == 2)]

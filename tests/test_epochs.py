@@ -34,3 +34,14 @@ def test_an_epoch_is_timed(asked: Experiment, monkeypatch: pytest.MonkeyPatch) -
     row = epochs.measured(dataclasses.replace(asked, dialogues=4), threads=1)
     assert row["seconds"] > 0
     assert (row["dialogues"], row["threads"], row["modalities"]) == (4, 1, "text+audio+video")
+
+
+def test_the_caption_names_the_backbones_that_were_timed_again() -> None:
+    times = epochs.table()
+    said = epochs.made(times)
+    for row in times.itertuples():
+        assert f"code {row.code}, {row.date}" in said
+    alike = times.assign(code="abc", date="2026-01-02")
+    assert epochs.made(alike) == f"torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-01-02"
+    alike.loc[alike.backbone == "EmoCaps", "date"] = "2026-03-04"
+    assert epochs.made(alike).endswith(f" (EmoCaps: torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-03-04)")
