@@ -339,9 +339,9 @@ def level(runs: Sequence[Run], reference: Sequence[Run], backbone: str) -> str:
         ours, number = interval(list(own.values())), printed(backbone, "concatenation", dataset, metric)
         line = f"- **{dataset}**, {TITLES[metric]}: {spread(ours, 1)} over {ours.n} runs without LMAM, "
         line += f"{ours.mean - number:+.1f} from the printed {number}"
-        if own.keys() & other.keys():
-            apart = compare(other, own).difference
-            line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(interval(list(other.values())), 1)}"
+        if shared := own.keys() & other.keys():
+            apart, theirs = compare(other, own).difference, interval([other[seed] for seed in shared])
+            line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(theirs, 1)} over the {apart.n} seeds of both"
         ended = [
             f"{sum(map(_at_limit, some))} of {len(some)} {said}"
             for said, some in (("without", without), ("with", _arm(runs, backbone, dataset, starred(backbone))))

@@ -117,9 +117,10 @@ def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
     notebook.metadata["widgets"] = {}
     nbformat.write(notebook, path)
     assert plan(root)[1] == {}
-    notebook.cells[-1].metadata["tags"] = ["remove-cell"]
-    nbformat.write(notebook, path)
-    assert plan(root)[1] == {"notebooks/a.ipynb": "notebook changed"}
+    for metadata in ({"tags": ["remove-cell"]}, {"mystnb": {"image": {"alt": "A line that rises."}}}):
+        notebook.cells[-1].metadata = metadata
+        nbformat.write(notebook, path)
+        assert plan(root)[1] == {"notebooks/a.ipynb": "notebook changed"}
 
 
 def test_lost_copy_force_and_damaged_manifest(root):

@@ -49,6 +49,12 @@ def test_chapter_shows_its_outputs_and_no_error(html, pages, source):
 
 
 @pytest.mark.parametrize("source", CHAPTERS)
+def test_pictures_have_words_for_those_who_cannot_see_them(pages, source):
+    pictures = pages[source].select(".cell_output img")
+    assert all(" " in picture["alt"] for picture in pictures)  # without words it is the file's name
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
 def test_reader_does_not_see_bootstrap_and_injected_cells(pages, source):
     code = "\n".join(block.get_text() for block in pages[source].select(".cell_input"))
     assert "google.colab" not in code

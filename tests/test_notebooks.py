@@ -64,6 +64,12 @@ def test_what_trains_live_does_so_on_the_device_of_the_parameters(notebook):
     assert bool(calls) == ('device: str = "cpu"' in code) == ('device=("cpu", "cuda")' in code)
 
 
+def test_every_figure_says_what_it_shows(notebook):
+    shown = [cell for cell in notebook.cells if "plt.show()" in cell.source]
+    told = [cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for cell in shown]
+    assert [alt for alt in told if not re.fullmatch(r"[A-Z0-9].{30,}\.", alt)] == []
+
+
 def test_cells_are_short(notebook):
     long = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.count("\n") >= 24]
     assert long == []

@@ -49,13 +49,13 @@ def fingerprints(root: Path, chapters: list[str]) -> dict[str, dict[str, str]]:
 
 
 def notebook_hash(path: Path) -> str:
-    """Hash what a notebook says: its cells' kind, source and tags, not its outputs, counters or editor's metadata."""
+    """Hash what a notebook says: its cells' kind, source, tags and alt texts, not outputs or an editor's metadata."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (json.JSONDecodeError, KeyError) as error:
         raise LmamError(f"{path.name} is not a notebook ({error}): restore it from git.") from error
-    said = [[c["cell_type"], "".join(c["source"]), sorted(c["metadata"].get("tags", []))] for c in cells]
-    return digest(said)
+    told = [[sorted(c["metadata"].get("tags", [])), c["metadata"].get("mystnb")] for c in cells]
+    return digest([told, [[c["cell_type"], "".join(c["source"])] for c in cells]])
 
 
 def tree_hash(*folders: Path) -> str:
