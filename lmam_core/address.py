@@ -16,11 +16,13 @@ from importlib.util import find_spec
 if find_spec("lmam_core") is None:  # on Colab the repository brings package and data
     import subprocess
     import sys
+    from pathlib import Path
 
     if "google.colab" not in sys.modules:
         raise ImportError("lmam_core is missing: run `pip install -e .[media]` in the repository.")
     here, address = "/content/lmam-book", "{address}"
-    subprocess.run(["git", "clone", "--depth=1", address, here], check=True)
+    if not Path(here, "pyproject.toml").exists():  # a second try finds what the first one fetched
+        subprocess.run(["git", "clone", "--depth=1", address, here], check=True)
     pip = [sys.executable, "-m", "pip", "install", "-q"]
     subprocess.run([*pip, "-e", here + "[media]"], check=True)
     sys.path.insert(0, here)  # an editable install is seen only by the next interpreter"""

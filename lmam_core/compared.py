@@ -12,6 +12,9 @@ from lmam_core.plans import FIRST, held
 from lmam_core.results import Store
 from lmam_core.statistics import Interval
 
+LEAKING = ("faithful_bc_lstm", "faithful")
+"""The plans of backbones that let padding in."""
+
 
 def frames(store: Store) -> dict[str, pd.DataFrame]:
     """Each backbone's measured runs, by name in the paper's order; a backbone without any is left out."""
@@ -47,9 +50,9 @@ def gains(store: Store, dataset: str, seeds: int = FIRST) -> tuple[dict[str, Int
 def padding(store: Store) -> pd.DataFrame:
     """What a backbone's own fusion gains when padding leaks in as in its original, one row a backbone and dataset.
 
-    `rates` are the learning rates that tuning chose without and with the leak, each with its plan's tuning seeds.
+    `rates` are the learning rates that tuning chose without and with the leak, by as many tuning seeds each.
     """
-    leaking, rows = held("faithful", store), []
+    leaking, rows = [r for name in LEAKING for r in held(name, store)], []
     for name in plugin.BACKBONES:
         mine = [r for r in leaking if r.experiment.backbone == name]
         own = [r for r in held(name, store) if plugin.arm(r.experiment) == "concatenation"]

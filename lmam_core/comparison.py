@@ -19,7 +19,7 @@ from lmam_core.experiment import Experiment, Run, build, prepared
 from lmam_core.live import trained
 from lmam_core.plans import FIRST, PLANS, held
 from lmam_core.results import Store
-from lmam_core.statistics import Comparison, interval, verdict
+from lmam_core.statistics import FEW, Comparison, interval, verdict
 from lmam_core.training import score, step
 
 
@@ -176,7 +176,9 @@ class Cells:
         """
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
-        known = {arm: list(v.values()) for arm, v in found.items() if len(v) >= 5 and not arm.startswith(f"{other}, ")}
+        known = {
+            arm: list(v.values()) for arm, v in found.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")
+        }
         if other not in known or len(known) < 3:
             return ""
         mean, median = (1 + sum(of(x) > of(known[other]) for x in known.values()) for of in (np.mean, np.median))

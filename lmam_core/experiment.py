@@ -138,11 +138,18 @@ class Experiment:
         found: dict[str, int | float] = {}
         for name in whole:
             if (value := getattr(self, name)) is not None:
+                if isinstance(value, bool):  # an index to Python, a slip to whoever wrote it
+                    raise LmamError(f"{name} must be a whole number; got {value!r}.")
                 try:
                     found[name] = operator.index(value)
                 except TypeError:
                     raise LmamError(f"{name} must be a whole number; got {value!r}.") from None
-        return found | {name: float(getattr(self, name)) for name in ("learning_rate", "weight_decay")}
+        for name in ("learning_rate", "weight_decay"):
+            try:
+                found[name] = float(getattr(self, name))
+            except (TypeError, ValueError):
+                raise LmamError(f"{name} must be a number; got {getattr(self, name)!r}.") from None
+        return found
 
     def _check_numbers(self) -> None:
         if self.rank is not None and self.rank < 1:

@@ -52,7 +52,7 @@ def one_utterance(f1: float, support: int) -> float:
     there the hit counts.
     """
     share = f1 / 100
-    return 100 * (min(share, 2 - share) or 2.0) / (2 * support + 1)
+    return 100 * (share or 2.0) / (2 * support + 1)
 
 
 def sign_test(n: int = RUNS) -> float:

@@ -14,11 +14,17 @@ NAME = Path(".locks") / "index.sqlite"
 """In the store's folder, beside the locks, ignored by git; it may be deleted at any time."""
 
 
-def rows(root: Path, paths: Sequence[Path], make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(
+    root: Path,
+    paths: Sequence[Path],
+    make: Callable[[Path], dict[str, Any]],
+    lasting: Callable[[dict[str, Any]], bool] = lambda row: True,
+) -> list[dict[str, Any]]:
     """`make(path)` for every path, in order; a file that is as it was when it was last asked for is not read.
 
-    A file counts as unchanged while its time of change, its size and the code that makes rows are the same. Where the
-    index cannot be written, or is damaged, everything is read.
+    A file counts as unchanged while its time of change, its size and the code that makes rows are the same. A row that
+    is not `lasting`, because something beside its file was missing, is made anew the next time. Where the index cannot
+    be written, or is damaged, everything is read.
     """
     status = {str(p.relative_to(root)): (p.stat().st_mtime_ns, p.stat().st_size) for p in paths}
     version = _version()
@@ -29,8 +35,10 @@ def rows(root: Path, paths: Sequence[Path], make: Callable[[Path], dict[str, Any
         if known.get(name, ())[:2] == (changed, size):
             texts[name] = known[name][2]
         else:
-            texts[name] = json.dumps(make(path))
-            new.append((name, changed, size, version, texts[name]))
+            made = make(path)
+            texts[name] = json.dumps(made)
+            if lasting(made):
+                new.append((name, changed, size, version, texts[name]))
     gone = [(name,) for name in known.keys() - status.keys()]
     if new or gone:
         _keep(root / NAME, new, gone)

@@ -160,8 +160,9 @@ class LMAM(nn.Module):
     * `weight`: `factors` (W = U V^T), `full` (Eq. 4 before Eq. 8), `vector` (Eq. 8 and 9 as printed).
     * `combine`: `concat` or `sum` of the O_i.
 
-    Attention across modalities needs one width: unless `keys` is `own`, modalities whose width differs from `width`
-    (default: the widest) first pass a linear layer. The ones column is left out of V and I: through Eq. 6 it stays 1.
+    Attention across modalities, and a sum, need one width: unless `keys` is `own`, `combine` is `concat` and no `width`
+    is given, modalities whose width differs from `width` (default: the widest) first pass a linear layer; in `released`
+    all do, as there. The ones column is left out of V and I: through Eq. 6 it stays 1.
     `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d or an
     unknown variant, reading or modality.
     """

@@ -116,7 +116,9 @@ class Store:
         """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
         import pandas as pd
 
-        return pd.DataFrame(rows(self.root, self.paths(), lambda path: row(read(path))))
+        return pd.DataFrame(
+            rows(self.root, self.paths(), lambda path: row(read(path)), lambda found: bool(found["run"]))
+        )
 
 
 def row(run: Run) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from lmam_core.data import catalogue
 from lmam_core.experiment import Experiment, Run
 from lmam_core.metrics import per_class
 from lmam_core.plans import PLANS, held
-from lmam_core.resampling import draws, resampled
+from lmam_core.resampling import draws, resampled, stacked
 from lmam_core.results import Store
 from lmam_core.statistics import Comparison, Interval, compare
 
@@ -105,19 +105,18 @@ def setting(e: Experiment) -> str:
 
 
 def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
-    """Honest runs by setting and arm; arms that share a name but differ in budget keep apart by their learning rate."""
+    """Honest runs by setting and arm; of arms that would share a name, the later ones say what they are and their key.
+
+    A run that is given twice counts once.
+    """
     found: dict[str, dict[str, list[Run]]] = {}
-    owners: dict[tuple[str, str], Experiment] = {}
-    for run in runs:
-        e = run.experiment
-        if e.protocol != "honest":
-            continue
-        where, name, asked = setting(e), label(e), dataclasses.replace(e, seed=0)
-        if owners.setdefault((where, name), asked) != asked:
-            name += f" ({e.learning_rate:g}, {e.arm}, {e.epochs} epochs)"
-        arm = found.setdefault(where, {}).setdefault(name, [])
-        if all(e.seed != other.experiment.seed for other in arm):
-            arm.append(run)
+    names: dict[Experiment, str] = {}
+    for e, run in {r.experiment: r for r in runs if r.experiment.protocol == "honest"}.items():
+        asked, arms = dataclasses.replace(e, seed=0), found.setdefault(setting(e), {})
+        if asked not in names:
+            name = label(e)
+            names[asked] = f"{name} ({e.learning_rate:g}, {e.arm}, {asked.key[:6]})" if name in arms else name
+        arms.setdefault(names[asked], []).append(run)
     return found
 
 
@@ -133,8 +132,9 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
     Columns: `n` shared seeds; `gain` with its 95 % interval over seeds (`low`, `high`) and `effect` (pooled standard
     deviations); `p_t`, `p_flip` and both corrected over the table by Holm's method; `better`, `equivalent`, `worse`
     (see `Tested`, margin `MARGIN`); and `dialogues_low`, `dialogues_high`, the 95 % interval of the gain, averaged
-    over shared seeds, when test conversations are drawn anew.
+    over shared seeds, when test conversations are drawn anew. Raises LmamError for arms on different conversations.
     """
+    stacked([runs[0] for runs in arms.values()])
     sign, margin = plugin.sign(metric), MARGIN.get(metric, 1.0)
     values = {name: {r.experiment.seed: sign * _metric(r, metric) for r in runs} for name, runs in arms.items()}
     drawn = draws(len(next(iter(arms.values()))[0].outcomes))
@@ -148,7 +148,10 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
 
 
 def classes(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
-    """The pair of arms, class by class: as `pairs`, in F1 of each class and at last in weighted F1 (`all classes`)."""
+    """The pair of arms, class by class: as `pairs`, in F1 of each class and at last in weighted F1 (`all classes`).
+
+    Holm's correction is over the classes: weighted F1 is made of them, and has the p-values that it had.
+    """
     table = class_tests(baseline, other)
     drawn = draws(len(baseline[0].outcomes))
     arms = {"baseline": list(baseline), "other": list(other)}
@@ -169,7 +172,9 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
         a, b = values
         gains = [b[s] - a[s] for s in sorted(a.keys() & b.keys())]
         rows.append({"class": name, "seeds": gains} | _row(paired(a, b, MARGIN["f1"]), nowhere))
-    return corrected(pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    alone = table[-1:].assign(p_t_holm=table.p_t, p_flip_holm=table.p_flip)
+    return pd.concat([corrected(table[:-1].copy()), alone], ignore_index=True)
 
 
 def _class_metrics(runs: Sequence[Run]) -> list[str]:

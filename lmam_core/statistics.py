@@ -9,6 +9,8 @@ import numpy as np
 from scipy import stats
 
 VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable")
+FEW = 5
+"""Seeds below which nothing is decided."""
 LARGE = 0.8
 """The standardised difference (Cohen's "large") that counts although the interval holds 0.
 
@@ -78,7 +80,7 @@ def verdict(paper_gain: float, found: Comparison | None, a_trained_out: bool = T
       epochs while still within patience of their best one, or one of them gives every utterance the same class. It may
       only have learned more slowly.
     """
-    if found is None or found.difference.n < 5:
+    if found is None or found.difference.n < FEW:
         return "not testable"
     above = found.difference.low > 0
     if not above and not (found.difference.mean > 0 and found.effect >= LARGE):

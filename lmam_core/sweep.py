@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.experiment import Experiment
@@ -37,27 +39,32 @@ def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = No
     # Spawned rather than forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     failures = context.Queue()
-    workers = [context.Process(target=_work, args=(experiments, store, device, failures)) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
-    found: list[tuple[bool, str]] = []
-    while any(worker.is_alive() for worker in workers) or not failures.empty():
-        # Read while they run: a full pipe would stop a worker from ending.
-        with suppress(queue.Empty):
-            found.append(failures.get(timeout=0.2))
+    with tempfile.TemporaryDirectory() as failed:
+        given = (experiments, store, device, Path(failed), failures)
+        workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
+        for worker in workers:
+            worker.start()
+        found: list[tuple[bool, str]] = []
+        while any(worker.is_alive() for worker in workers) or not failures.empty():
+            # Read while they run: a full pipe would stop a worker from ending.
+            with suppress(queue.Empty):
+                found.append(failures.get(timeout=0.2))
+        missing = sum(e not in store and not _mark(e, Path(failed)).exists() for e in experiments)
     if fatal := [sentence for ends, sentence in found if ends]:
         raise StoreError(fatal[0])
-    missing = [e for e in experiments if e not in store]
-    if missing and not found:
-        return [f"{len(missing)} runs are missing because a worker was ended; run the same command again."]
-    return sorted({sentence for _, sentence in found})
+    ended = [f"{missing} runs are missing because a worker was ended; run the same command again."] if missing else []
+    return sorted({sentence for _, sentence in found}) + ended
 
 
-def _work(experiments: Sequence[Experiment], store: Store, device: str, failures: object) -> None:
+def _mark(e: Experiment, failed: Path) -> Path:
+    """The empty file by which a worker tells the others that an experiment failed, so that none tries it again."""
+    return failed / e.key
+
+
+def _work(experiments: Sequence[Experiment], store: Store, device: str, failed: Path, failures: object) -> None:
     """Puts (whether it ends the sweep, sentence) into `failures`."""
-    failed: set[Experiment] = set()
     try:
-        while open_ := [e for e in experiments if e not in store and e not in failed]:
+        while open_ := [e for e in experiments if e not in store and not _mark(e, failed).exists()]:
             done = False
             for e in open_:
                 # A worker whose sweep was killed finishes the run in flight and stops.
@@ -77,7 +84,7 @@ def _attempt(
     experiments: Sequence[Experiment],
     store: Store,
     device: str,
-    failed: set[Experiment],
+    failed: Path,
     failures: object,
 ) -> bool:
     """Run one experiment unless it is held or claimed elsewhere; whether anything was done."""
@@ -85,7 +92,7 @@ def _attempt(
 
     named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
     with store.claim(e) as mine:
-        if not mine or e in store:
+        if not mine or e in store or _mark(e, failed).exists():
             return False
         try:
             result = run(e, device)
@@ -93,11 +100,11 @@ def _attempt(
         except StoreError:
             raise
         except LmamError as error:
-            failed.add(e)
+            _mark(e, failed).touch()
             failures.put((False, f"{named}: {error}"))
             return True
         except Exception:
-            failed.add(e)
+            _mark(e, failed).touch()
             traceback.print_exc()
             failures.put((False, f"{named}: an error of the program, shown above."))
             return True

@@ -27,7 +27,7 @@ METHODS = {
     "cross_modal": "cross-modal attention",
     "lmam": "LMAM",
 }
-"""What the paper's Table IX calls the fusion methods, and the two that are not in it."""
+"""What the paper's Table IX calls the fusion methods, and the two not in it; any other goes by its own name."""
 
 LMCM_ARMS = {
     "concat": "concatenation",
@@ -66,7 +66,7 @@ def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | N
         lora = e.fusion in ("lora_random", "lora_trained")
         if e.embedding != "late" and not lora:
             return None
-        return METHODS[e.fusion] + ("" if e.variant in (None, "paper") else f", {e.variant}")
+        return METHODS.get(e.fusion, e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
 
     return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from lmam_core.metrics import summarise
 from lmam_core.results import DEFAULT, Store, read
 from lmam_core.scoreboard import BLOCK, ROOT, written
 
-MEASURED = re.compile(r"\d ± \d")
+MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
 """How measured numbers are written; in prose they are only allowed where code writes them."""
 
 
@@ -53,12 +54,23 @@ def pages_in_step(store: Store) -> Iterator[str]:
 
 
 def prose_types_no_numbers(store: Store) -> Iterator[str]:
-    """Measured numbers stand in prose only where code writes them."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]:
-        rest = BLOCK.sub("", path.read_text(encoding="utf-8"))
-        for found in MEASURED.finditer(rest):
-            line = rest[: found.start()].count("\n") + 1
-            yield f"{path.relative_to(ROOT)} has a measured number typed into prose ('{found[0]}', about line {line})."
+    """Measured numbers stand in prose, that of pages and of chapters, only where code writes them."""
+    for path in [
+        ROOT / "README.md",
+        *sorted((ROOT / "book").glob("*.md")),
+        *sorted((ROOT / "notebooks").glob("*.ipynb")),
+    ]:
+        for found in MEASURED.finditer(_prose(path)):
+            yield f"{path.relative_to(ROOT)} has a measured number typed into prose: '{found[0]}'."
+
+
+def _prose(path: Path) -> str:
+    """What somebody wrote there, without what code writes into it."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return BLOCK.sub("", text)
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def built_book_is_fresh(store: Store, root: Path | None = None) -> Iterator[str]:

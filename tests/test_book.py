@@ -91,11 +91,9 @@ def test_only_what_changed_runs(root):
         (lambda root: (root / "data" / "results" / "runs.csv").write_text("f1\n0.6\n"), "data"),
         (lambda root: (root / "data" / "paper" / "table.csv").write_text("1\n"), "data"),
         (lambda root: (root / "requirements.lock").write_text("torch==2\n"), "versions"),
-        (lambda root: os.environ.update(LMAM_DATA=str(root)), "real data"),
     ],
 )
-def test_what_all_chapters_depend_on(root, monkeypatch, change, reason):
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+def test_what_all_chapters_depend_on(root, change, reason):
     pretend_all_ran(root)
     assert plan(root)[1] == {}
     change(root)

@@ -6,13 +6,13 @@ import dataclasses
 import re
 import shutil
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from lmam_core import claims, fusion, paper, plans, plugin, results, scoreboard
-from lmam_core.claims import RULES, Evidence, Finding, counted, judge, ranked, read
-from lmam_core.data import catalogue
+from lmam_core import claims, fusion, paper, plans, plugin, probes, results, scoreboard, splits
+from lmam_core.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
 from lmam_core.errors import LmamError
 from lmam_core.results import DEFAULT, Store
 from lmam_core.statistics import VERDICTS
@@ -304,30 +304,44 @@ def test_every_class_has_to_differ(store: Store, right: float, expected: str) ->
     assert f"that lose: {6 if right < 0.5 else 0};" in found.reason
 
 
-def test_the_size_of_the_test_set_is_counted_in_the_runs(store: Store) -> None:
+def test_the_size_of_the_test_set_is_counted_in_the_runs(store: Store, monkeypatch) -> None:
     fill(store, "bc_lstm", {"concatenation": 0.5})
     found = verdict_of(store, "size_iemocap")
     assert (found.verdict, found.ours) == ("not reproduced", "2 / 600")  # `made` has two conversations
     size = lambda *said: RULES["size_of_test_set"](Evidence(store), "iemocap", "bc_lstm", *said)  # noqa: E731
     assert size("2", "600").verdict == "reproduced"
     assert size("2", "601").verdict == "same direction"
-    other = size("2", "601", "2 / 601")
+    sizes = {"a": (2, 601), "b": (2, 602)}
+    monkeypatch.setattr(measured.splits, "size", lambda dataset, split: sizes[split])
+    other = size("2", "601", "a")
     assert (other.verdict, other.ours, "which has 2 / 600" in other.reason) == ("reproduced", "2 / 601", True)
-    assert size("2", "601", "2 / 602").verdict == "same direction"
+    assert size("2", "601", "b").verdict == "same direction"
 
 
 @pytest.mark.real_data
-def test_the_other_split_of_mosi_has_the_utterances_that_its_claim_says() -> None:
-    with np.load(catalogue._find("mosi.npz"), allow_pickle=False) as arrays:
-        split, video = arrays["video_standard_split"], arrays["utt_video"]
-    claim = next(c for c in ALL if c.id == "size_mosi")
-    assert claim.arguments["other_split"] == f"{(split == 2).sum()} / {(split[video] == 2).sum()}"
+def test_the_counted_splits_are_those_of_the_data() -> None:
+    pd.testing.assert_frame_equal(splits.measure(), pd.read_csv(splits.TABLE))
+    assert splits.size("mosi", "standard") == (31, 686)
 
 
 def test_a_backbone_without_lmam_does_not_count_as_plugged_into(monkeypatch) -> None:
     counted._fitting.cache_clear()
     build = fusion.build
     monkeypatch.setattr(counted.fusion, "build", lambda name, widths, **more: build("concat", widths))
+    assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
+    counted._fitting.cache_clear()
+
+
+def test_a_backbone_that_lmam_learns_nothing_in_does_not_count_as_plugged_into(monkeypatch) -> None:
+    counted._fitting.cache_clear()
+    build = fusion.build
+
+    def frozen(name, widths, **more):
+        made = build(name, widths, **more)
+        made.register_forward_hook(lambda module, given, out: out.detach())
+        return made
+
+    monkeypatch.setattr(counted.fusion, "build", frozen)
     assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
     counted._fitting.cache_clear()
 
@@ -351,9 +365,12 @@ def test_a_row_says_where_its_arms_stand_and_what_the_features_know() -> None:
     assert f"{means['concatenation']:.1f} with concatenation, {means['LMAM late']:.1f} with LMAM late." in said
     early = plugin.gain(table, "mosi", "acc2", "concatenation", "LMAM early").difference
     assert f"LMAM otherwise: {plugin.spread(early, 2, '+')} early, " in said
-    assert means["concatenation"] < 78.6  # data/probes.csv
-    assert "A linear model on single texts has 78.6." in said
-    assert "The video features here know the training labels. Without video: -0.32" in said
+    probed = probes.table().set_index(["dataset", "features"]).test["mosi", "minilm384"]
+    assert means["concatenation"] < probed
+    assert f"A linear model on single texts has {probed:.1f}." in said
+    clean = plugin.frame(plans.held("bc_lstm_clean", Store()))
+    without = plugin.gain(clean, "mosi", "acc2", "concatenation", "LMAM late").difference
+    assert f"The video features here know the training labels. Without video: {plugin.spread(without, 2, '+')}" in said
     assert said.endswith("not reproduced.")
     said = verdict_of(Store(), "improves_bc_lstm_iemocap").reason
     assert "linear model" not in said
@@ -511,7 +528,11 @@ def test_verify_names_what_the_runs_do_not_bear_out(copy) -> None:
         one.write_text(text)
     index = root / "book" / "index.md"
     index.write_text(index.read_text() + "\nWe measure +3.1 ± 0.2 points.\n")
-    assert "typed into prose ('1 ± 0'" in " ".join(verify(store))
+    (root / "notebooks").mkdir()
+    cells = [nbformat.v4.new_markdown_cell("We gain 2.5 ± 1.0."), nbformat.v4.new_code_cell("'9.9 ± 0.1'")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / "one.ipynb")
+    typed = "has a measured number typed into prose: "
+    assert verify(store) == [f"book/index.md {typed}'3.1 ± 0.2'.", f"notebooks/one.ipynb {typed}'2.5 ± 1.0'."]
 
 
 def test_verify_notices_runs_that_were_removed_changed_or_renamed(copy) -> None:

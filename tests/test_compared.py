@@ -24,7 +24,7 @@ def filled(store: Store) -> Store:
             store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
         for e in plans.measured(plan, arms, store, range(6)):
             store.add(made(e, right[e.fusion]))
-    plan = plans.plan("faithful")
+    plan = plans.plan("faithful_bc_lstm")
     arms = [a for a in plan.arms() if (a.dataset, a.backbone) == ("iemocap", "bc_lstm")]
     for e in plans.tuning(plan, arms):
         store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))

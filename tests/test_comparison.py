@@ -13,6 +13,7 @@ import torch
 from lmam_core import comparison, figures, plans, tables
 from lmam_core.comparison import Cells
 from lmam_core.experiment import Experiment, Run
+from lmam_core.fusion import FUSIONS, Add, Method
 from lmam_core.results import Store
 from lmam_core.statistics import interval
 from lmam_core.tables import METHODS, printed
@@ -231,10 +232,13 @@ def test_a_step_is_timed_on_the_first_batch_and_one_thread(monkeypatch: pytest.M
     assert torch.get_num_threads() == threads
 
 
-def test_each_table_has_the_rows_of_the_papers(store: Store) -> None:
+def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Store, monkeypatch) -> None:
     nine = set(tables.fusion_methods("emocaps", store).arms("iemocap"))
     assert nine == set(METHODS.values()) | {"LMAM, algorithm1", "LMAM, released"}
     assert nine == set(tables.fusion_methods("bc_lstm", store).arms("iemocap"))
+    monkeypatch.setitem(FUSIONS, "sum_of_all", Method(Add))  # one file, one line: the plans and the table have it
+    for backbone in ("bc_lstm", "emocaps"):
+        assert "sum_of_all" in tables.fusion_methods(backbone, store).arms("iemocap")
     for backbone in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
         ways = tables.embedding_ways(backbone, store)
         assert set(ways.arms("mosi")) == {"concatenation", "LMAM early", "LMAM early + residual", "LMAM late"}

@@ -54,6 +54,13 @@ def test_only_what_changed_is_read_again_and_what_is_gone_goes(tmp_path: Path, p
         assert found.execute("select count(*) from rows").fetchone() == (3,)
 
 
+def test_a_row_that_does_not_last_is_made_again(tmp_path: Path, paths: list[Path]) -> None:
+    rows(tmp_path, paths, Reader(), lambda row: row["k"] != 2)
+    again = Reader()
+    assert [r["k"] for r in rows(tmp_path, paths, again, lambda row: row["k"] != 2)] == [0, 1, 2, 3]
+    assert again.read == ["2.json"]
+
+
 def test_other_code_reads_everything_again(tmp_path: Path, paths: list[Path], monkeypatch) -> None:
     rows(tmp_path, paths, Reader())
     monkeypatch.setattr(index, "_version", lambda: "later")

@@ -185,8 +185,26 @@ def test_a_failing_experiment_is_reported_and_the_others_are_done(store: Store, 
     assert quick in store
 
 
+def test_what_failed_for_one_worker_is_not_tried_by_another(
+    store: Store, quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, told = [], Queue()
+
+    def diverging(e: Experiment, device: str) -> None:
+        tried.append(e)
+        raise LmamError("Training diverged.")
+
+    monkeypatch.setattr("lmam_core.experiment.run", diverging)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(is_alive=lambda: True))
+    for _ in range(2):
+        _work([quick.resolved()], store, "cpu", tmp_path, told)
+    assert tried == [quick.resolved()]
+    ends, sentence = told.get(timeout=5)
+    assert (ends, sentence.endswith(": Training diverged.")) == (False, True)
+
+
 def test_a_worker_stops_at_a_run_that_cannot_be_kept(
-    store: Store, quick: Experiment, monkeypatch: pytest.MonkeyPatch
+    store: Store, quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it trained next would be lost as well."""
     trained, told = [], Queue()
@@ -197,7 +215,7 @@ def test_a_worker_stops_at_a_run_that_cannot_be_kept(
     monkeypatch.setattr("lmam_core.experiment.run", lambda e, device: trained.append(e))
     monkeypatch.setattr(Store, "add", full)
     monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(is_alive=lambda: True))
-    _work([dataclasses.replace(quick, seed=s).resolved() for s in range(3)], store, "cpu", told)
+    _work([dataclasses.replace(quick, seed=s).resolved() for s in range(3)], store, "cpu", tmp_path, told)
     assert len(trained) == 1
     assert told.get(timeout=5) == (True, "The disk is full.")
 

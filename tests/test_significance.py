@@ -171,6 +171,13 @@ def test_less_error_is_a_gain() -> None:
     assert found.dialogues_low > 0
 
 
+def test_arms_on_different_conversations_are_refused() -> None:
+    chosen = arms({"a": 0.5, "b": 0.6})
+    chosen["b"] = [made(r.experiment, 0.6, conversations=11) for r in chosen["b"]]
+    with pytest.raises(LmamError, match="other conversations"):
+        pairs(chosen, "accuracy")
+
+
 def test_an_arm_that_shares_no_seed_is_a_row_with_n_0() -> None:
     chosen = arms({"a": 0.5, "b": 0.6})
     chosen["b"] = [made(dataclasses.replace(chosen["a"][0].experiment, seed=77), 0.6)]
@@ -193,6 +200,8 @@ def test_classes_are_tested_one_by_one_and_together() -> None:
     f1_base = [200 * c[0, 0] / (c[0].sum() + c[:, 0].sum()) for c in base]
     assert found.loc["happy", "gain"] == pytest.approx(np.mean(f1) - np.mean(f1_base))
     assert found.loc["happy", "seeds"] == pytest.approx(np.array(f1) - np.array(f1_base))
+    assert found.p_t_holm[CLASSES[0] : CLASSES[-1]].tolist() == pytest.approx(holm(found.p_t[:-1].to_numpy()).tolist())
+    assert found.p_t_holm["all classes"] == found.p_t["all classes"]  # made of the classes, so not one of the tests
     weighted = np.mean([r.metrics["weighted_f1"] for r in chosen["c"]])
     assert found.loc["all classes", "gain"] == pytest.approx(
         weighted - np.mean([r.metrics["weighted_f1"] for r in chosen["a"]])
@@ -205,12 +214,15 @@ def test_settings_keep_apart_what_cannot_be_compared() -> None:
     runs.append(made(dataclasses.replace(base, modalities=("text",)), 0.5))
     runs.append(made(dataclasses.replace(base, protocol="tuning"), 0.5))
     runs.append(made(dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"), 0.5))
-    runs.append(made(dataclasses.replace(base, learning_rate=0.1), 0.5))
+    other = made(dataclasses.replace(base, learning_rate=0.1), 0.5).experiment
+    small = [made(dataclasses.replace(other, batch_size=8, seed=s), 0.5) for s in range(2)]
+    runs += [made(other, 0.5), *small, small[0]]  # the last is given twice
     found = settings(runs)
     assert len(found) == 2
     full, text = found.values()
-    assert [len(r) for r in full.values()] == [2, 1, 1]
-    assert list(full) == ["LMAM early", "self-attention", "LMAM early (0.1, lmam.early.paper.r45, 60 epochs)"]
+    assert [len(r) for r in full.values()] == [2, 1, 1, 2]
+    longer = [f"LMAM early (0.1, lmam.early.paper.r45, {e.key[:6]})" for e in (other, small[0].experiment)]
+    assert list(full) == ["LMAM early", "self-attention", *longer]
     assert list(text) == ["LMAM early"]
 
 

@@ -27,7 +27,7 @@ def test_counts_at_the_papers_widths(name: str, expected: tuple[int, int]) -> No
 def test_the_table_has_every_row_of_table_six() -> None:
     table = sizes.table().set_index("backbone")
     assert list(table.index) == list(sizes.NAMES.values())
-    assert set(sizes.NAMES) == set(BACKBONES) - {"utterance"}
+    assert set(sizes.NAMES) <= set(BACKBONES)
     assert table.loc["MM-DFN", "Table VI"] == "2.21 M"
     assert table.loc["bc-LSTM+Att", "Table VI"] == "4.7 M"
 

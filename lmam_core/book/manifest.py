@@ -43,7 +43,6 @@ def fingerprints(root: Path, chapters: list[str]) -> dict[str, dict[str, str]]:
         "data": tree_hash(root / "data"),
         "parameters": digest(PARAMETERS),
         "versions": digest([file_hash(root / "requirements.lock"), sys.version]),
-        "real data": "present" if os.environ.get("LMAM_DATA") else "absent",
     }
     return {chapter: {"notebook": notebook_hash(root / chapter), **shared} for chapter in chapters}
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cache
 
+import numpy as np
+import torch.nn.functional as F
+from torch import nn
+
 from lmam_core import fusion, paper
 from lmam_core.arms import STARRED
 from lmam_core.backbones import backbone
@@ -16,6 +20,7 @@ from lmam_core.cost import (
     self_attention_multiply_adds,
     self_attention_parameters,
 )
+from lmam_core.data.conversations import Conversation, Conversations, collate
 from lmam_core.embedding import Embedded
 from lmam_core.lmam import LMAM
 from lmam_core.tables import METHODS
@@ -58,8 +63,11 @@ def query_weights(evidence: Evidence, module: str) -> Finding:
     d = WIDTHS[2]
     unit, equal = d * d + d, (d, d, d)
     if module == "self_attention":
-        found = self_attention_parameters(equal) / unit
-        reason = "By counting: W^Q, W^K and W^V of each modality. An output layer would make it twelve."
+        layer = nn.MultiheadAttention(d, 1, device="meta")  # torch's own
+        found = 3 * (layer.in_proj_weight.numel() + layer.in_proj_bias.numel()) / unit
+        with_output = 3 * sum(p.numel() for p in layer.parameters()) / unit
+        reason = "Counted in torch's own layer: W^Q, W^K and W^V of each modality. With its output layers it is "
+        reason += f"{with_output:g}."
         return Finding("reproduced" if found == 9 else "not reproduced", "9", f"{found:g}", 0, reason)
     whole, found = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
     reason = (
@@ -143,24 +151,42 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
 
 @rule
 def plugs_into(evidence: Evidence, backbones: str) -> Finding:
-    """LMAM can be put into so many backbones without changing them: each is built with LMAM in its starred way."""
+    """LMAM can be put into so many backbones without changing them: each runs and learns with LMAM in its starred way.
+
+    A backbone counts where it gives an output for every utterance, and the loss reaches all that LMAM has.
+    """
     fits = _fitting()
     word = "reproduced" if len(fits) == int(backbones) else "not reproduced"
     reason = (
-        "Each is built with LMAM where its features or its contexts meet, the rest as it was; whether that helps is "
+        "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches every "
+        "weight of LMAM; whether that helps is "
     )
     return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason + "what the other claims are about.")
 
 
 @cache
 def _fitting() -> tuple[str, ...]:
-    """The backbones that hold an LMAM when they are built with it at the paper's widths."""
+    """The backbones that run and learn with an LMAM at the paper's widths, on two conversations of random numbers."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
     made = {
         name: Embedded(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
         for name, way in STARRED.items()
     }
-    return tuple(name for name, model in made.items() if any(isinstance(part, LMAM) for part in model.modules()))
+    rng, talks = np.random.default_rng(0), []
+    for length in (7, 4):
+        x = {m: rng.standard_normal((length, d), np.float32) for m, d in widths.items()}
+        talks.append(Conversation(str(length), x, np.arange(length) % 2, np.arange(length) % 6))
+    return tuple(name for name, model in made.items() if _learns(model, collate(talks)))
+
+
+def _learns(model: Embedded, batch: Conversations) -> bool:
+    """Whether each utterance gets six finite logits, and every parameter of an LMAM in the model a gradient."""
+    output = model(batch)  # (B, L, 6)
+    if output.shape != (*batch.mask.shape, 6) or not output.isfinite().all():
+        return False
+    F.cross_entropy(output[batch.mask], batch.label[batch.mask]).backward()
+    inside = [p for part in model.modules() if isinstance(part, LMAM) for p in part.parameters()]
+    return bool(inside) and all(p.grad is not None and bool(p.grad.any()) for p in inside)
 
 
 @rule

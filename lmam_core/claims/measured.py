@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lmam_core import plugin, probes, significance, tables
+from lmam_core import plugin, probes, significance, splits, tables
 from lmam_core.arms import STARRED
 from lmam_core.claims import Evidence, Finding, finite, rule, untestable
-from lmam_core.statistics import LARGE, Comparison, verdict
+from lmam_core.statistics import FEW, LARGE, Comparison, verdict
 
 NO_DATA = {
     "pom": "No text of POM is at hand, and the labels in its public files come without names.",
@@ -21,8 +21,6 @@ LEAK = " The video features here know the training labels."
 """Said wherever CMU-MOSI's video decides."""
 MULTIMODAL = ("mm_dfn", "m2fnet", "emocaps")
 """Backbones that relate modalities to each other, so that MELD's text alone leaves nothing to compare."""
-FEW = 5
-"""Seeds below which nothing is decided."""
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
 
@@ -208,14 +206,16 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
     """Modality sets come in this order with LMAM behind bc-LSTM (Table X): `T>A` means that T is better than A.
 
     Every step's interval above 0: reproduced; every mean: same direction; one that is not: not reproduced, whatever
-    else cannot be run.
+    else cannot be run. Sets that are not trained out (`plugin.shortfall`) decide nothing.
     """
     if dataset == "meld":
         return Finding("not testable", arms, "–", 0, NO_DATA["meld"])
     cells, metric = evidence.cells(tables.modality_sets, "LMAM late"), plugin.HEADLINE[dataset]
     steps = list(pairwise(arms.split(">")))
     found = {step: cells.gain(step[0], dataset, metric, step[1]) if cells.runs else None for step in steps}
-    run = {step: c for step, c in found.items() if c is not None and c.difference.n >= FEW}
+    enough = {step: c for step, c in found.items() if c is not None and c.difference.n >= FEW}
+    short = {a: plugin.shortfall(cells.frame, dataset, a) for step in enough for a in step}
+    run = {step: c for step, c in enough.items() if not any(short[a] for a in step)}
     ours = "; ".join(f"{a} − {b}: {plugin.spread(c.difference, 2, '+')}" for (a, b), c in run.items()) or "–"
     n = min((c.difference.n for c in run.values()), default=0)
     elsewhere = "" if dataset == "mosi" else BC_LSTM + _on_mosi(evidence, arms)
@@ -226,7 +226,8 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
         lacking = {a for step in steps for a in step} - set(cells.arms(dataset))
         why = ["No video of IEMOCAP is at hand."] if any("V" in a for a in lacking) else []
         possible = [step for step in steps if not lacking & set(step)]
-        why += ["Runs are missing: `lmam sweep modalities`."] if len(run) < len(possible) else []
+        why += ["Runs are missing: `lmam sweep modalities`."] if len(enough) < len(possible) else []
+        why += [f"Of the runs of {a} {s}." for a, s in short.items() if s]
         return Finding("not testable", arms, ours, n, " ".join(why) + elsewhere)
     sure = all(c.difference.low > 0 for c in run.values())
     part = "interval" if sure else "mean"
@@ -247,7 +248,8 @@ def _on_mosi(evidence: Evidence, arms: str) -> str:
 def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Finding:
     """Every class's F1 differs with LMAM, at p < 0.05 in a paired t-test (Tables VII, VIII); most: same direction.
 
-    Differs either way, as the paper tests no direction. Runs on one modality decide nothing, as in `plugged`.
+    Differs either way, as the paper tests no direction. Runs on one modality decide nothing, as in `plugged`, nor do
+    arms that are not trained out (`plugin.shortfall`).
     """
     if dataset == "meld" and backbone in MULTIMODAL:
         return untestable(NO_DATA["meld"], "all")
@@ -267,7 +269,11 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     corrected = found.gain[found.p_t_holm < 0.05]
     reason = f"Classes that gain at p < 0.05: {better.sum()}, that lose: {worse.sum()}; after Holm's correction "
     reason += f"{(corrected > 0).sum()} and {(corrected < 0).sum()}."
-    if not plugin.fuses(plugin.frame([*arms["concatenation"]]), dataset):
+    frame = plugin.frame([run for chosen in arms.values() for run in chosen])
+    for name, short in zip(arms, _short(frame, dataset, *arms), strict=True):
+        if short:
+            word, reason = "not testable", f"Of the runs of {name} {short}. {reason}"
+    if not plugin.fuses(frame, dataset):
         word, reason = "not testable", f"On text alone, where there is nothing to fuse. {reason}"
     return Finding(word, "all", f"{changed} of {C}", int(found.n.min()), reason)
 
@@ -278,7 +284,7 @@ def size_of_test_set(
 ) -> Finding:
     """The test set has as many dialogues and utterances as Table I prints, counted in what runs were scored on.
 
-    Or as many as `other_split` says, written like the printed numbers, of a public split that runs here do not use.
+    Or as the test part of `other_split` has, a public split that runs here do not use, counted in `splits.csv`.
     """
     runs = [r for r in evidence.runs(plan) if r.experiment.dataset == dataset]
     printed = f"{dialogues} / {utterances}"
@@ -289,9 +295,9 @@ def size_of_test_set(
     ours = f"{found[0]} / {found[1]}"
     if found == (int(dialogues), int(utterances)):
         return Finding("reproduced", printed, ours, 0, "Dialogues and utterances agree.")
-    if other_split == printed:
-        reason = f"In the standard split of the same videos. Runs here use the split of the features, which has {ours}."
-        return Finding("reproduced", printed, other_split, 0, reason)
+    if other_split and (other := splits.size(dataset, other_split)) == (int(dialogues), int(utterances)):
+        reason = f"In the {other_split} split of the same videos. Runs here use that of the features, which has {ours}."
+        return Finding("reproduced", printed, f"{other[0]} / {other[1]}", 0, reason)
     same = found[0] == int(dialogues)
     reason = "The number of dialogues agrees, that of utterances does not." if same else "Neither agrees."
     return Finding("same direction" if same else "not reproduced", printed, ours, 0, reason)

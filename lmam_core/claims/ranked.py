@@ -10,8 +10,8 @@ from scipy import stats
 
 from lmam_core import plugin, spread, tables
 from lmam_core.claims import Evidence, Finding, rule, untestable
-from lmam_core.claims.measured import FEW, decided
-from lmam_core.statistics import Interval, compare
+from lmam_core.claims.measured import decided
+from lmam_core.statistics import FEW, Interval, compare
 
 BEST = 45
 """The paper's rank."""
@@ -124,8 +124,9 @@ def _named(ranks: list[int]) -> str:
 
 
 def _by_rank(evidence: Evidence, dataset: str) -> dict[int, dict[int, float]]:
-    """The headline metric by rank and seed, for the ranks with at least five seeds, in their order."""
+    """The headline metric by rank and seed, for the ranks with at least five seeds that are trained out, in order."""
     cells = evidence.cells(tables.rank_sweep)
     found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
     named = {int(name.removeprefix("rank ")): v for name, v in found.items() if name.startswith("rank ")}
-    return {r: named[r] for r in sorted(named) if len(named[r]) >= FEW}
+    enough = [r for r in sorted(named) if len(named[r]) >= FEW]
+    return {r: named[r] for r in enough if not plugin.shortfall(cells.frame, dataset, f"rank {r}")}

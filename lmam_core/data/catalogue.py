@@ -73,6 +73,11 @@ def available(name: str) -> bool:
     return record.file is None or _find(record.file) is not None
 
 
+def file(name: str) -> Path:
+    """The file of a real dataset, verified; raises LmamError where it is missing or another one."""
+    return _verified(entry(name))[0]
+
+
 def fingerprint(name: str) -> str:
     """The sha256 that `load(name).sha256` will have, without opening anything.
 

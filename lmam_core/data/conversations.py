@@ -137,7 +137,6 @@ class Dataset:
     sha256: str
     about: str
     synthetic: bool = False
-    label_range: tuple[float, float] | None = None
     widths: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -234,5 +234,4 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
         splits=splits,
         sha256=this.sha256,
         about=this.about,
-        label_range=None if classes else (float(label.min()), float(label.max())),
     )

@@ -16,7 +16,7 @@ from lmam_core.transformer import Places
 
 
 class DualLmf(Packed):
-    """h_t = Σ_q p_q Σ_i s_i Π_m Σ_k τ_m^(q)[k] (W_m^(i) [1; z_m,t+k]) + b, (B, L, 64).
+    """h_t = Σ_q p_q (Σ_i s_i Π_m Σ_k τ_m^(q)[k] (W_m^(i) [1; z_m,t+k]) + b), (B, L, 64).
 
     No code is public. Its abstract says that tensors correlate single time steps of the modalities with each other, and
     that this is approximated by low rank along both dimensions of the input. That is what the sum above is: a weight

@@ -11,7 +11,8 @@ from lmam_core.data.conversations import Conversation, Dataset
 from lmam_core.data.sources.base import Record
 from lmam_core.errors import LmamError
 
-NAMES = ["mosi", "iemocap", "meld", "synthetic-iemocap", "synthetic-meld"]
+NAMES = catalogue.names()
+SYNTHETIC = [name for name in NAMES if catalogue.entry(name).kind == "synthetic"]
 
 
 def build(arrays, features):
@@ -50,8 +51,11 @@ def describe(monkeypatch, path, feature_sets):
     monkeypatch.setattr(catalogue, "_RECORDS", (record,))
 
 
-def test_names():
-    assert catalogue.names() == NAMES
+def test_names_are_unique_and_real_ones_come_first():
+    kinds = [catalogue.entry(name).kind for name in NAMES]
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {"real", "synthetic"}
+    assert len(set(NAMES)) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +82,7 @@ def test_feature_sets_and_their_defaults():
         "nonverbal": ["nonverbal11"],
     }
     assert described["meld"] == {"text": ["minilm384", "glove200"]}
-    for name in NAMES[3:]:
+    for name in SYNTHETIC:
         assert described[name] == {"text": ["synthetic100"], "audio": ["synthetic100"], "video": ["synthetic512"]}
 
 
@@ -163,7 +167,7 @@ def test_pickles_are_refused(toy, monkeypatch):
         catalogue.load("toy")
 
 
-@pytest.mark.parametrize("name", NAMES[3:])
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic_sets_load_everywhere(name, monkeypatch):
     monkeypatch.delenv("LMAM_DATA", raising=False)
     assert catalogue.available(name)

@@ -307,7 +307,6 @@ def test_real_numbers(tmp_path):
     assert sum("is left out: its label" in note and "is not a number" in note for note in found["notes"]) == 3
     d = load(tmp_path)
     assert d.classes is None
-    assert d.label_range == (-1.5, 1.5)
     assert {c.label.dtype for cs in d.splits.values() for c in cs} == {np.dtype("float32")}
 
 

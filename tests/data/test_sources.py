@@ -30,7 +30,6 @@ def test_mosi_builder():
     }
     d = mosi.build(arrays, {"text": "cnn100"})
     assert d.classes is None
-    assert d.label_range == (-3, 3)
     assert [c.id for c in d.splits["train"]] == ["w"]
     (test,) = d.splits["test"]
     np.testing.assert_array_equal(test.features["text"], [[0, 1], [2, 3]])

@@ -31,7 +31,6 @@ def build(arrays: Arrays, features: dict[str, str]) -> Dataset:
         splits=by_split(("train", "test"), arrays["video_split"], cut),
         sha256=RECORD.sha256,
         about=RECORD.about,
-        label_range=(-3.0, 3.0),
     )
 
 
