@@ -38,7 +38,7 @@ def pipeline(
     """Draw columns of boxes with an arrow from every box to those of the next column that it feeds.
 
     A column as tall as the one before is fed box by box, otherwise all feed all. `skip` draws a residual arrow over the
-    top from one column to another.
+    top from all boxes of one column to another.
     """
     tallest = max(map(len, columns))
     places = [[(x, (tallest - len(c)) / 2 + y) for y in range(len(c))] for x, c in enumerate(columns)]
@@ -57,7 +57,11 @@ def pipeline(
     if skip:
         start, end = skip
         top = 0.55
-        axes.plot([start, start, end], [-places[start][0][1] + 0.3, top, top], color=COLOURS["baseline"], lw=1.2)
+        side = start - 0.44  # a bracket around all boxes of the column: all of them are added
+        heights = [-y for _, y in places[start]]
+        for y in heights:
+            axes.plot([start - 0.36, side], [y, y], color=COLOURS["baseline"], lw=1.2)
+        axes.plot([side, side, end], [min(heights), top, top], color=COLOURS["baseline"], lw=1.2)
         _arrow(axes, (end, top), (end, -places[end][0][1] + 0.32), COLOURS["baseline"])
     axes.set_title(title, fontsize=9)
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-tallest + 0.45, 0.75))
