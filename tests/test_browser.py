@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lmam_core import book
+from lmam_core.book import pages
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -137,6 +138,23 @@ def test_outputs_are_transparent_and_undimmed_in_the_dark(open_page, path):
     style = "all => all.map(e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter].join())"
     found = set(page.locator(".cell_output img, .cell_output .text_html").evaluate_all(style))
     assert found <= {"rgba(0, 0, 0, 0),none"}
+
+
+def shows(figure, colour: str) -> bool:
+    """Whether a figure has pixels of a colour, give or take what smoothing does."""
+    red_green_blue = tuple(bytes.fromhex(colour.removeprefix("#")))
+    found = Image.open(io.BytesIO(figure.screenshot())).convert("RGB").getcolors(maxcolors=1 << 24)
+    return any(max(abs(a - b) for a, b in zip(c, red_green_blue, strict=True)) <= 6 for _, c in found)
+
+
+@pytest.mark.parametrize("kind", [".cell_output img", ".lmam-dots svg"])
+def test_figures_take_the_ink_of_the_scheme_also_when_it_is_switched(open_page, kind):
+    page, _ = open_page("notebooks/14-fusion-methods.html", "desktop", "light")
+    figure = page.locator(kind).first
+    for scheme, other in (("light", "dark"), ("dark", "light")):
+        page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+        assert shows(figure, pages.SCHEMES[scheme])
+        assert not shows(figure, pages.SCHEMES[other])
 
 
 @pytest.mark.parametrize("size", SIZES)

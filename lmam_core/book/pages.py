@@ -11,6 +11,10 @@ from pathlib import Path
 from lmam_core.book.chapters import ANSI, HEARTBEAT, environment
 from lmam_core.book.manifest import say, toc_sources
 from lmam_core.errors import LmamError
+from lmam_core.reporting import INK
+
+SCHEMES = {"light": "#48566b", "dark": "#9ca4af"}
+"""The theme's own colours for muted text."""
 
 
 def build_html(root: Path) -> None:
@@ -22,6 +26,7 @@ def build_html(root: Path) -> None:
     problems = check_pages(root, stage, site / "_build" / "html")
     if problems:
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
+    ink(site / "_build" / "html")
     html = root / "_build" / "html"
     shutil.rmtree(html, ignore_errors=True)
     os.replace(site / "_build" / "html", html)
@@ -68,6 +73,23 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
         say("\n".join(["FAILED  jupyter-book", *("  " + line.replace(f"{stage}/", "") for line in told)]))
         raise LmamError(f"jupyter-book failed with {len(told)} complaints, shown above; all of it is in {log}.")
     say(f"jupyter-book done in {time.monotonic() - begun:.0f} s")
+
+
+def ink(html: Path) -> None:
+    """Give text and axes of the pages' figures the ink of the scheme: one tone for both has little contrast in each.
+
+    A picture follows the scheme of the page it is on, also one that was chosen with the page's switch.
+    """
+    rules = {
+        scheme: "".join(f'[style*="{kind}: {INK}"]{{{kind}:{tone}!important}}' for kind in ("fill", "stroke"))
+        for scheme, tone in SCHEMES.items()
+    }
+    style = f"<style>{rules['light']}@media (prefers-color-scheme: dark){{{rules['dark']}}}</style>"
+    for path in (html / "_images").glob("*.svg"):
+        text = path.read_text(encoding="utf-8")
+        if INK in text:
+            opening = text.index(">", text.index("<svg")) + 1
+            path.write_text(text[:opening] + style + text[opening:], encoding="utf-8")
 
 
 def missing_pages(root: Path, html: Path) -> list[str]:
