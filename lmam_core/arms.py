@@ -96,8 +96,9 @@ def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
 def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]:
     """Every fusion method in the place where a backbone's modalities meet late, so that all see the same contexts.
 
-    LoRA is concatenation where the backbone has it, in a frozen model. LMAM in its paper variant and, for bc-LSTM, what
-    `bc_lstm` and `bc_lstm_clean` hold already, are left out, and the second paper's LMCM, which has a plan of its own.
+    LoRA is concatenation there, in a frozen model; its runs behind bc-LSTM's own concatenation, which is early, are in
+    the store from before and in no plan. LMAM in its paper variant and, for bc-LSTM, what `bc_lstm` and `bc_lstm_clean`
+    hold already, are left out, and the second paper's LMCM, which has a plan of its own.
     """
     held = {"lmam", *LMCM} | ({"concat"} if backbone == "bc_lstm" else set())
 
@@ -109,8 +110,7 @@ def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]
             found.append(dataclasses.replace(base, variant="algorithm1"))
             if backbone != "bc_lstm":
                 found.append(dataclasses.replace(base, variant="released"))
-        native = {"lora_random", "lora_trained"}
-        return [dataclasses.replace(e, embedding=None if e.fusion in native else "late").resolved() for e in found]
+        return [e.resolved() for e in found]
 
     return arms
 

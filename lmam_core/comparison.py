@@ -17,7 +17,7 @@ from lmam_core import figures, fusion, plugin, reporting
 from lmam_core.data.conversations import Conversations
 from lmam_core.experiment import Experiment, Run, build, prepared
 from lmam_core.live import trained
-from lmam_core.plans import FIRST, PLANS, held
+from lmam_core.plans import FIRST, PLANS, SEEDS, held
 from lmam_core.results import Store
 from lmam_core.statistics import FEW, Comparison, interval, verdict
 from lmam_core.training import score, step
@@ -64,24 +64,24 @@ class Cells:
         """The names of `asked`."""
         return list(self.asked(dataset))
 
-    def lacking(self, dataset: str) -> dict[str, int]:
-        """The arms with fewer than five seeds on a dataset, and how many they have."""
+    def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
+        """The arms with fewer than so many seeds on a dataset, and how many they have."""
         counts = self.frame[self.frame.dataset == dataset].groupby("arm").seed.nunique()
-        return {arm: n for arm in self.arms(dataset) if (n := int(counts.get(arm, 0))) < FIRST}
+        return {arm: n for arm in self.arms(dataset) if (n := int(counts.get(arm, 0))) < wanted}
 
     def missing(self, dataset: str) -> HTML:
         """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
         cells, lacking = self.arms(dataset), self.lacking(dataset)
-        if not lacking:
-            return HTML(f"<p>{self.where}: all {len(cells)} cells on {dataset} have at least five seeds.</p>")
-        wanted = lambda e: e.dataset == dataset and self.label(e) in lacking  # noqa: E731
+        said = f"{self.where}: {len(cells) - len(lacking)} of {len(cells)} cells on {dataset} have at least five seeds"
+        said += f", {list(lacking.values()).count(0)} have none yet" if lacking else ""
+        few = lacking or self.lacking(dataset, len(SEEDS))
+        if not few:
+            return HTML(f"<p>{self.where}: all {len(cells)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
+        wanted = lambda e: e.dataset == dataset and self.label(e) in few  # noqa: E731
         plans = [name for name in self.plans if any(map(wanted, PLANS[name].arms()))]
-        done = len(cells) - len(lacking)
-        said = f"{self.where}: {done} of {len(cells)} cells on {dataset} have at least five seeds, "
-        said += f"{list(lacking.values()).count(0)} have none yet."
         commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
-        rest = "goes on where it stopped" if len(plans) == 1 else "go on where they stopped"
-        return HTML(f"<p>{said} {commands} {rest}.</p>")
+        rest = ("goes" if len(plans) == 1 else "go") + (" on" if lacking else f" on to {len(SEEDS)}")
+        return HTML(f"<p>{said}; {commands} {rest}.</p>")
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
         """How much better an arm is than the baseline, paired by seed; None where one of them was not run."""
@@ -169,23 +169,25 @@ class Cells:
 
     def _standing(self, other: str, dataset: str) -> str:
         """The places of an arm by mean and median among those with five seeds, the best, and how many differences lie
-        beside 0.
+        beside 0. Places are over the seeds that all have.
 
         Variants of the arm itself, whose names go on behind a comma, are no rivals. Arms that were not trained out are
         named with the reason, since their place may be worse than they are.
         """
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
-        known = {
-            arm: list(v.values()) for arm, v in found.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")
-        }
-        if other not in known or len(known) < 3:
+        enough = {arm: v for arm, v in found.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")}
+        if other not in enough or len(enough) < 3:
             return ""
+        seeds = sorted(set.intersection(*map(set, enough.values())))
+        if len(seeds) < FEW:
+            return ""
+        known = {arm: [v[seed] for seed in seeds] for arm, v in enough.items()}
         mean, median = (1 + sum(of(x) > of(known[other]) for x in known.values()) for of in (np.mean, np.median))
         gains = [self.gain(other, dataset, metric, arm).difference for arm in known if arm != other]
         above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
         said = f"{self.where} on {dataset}, {other} has place {mean} by mean and {median} by median "
-        said += f"of {len(known)} arms with five seeds or more, its own variants left out; "
+        said += f"of {len(known)} arms over the {len(seeds)} seeds that all have, its own variants left out; "
         best = " and ".join(
             f"{arm} by {word} ({value:.1f})"
             for word, of in (("mean", np.mean), ("median", np.median))
@@ -224,6 +226,22 @@ def trimmed(beside: pd.DataFrame) -> pd.DataFrame:
     """Rows of `Cells.beside` without printed numbers where there are none, and without `one class` where no run is."""
     empty = [c for c in ("paper", "starred row") if c in beside and set(beside[c]) == {"–"}]
     return beside.drop(columns=empty + ([] if set(beside["one class"]) - {0, "–"} else ["one class"]))
+
+
+def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
+    """The accuracies that the paper prints beside F1, and ours, folded away; nothing where it prints none."""
+    rows = []
+    for cells in some:
+        found = plugin.values(cells.frame, dataset, "accuracy") if cells.runs else {}
+        for arm in cells.arms(dataset):
+            number, ours = cells.printed(arm, dataset, "accuracy"), interval(list(found.get(arm, {}).values()))
+            if np.isfinite(number):
+                row = {"comparison": cells.where, "arm": arm, "n": ours.n, "paper": str(number)}
+                rows.append(row | {"ours": plugin.spread(ours, 1) if ours.n else "–"})
+    if not rows:
+        return HTML("")
+    shown = reporting.table(pd.DataFrame(rows), f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
+    return HTML(f"<details><summary>Accuracy, which the table prints as well</summary>{shown.data}</details>")
 
 
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:

@@ -58,13 +58,10 @@ def clean_methods(store: Store | None = None) -> Cells:
 
 
 def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | None) -> Cells:
-    """Fusion methods where a backbone's modalities meet late, and LoRA, by their names in Table IX."""
+    """Fusion methods where a backbone's modalities meet late, by their names in Table IX."""
 
     def label(e: Experiment) -> str | None:
-        if e.backbone != backbone or e.readings or e.width or e.faithful:
-            return None
-        lora = e.fusion in ("lora_random", "lora_trained")
-        if e.embedding != "late" and not lora:
+        if e.backbone != backbone or e.embedding != "late" or e.readings or e.width or e.faithful:
             return None
         return METHODS.get(e.fusion, e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
 

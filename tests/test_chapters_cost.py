@@ -142,7 +142,7 @@ def test_the_measured_crossover_is_shown_with_its_machine(costs: tuple[str, int]
 
 def test_the_rank_page_reads_well_before_the_sweep_and_says_what_is_missing(ranks: tuple[str, int]) -> None:
     text, drawn = ranks
-    assert re.search(r"lmam sweep ranks|all \d+ cells on iemocap have at least five seeds", text)
+    assert re.search(r"lmam sweep ranks goes on", text)
     assert "Synthetic data." in text
     for name in ("iemocap", "mosi"):
         assert re.search(rf"{name} : (no rank besides 45|of \d+ other ranks, rank 45 is better than)", text)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmam_core import comparison, figures, plans, tables
+from lmam_core import comparison, figures, plans, plugin, tables
 from lmam_core.comparison import Cells
 from lmam_core.experiment import Experiment, Run
 from lmam_core.fusion import FUSIONS, Add, Method
@@ -71,10 +71,32 @@ def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
     assert place.endswith("of the 3 paired differences, 1 have an interval above zero and 1 one below.")
 
 
+def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
+    """A seed that LMAM alone has, and in which it is far below, moves its mean and not its place."""
+    cells = filled(store, lambda e: made(e, RIGHT[e.fusion]))
+    e = next(r.experiment for r in cells.runs if r.experiment.fusion == "lmam")
+    store.add(made(dataclasses.replace(e, seed=6), 0.0))
+    again = dataclasses.replace(cells)
+    assert again.beside("iemocap").set_index("arm").n.to_dict() == {"Concatenate": 6, "LMAM": 7, "TFN": 6, "LFM": 6}
+    assert (
+        "LMAM has place 1 by mean and 1 by median of 4 arms over the 6 seeds" in again.answer("LMAM", ["iemocap"]).data
+    )
+
+
+def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> None:
+    said = comparison.accuracy([cells], "iemocap").data
+    ours = interval([r.metrics["accuracy"] for r in cells.runs if r.experiment.fusion == "tfn"])
+    number = printed(9, "TFN", "iemocap", "accuracy")
+    row = re.search(r"<td>.*?TFN.*?</tr>", said, re.S)[0]
+    assert f"<td>{number}</td>" in row
+    assert f"<td>{plugin.spread(ours, 1)}</td>" in row
+    assert comparison.accuracy([cells], "mosi").data == ""
+
+
 def test_variants_of_an_arm_are_no_rivals_of_it(cells: Cells) -> None:
     named = dataclasses.replace(cells, label=lambda e: "TFN, less" if (n := cells.label(e)) == "LFM" else n)
     said = named.answer("TFN", ["iemocap"]).data
-    assert re.search("of 3 arms with five seeds or more, its own variants left out; .*; of the 2 paired", said)
+    assert re.search("of 3 arms over the 6 seeds that all have, its own variants left out; .*; of the 2 paired", said)
     assert "of 4 arms" in named.answer("LMAM", ["iemocap"]).data
 
 
@@ -125,10 +147,11 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
     assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
-    both = "lmam sweep bc_lstm</code> and <code>lmam sweep fusions_bc_lstm</code> go on where they stopped"
+    both = "lmam sweep bc_lstm</code> and <code>lmam sweep fusions_bc_lstm</code> go on."
     assert both in cells.missing("mosi").data
-    assert "all 4 cells on iemocap have at least five seeds" in cells.missing("iemocap").data
-    assert "lmam sweep" not in cells.missing("iemocap").data
+    six = cells.missing("iemocap").data
+    assert "4 of 4 cells on iemocap have at least five seeds; <code>lmam sweep bc_lstm</code> and" in six
+    assert six.endswith("go on to 10.</p>")
     assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells.table("iemocap").data.count("<tr") == 5
     assert cells.seeds("mosi", "x") is None
@@ -273,7 +296,7 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
     again = dataclasses.replace(cells)
     assert again.lacking("iemocap") == {"TFN": 1}
     said = again.missing("iemocap").data
-    assert "3 of 4 cells on iemocap have at least five seeds, 0 have none yet." in said
+    assert "3 of 4 cells on iemocap have at least five seeds, 0 have none yet; " in said
     assert "</p>" in said
     assert re.findall("<code>(.*?)</code>", said) == ["lmam sweep fusions_bc_lstm"]
     full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lmam_core import LMAM, cost
 from lmam_core.data.conversations import Turns
-from lmam_core.fusion import FUSIONS, build
+from lmam_core.fusion import FUSIONS, Concat, build
 
 WIDTHS = {"text": 20, "audio": 11, "video": 32}
 L = 9
@@ -61,6 +61,17 @@ def test_parameters_of_the_peers_are_those_that_are_registered() -> None:
     released = LMAM(dict.fromkeys(WIDTHS, 24), variant="released")
     assert cost.released_parameters(24) == registered(released.weights)
     assert cost.released_parameters(512) == 262_656
+
+
+def test_parameters_of_variants_and_of_the_vector_reading_are_those_of_their_formulas() -> None:
+    assert registered(LMAM(WIDTHS, 4, "algorithm1")) == sum(2 * 4 * (1 + d) + 1 + d for d in WIDTHS.values())
+    D = max(WIDTHS.values())  # the released variant brings every modality to the widest
+    projections = sum(d * D + D for d in WIDTHS.values())
+    assert registered(LMAM(WIDTHS, variant="released")) == projections + cost.released_parameters(D)
+    around = sum(2 * d + d * d + d for d in WIDTHS.values())  # norm and linear layer of Eq. 7
+    gates = sum(4 * (1 + d) + 1 + d for d in WIDTHS.values())
+    assert registered(LMAM(WIDTHS, 4, weight="vector")) == gates + around
+    assert registered(Concat(WIDTHS)) == 0
 
 
 def test_widths_may_come_as_a_mapping_or_as_numbers() -> None:

@@ -334,7 +334,7 @@ def mean_recall(e: Experiment) -> float:
 
 def test_without_runs_the_chapter_says_so_and_what_makes_them(tmp_path: Path) -> None:
     text = said("20-lmcm", tmp_path)
-    assert text.count("9 have none yet. lmam sweep lmcm goes on") == 2
+    assert text.count("9 have none yet; lmam sweep lmcm goes on.") == 2
     assert "than earlier baselines on IEMOCAP: not testable" in text
     assert text.count("LMCM over concatenation – (fewer than five seeds)") == 2
     assert "another text moves the answer by 0.0e+00" in text
@@ -349,7 +349,14 @@ def test_with_runs_the_chapter_says_what_they_show(store: Store) -> None:
         store.add(made_up(e))
     text = said("20-lmcm", store.root)
     assert "nan" not in text
-    assert len(re.findall(r"all \d+ cells on (?:mosi|iemocap) have at least five seeds", text)) == 2
+    assert (
+        len(
+            re.findall(
+                r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm goes on to", text
+            )
+        )
+        == 2
+    )
     for data, kinds, metric in (("mosi", "text and video", "MAE"), ("iemocap", "text and audio", "weighted F1")):
         for other in ("concatenation", "LMAM", "text alone"):
             start = text.index(f"**{data}**, {kinds}, {metric}: LMCM over {other} +")

@@ -24,7 +24,8 @@ class AttLmf(Packed):
     No code is public and the paper's equations were not at hand; its abstract names a low-rank tensor fusion with an
     attention mechanism that catches global and local connections. Decided by us, from that: that the two equations
     above are put one behind the other; self-attention of one head over the conversation, on what LMF's sub-networks
-    give, with a residual, which is the local connection. LMF's parameters and Σ_m 3 (h_m^2 + h_m).
+    give, with a residual, which is the local connection; no positions, no dropout of its own, rank 4 as in LMF. LMF's
+    parameters and Σ_m 3 (h_m^2 + h_m), of which a key's bias changes nothing (softmax takes it out again).
     """
 
     def __init__(self, widths: Mapping[str, int], rank: int = 4) -> None:

@@ -32,8 +32,9 @@ class AuxFormer(Packed):
     Ours: with three modalities each attends to the other two side by side, under one softmax, which leaves widths and
     parameters of two as they are; every utterance keeps its output and sees the whole conversation, where the original
     takes the last step and hides what follows unless told otherwise; its residual block is left to the backbone's
-    classifier, and the learned factor in each layer of the encoder of its own, ten numbers, is left out. A single
-    modality has no cross-modal encoder.
+    classifier, and the learned factor in each layer of the encoder of its own, ten numbers, is left out. Dropout is 0.1
+    behind attention and in the feed-forward layers of all encoders and in the MLP. A single modality has no cross-modal
+    encoder.
     """
 
     d_auxiliary = WIDTH

@@ -19,7 +19,7 @@ NEAR = 5
 class CmcfSrnet(Packed):
     """Every modality attends to the nearby utterances of every other, then a graph and an encoder refine, (B, L, 100).
 
-        z_m = P_m x_m + p_m;  c_(j → m) = CM_(j → m)(z_m, z_j), j ≠ m, |s - t| ≤ 5     Tsai et al. 2019, Eq. 4
+        z_m = P_m x_m;  c_(j → m) = CM_(j → m)(z_m, z_j), j ≠ m, |s - t| ≤ 5           Tsai et al. 2019, Eq. 4
         u = ReLU(W [z_1; ...; z_M; c_(2 → 1); ...] + b)
         v_t = ReLU(W_0 u_t + b_0 + Σ_k Σ_(s ∈ N_k(t)) W_k u_s / |N_k(t)|)              Schlichtkrull et al. 2018, Eq. 2
         y = Encoder(v)
@@ -30,8 +30,9 @@ class CmcfSrnet(Packed):
     Transformer layer of 4 heads for every ordered pair of modalities, whose queries see 5 utterances to either side;
     their outputs and the modalities side by side, through a linear map to 100, are the nodes; four kinds k of edges, to
     the same or another speaker, before or after, each with its own weight and a mean over its edges, as RGCN
-    (Schlichtkrull et al. 2018); one more Transformer layer over the whole conversation. Speakers enter through "same or
-    another" alone, so that their number sizes nothing. A single modality has no pairs.
+    (Schlichtkrull et al. 2018); one more Transformer layer over the whole conversation. Both Transformers add positions
+    to what they are given, as MulT's do, and drop out 0.1. Speakers enter through "same or another" alone, so that
+    their number sizes nothing. A single modality has no pairs.
     """
 
     def __init__(self, widths: Mapping[str, int], width: int = 100, heads: int = 4, dropout: float = 0.1) -> None:

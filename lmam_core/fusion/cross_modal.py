@@ -15,8 +15,8 @@ from lmam_core.transformer import Places, Stacks
 class CrossModal(Packed):
     """Each modality attends to each other one, then to itself, (B, L, M (M - 1) 30).
 
-    Tsai et al. 2019, Section 3: x_m → 30 columns; Z_(j → m) = CM_(j → m)(x_m, x_j) for j ≠ m; side by side in
-    z_m; SA_m(z_m); all z_m side by side. 30 wide, 5 heads and 5 layers as in yaohungt/Multimodal-Transformer
+    Tsai et al. 2019, Section 3, CM by its Eq. 4: x_m → 30 columns; Z_(j → m) = CM_(j → m)(x_m, x_j) for j ≠ m; side by
+    side in z_m; SA_m(z_m); all z_m side by side. 30 wide, 5 heads and 5 layers as in yaohungt/Multimodal-Transformer
     (a670936, MIT), held to its numbers by a test. Every utterance keeps its own output, where MulT takes the last step
     for the whole sequence; its residual block behind is left to the backbone's classifier. Dropout 0.1 in the
     encoders alone, where MulT also drops inputs and attention weights. Utterances see the whole conversation, as in the

@@ -18,12 +18,15 @@ from lmam_core.transformer import Places
 class DualLmf(Packed):
     """h_t = Σ_q p_q (Σ_i s_i Π_m Σ_k τ_m^(q)[k] (W_m^(i) [1; z_m,t+k]) + b), (B, L, 64).
 
-    No code is public. Its abstract says that tensors correlate single time steps of the modalities with each other, and
-    that this is approximated by low rank along both dimensions of the input. That is what the sum above is: a weight
-    for every combination of an utterance of each modality around t, of time rank Q, times LMF's weights for every
-    combination of features, of rank r. Decided by us: `reach` 2, so that each modality gives five utterances; kernels τ
-    over the distance, since conversations have no common length; Q = 2; beyond the ends of the conversation there is
-    nothing; sub-networks as in LMF. LMF's parameters, and M Q (2 reach + 1) + Q.
+    No code is public and the paper's equations were not at hand: the formula is ours, with LMF's of Liu et al. 2018,
+    Eq. 9 and 10, inside. Its abstract says that tensors correlate single time steps of the modalities with each other,
+    and that this is approximated by low rank along both dimensions of the input. That is what the sum above is: a
+    weight for every combination of an utterance of each modality around t, of time rank Q, times LMF's weights for
+    every combination of features, of rank r. Decided by us: `reach` 2, so that each modality gives five utterances;
+    kernels τ over the distance, since conversations have no common length; Q = 2; beyond the ends of the conversation
+    there is nothing; sub-networks and rank 4 as in LMF; τ starts Gaussian with variance 1 / (2 reach + 1), and p like
+    LMF's s.
+    LMF's parameters, and M Q (2 reach + 1) + Q.
     """
 
     def __init__(self, widths: Mapping[str, int], rank: int = 4, time_rank: int = 2, reach: int = 2) -> None:
