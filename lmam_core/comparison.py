@@ -241,7 +241,7 @@ def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
     if not rows:
         return HTML("")
     shown = reporting.table(pd.DataFrame(rows), f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
-    return HTML(f"<details><summary>Accuracy, which the table prints as well</summary>{shown.data}</details>")
+    return HTML(f"<details><summary>Accuracy, which the paper's table prints as well</summary>{shown.data}</details>")
 
 
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
