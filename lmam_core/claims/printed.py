@@ -27,7 +27,10 @@ def deltas_follow(evidence: Evidence, table: str) -> Finding:
     found = paper.audit_deltas()
     found = found[found.table == int(table)]
     off = (found.printed - found.recomputed).abs()
-    what = "Recomputed from the rows of the same table, to a unit of the last digit"
+    what = (
+        "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the last "
+    )
+    what += "digit"
     return _agreement(found.agrees | (off <= UNIT), f"{what}; the largest difference is {off.max():.2f}")
 
 
@@ -54,9 +57,10 @@ def told_alike(evidence: Evidence, places: str) -> Finding:
     found = found.sort_values("apart").drop_duplicates(["method", "dataset", "metric", "place", "table"])
     apart = found[~found.agrees].table.value_counts()
     where = ", ".join(f"{n} in {table}" for table, n in apart.items())
-    return _agreement(
-        found.agrees, f"The same system in two tables; numbers that differ from an earlier table: {where}"
+    what = (
+        "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an earlier "
     )
+    return _agreement(found.agrees, f"{what}table: {where}")
 
 
 @rule
