@@ -240,7 +240,10 @@ def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
                 rows.append(row | {"ours": plugin.spread(ours, 1) if ours.n else "–"})
     if not rows:
         return HTML("")
-    shown = reporting.table(pd.DataFrame(rows), f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
+    found = pd.DataFrame(rows)
+    if found.comparison.nunique() == 1:
+        found = found.drop(columns="comparison")
+    shown = reporting.table(found, f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
     return HTML(f"<details><summary>Accuracy, which the paper's table prints as well</summary>{shown.data}</details>")
 
 

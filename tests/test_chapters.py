@@ -277,7 +277,7 @@ def test_every_backbones_chapter_says_that_mosi_is_split_differently() -> None:
     with np.load(catalogue._find("mosi.npz"), allow_pickle=False) as arrays:
         split, other, video = (arrays[k] for k in ("video_split", "video_standard_split", "utt_video"))
     ours, theirs = split == 1, other == 2  # ours has no validation of its own
-    row = f"| the SDK's, {theirs[video].sum()} test utterances (Table I) | the one that the features came with, "
-    row += f"{ours[video].sum()}; {(ours & theirs).sum()} of the {ours.sum()} test videos are in both |"
+    row = f"| {theirs[video].sum()} test utterances (Table I), as the SDK's split has | the one that the features came "
+    row += f"with, {ours[video].sum()}; {(ours & theirs).sum()} of the {ours.sum()} test videos are in both |"
     for path in sorted((book.ROOT / "notebooks").glob("0[3-9]-*.ipynb")):
         assert row in "\n".join(c.source for c in nbformat.read(path, 4).cells), path.name
