@@ -122,15 +122,16 @@ class Cells:
 
     def table(self, dataset: str) -> HTML:
         """`beside` as a page shows it, `trimmed`: the arms that were run, or that the paper prints a number for."""
-        found, title = self.beside(dataset), plugin.TITLES[plugin.HEADLINE[dataset]]
+        found, metric = self.beside(dataset), plugin.HEADLINE[dataset]
         found = found[(found.n > 0) | (found.paper != "–")]
         if found.empty:
             return HTML("")
-        caption = f"{self.where}, {dataset}: {title}; ours is the mean over n seeds, gains are over {self.baseline}; "
-        caption += "at limit: runs that might have gone on when the epochs ran out"
+        caption = f"{self.where}, {dataset}: {plugin.TITLES[metric]}; ours is the mean over n seeds, "
+        caption += f"gains are over {self.baseline}; at limit: runs that might have gone on when the epochs ran out"
         found = trimmed(found)
         if "one class" in found:
             caption += "; one class: runs that give every utterance the same class"
+            caption += " of the two that Acc-2 counts" if metric == "acc2" else ""
         return reporting.table(found, caption)
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:

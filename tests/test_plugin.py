@@ -191,10 +191,18 @@ def test_an_arm_with_a_run_that_gives_one_class_is_not_trained_out(runs: list[Ru
     assert rows.loc[("LMAM late beats self-attention", "accuracy"), "verdict"] == "reproduced"
 
 
-def test_a_regression_has_no_class_to_stay_on(runs: list[Run]) -> None:
-    constant = outcomes(np.linspace(-3, 3, 50), np.zeros(50), None)
-    run = dataclasses.replace(runs[0], classes=None, outcomes={"one": constant}, metrics=summarise(constant, None))
-    assert plugin.frame([run]).one_class.tolist() == [False]
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.0, 0.0, True), (0.0, 2.0, True), (-1.0, -0.1, True), (-0.1, 2.0, False), (-3.0, 3.0, False)],
+)
+def test_a_regression_stays_on_one_class_if_it_gives_one_sign_and_zero_counts_as_positive(
+    runs: list[Run], low: float, high: float, expected: bool
+) -> None:
+    """Two conversations, so that it is not one of them that decides."""
+    labels, scores = np.linspace(-3, 3, 50), np.linspace(low, high, 50)
+    found = {"one": outcomes(labels[:25], scores[:25], None), "two": outcomes(labels[25:], scores[25:], None)}
+    run = dataclasses.replace(runs[0], classes=None, outcomes=found, metrics=summarise(sum(found.values()), None))
+    assert plugin.frame([run]).one_class.tolist() == [expected]
 
 
 def test_tables_hold_paper_and_ours(runs: list[Run]) -> None:
