@@ -15,6 +15,7 @@ from lmam_core import address, paper, plans, plugin, results
 from lmam_core.data import catalogue, synthetic
 from lmam_core.experiment import Experiment, Run, prepared
 from lmam_core.fusion import build
+from lmam_core.metrics import outcomes
 from lmam_core.results import Store
 from tests.test_plugin import made
 
@@ -59,7 +60,8 @@ def run_of(e: Experiment) -> Run:
         return run
     score = 100 * right(e) + np.random.default_rng(e.seed).normal()
     metrics = {"acc2": score, "f1": score, "mae": 1.0, "corr": 0.5, "acc7": 30.0}
-    return dataclasses.replace(run, metrics=metrics, classes=None)
+    label = np.linspace(-3, 3, 50)
+    return dataclasses.replace(run, metrics=metrics, classes=None, outcomes={"one": outcomes(label, label, None)})
 
 
 def fill(store: Store, name: str) -> None:
