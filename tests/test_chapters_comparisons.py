@@ -167,9 +167,10 @@ def test_an_epoch_on_iemocap_has_the_updates_that_chapter_14_says() -> None:
         assert (e.epochs, e.patience) == (100, 30)
 
 
-def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_whose_runs_were() -> None:
+@pytest.mark.parametrize("backbone", ["bc_lstm", "emocaps"])
+def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_whose_runs_were(backbone: str) -> None:
     """Weighted F1 of one class on validation is below 10 here, and patience ended the run."""
-    runs = (results.read(path) for path in Store().root.glob("iemocap/bc_lstm/*.json"))
+    runs = (results.read(path) for path in Store().root.glob(f"iemocap/{backbone}/*.json"))
     stopped = [r for r in runs if r.training.best_score < 10 and len(r.training.train_loss) < r.experiment.epochs]
     stopped = [r for r in stopped if r.experiment.patience == 10]
     assert {r.experiment.fusion for r in stopped} == {"tfn", "lmf", "dual_lmf", "att_lmf"}
