@@ -39,6 +39,12 @@ class Cells:
     printed: Callable[[str, str, str], float] = lambda arm, dataset, metric: np.nan
     store: Store = field(default_factory=Store)
 
+    @property
+    def title(self) -> str:
+        """`where` as the beginning of a sentence: "Behind bc-LSTM"; what begins with a name stays as it is."""
+        first, *rest = self.where.split(" ")
+        return " ".join([first.capitalize() if first.islower() else first, *rest])
+
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
@@ -72,11 +78,11 @@ class Cells:
     def missing(self, dataset: str) -> HTML:
         """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
         cells, lacking = self.arms(dataset), self.lacking(dataset)
-        said = f"{self.where}: {len(cells) - len(lacking)} of {len(cells)} cells on {dataset} have at least five seeds"
+        said = f"{self.title}: {len(cells) - len(lacking)} of {len(cells)} cells on {dataset} have at least five seeds"
         said += f", {list(lacking.values()).count(0)} have none yet" if lacking else ""
         few = lacking or self.lacking(dataset, len(SEEDS))
         if not few:
-            return HTML(f"<p>{self.where}: all {len(cells)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
+            return HTML(f"<p>{self.title}: all {len(cells)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
         wanted = lambda e: e.dataset == dataset and self.label(e) in few  # noqa: E731
         plans = [name for name in self.plans if any(map(wanted, PLANS[name].arms()))]
         commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
@@ -126,7 +132,7 @@ class Cells:
         found = found[(found.n > 0) | (found.paper != "–")]
         if found.empty:
             return HTML("")
-        caption = f"{self.where}, {dataset}: {plugin.TITLES[metric]}; ours is the mean over n seeds, "
+        caption = f"{self.title}, {dataset}: {plugin.TITLES[metric]}; ours is the mean over n seeds, "
         caption += f"gains are over {self.baseline}; at limit: runs that might have gone on when the epochs ran out"
         found = trimmed(found)
         if "one class" in found:
@@ -164,7 +170,7 @@ class Cells:
         """
         found = self.verdicts(other, datasets).verdict.value_counts()
         said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())
-        spread = f"{self.where}, {other} against the others: {said}" if said else ""
+        spread = f"{self.title}, {other} against the others: {said}" if said else ""
         lines = [spread, *(self._standing(other, d) for d in datasets)]
         return reporting.prose("\n".join(f"- {line}" for line in lines if line))
 
@@ -187,7 +193,7 @@ class Cells:
         mean, median = (1 + sum(of(x) > of(known[other]) for x in known.values()) for of in (np.mean, np.median))
         gains = [self.gain(other, dataset, metric, arm).difference for arm in known if arm != other]
         above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
-        said = f"{self.where} on {dataset}, {other} has place {mean} by mean and {median} by median "
+        said = f"{self.title} on {dataset}, {other} has place {mean} by mean and {median} by median "
         said += f"of {len(known)} arms over the {len(seeds)} seeds that all have, its own variants left out; "
         best = " and ".join(
             f"{arm} by {word} ({value:.1f})"

@@ -107,9 +107,9 @@ def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store) -> 
         assert len(re.findall(r"widened: the paper's cells differ by \+[\d.]+ points .{0,60}: reproduced", text)) == 4
         assert text.count("width alone neither gained nor lost") == 8
     if chapter.startswith("14"):
-        for where in ("behind bc-LSTM on iemocap", "behind bc-LSTM on mosi", "behind bc-LSTM, text and audio on mosi"):
+        for where in ("Behind bc-LSTM on iemocap", "Behind bc-LSTM on mosi", "Behind bc-LSTM, text and audio on mosi"):
             assert f"{where}, LMAM has place 1 by mean and 1 by median of 14 arms" in text
-        assert "behind bc-LSTM, patience 30 on iemocap, LMAM has place 1 by mean and 1 by median of 6 arms" in text
+        assert "Behind bc-LSTM, patience 30 on iemocap, LMAM has place 1 by mean and 1 by median of 6 arms" in text
         assert re.search(r"on text alone, which fuses nothing, has 4\d\.\d ± [\d.]+ over 5 seeds", text)
         assert re.search(r"text alone\*\*, which fuses nothing, is above \d+ of the 16 arms behind bc-LSTM", text)
         assert re.search(r"has 4\d\.\d % Acc-2 with a 95 % interval of [\d.]+ to [\d.]+ over 5 seeds, median 4\d", text)

@@ -62,12 +62,12 @@ def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
 def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
     said = cells.answer("TFN", ["iemocap", "mosi"]).data
     first, *places = said.splitlines()
-    assert first.startswith("- behind bc-LSTM, TFN against the others:")
+    assert first.startswith("- Behind bc-LSTM, TFN against the others:")
     (place,) = places  # on MOSI nothing was run
     mean, median = (of([r.metrics["weighted_f1"] for r in cells.runs if r.experiment.fusion == "lmam"]) for of in OF)
     assert f"; the best is LMAM by mean ({mean:.1f}) and LMAM by median ({median:.1f}); " in place
     # Alike but for the runs' noise: LMAM is ten points above, LFM ten below.
-    assert re.search(r"behind bc-LSTM on iemocap, TFN has place [23] by mean and [23] by median of 4 arms", place)
+    assert re.search(r"Behind bc-LSTM on iemocap, TFN has place [23] by mean and [23] by median of 4 arms", place)
     assert place.endswith("of the 3 paired differences, 1 have an interval above zero and 1 one below.")
 
 
@@ -81,6 +81,15 @@ def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
     assert (
         "LMAM has place 1 by mean and 1 by median of 4 arms over the 6 seeds" in again.answer("LMAM", ["iemocap"]).data
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "title"), [("behind bc-LSTM, text", "Behind bc-LSTM, text"), ("bc-LSTM with LMAM", "bc-LSTM with LMAM")]
+)
+def test_a_sentence_begins_with_a_capital_and_a_name_stays_as_it_is(cells: Cells, where: str, title: str) -> None:
+    named = dataclasses.replace(cells, where=where)
+    assert named.title == title
+    assert named.missing("iemocap").data.startswith(f"<p>{title}: ")
 
 
 def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> None:
@@ -286,7 +295,7 @@ def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Sto
 def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells) -> None:
     unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
     (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
-    assert place.startswith("- behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
+    assert place.startswith("- Behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
     assert unprinted.answer("LMAM", ["mosi"]).data == ""
 
 
