@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from lmam_core import address, paper, plans, plugin, results
+from lmam_core import address, paper, plans, plugin, results, tables
 from lmam_core.data import catalogue, synthetic
 from lmam_core.experiment import Experiment, Run, prepared
 from lmam_core.fusion import build
@@ -176,3 +176,14 @@ def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_wh
     assert {r.experiment.fusion for r in stopped} == {"tfn", "lmf", "dual_lmf", "att_lmf"}
     assert {r.experiment.protocol for r in stopped} == {"tuning", "honest"}
     assert all(r.training.train_loss[-1] < r.training.train_loss[0] for r in stopped)
+
+
+def test_the_runs_of_one_sign_on_mosi_are_those_that_chapter_14_names() -> None:
+    cells = tables.fusion_methods("emocaps")
+    rows = cells.beside("mosi").set_index("arm")["one class"]
+    assert set(rows[rows > 0].index) == {"LFM", "Dual-LMF"}
+    assert "the same class of the two that Acc-2 counts" in cells.table("mosi").data
+    stuck = cells.frame.one_class & (cells.frame.dataset == "mosi")
+    losses = [r.training.train_loss for r, one in zip(cells.runs, stuck, strict=True) if one]
+    assert len(losses) == rows.sum()
+    assert all(abs(loss[-1] / loss[0] - 1) < 0.02 for loss in losses)
