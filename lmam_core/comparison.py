@@ -79,7 +79,8 @@ class Cells:
         """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
         cells, lacking = self.arms(dataset), self.lacking(dataset)
         said = f"{self.title}: {len(cells) - len(lacking)} of {len(cells)} cells on {dataset} have at least five seeds"
-        said += f", {list(lacking.values()).count(0)} have none yet" if lacking else ""
+        empty = list(lacking.values()).count(0)
+        said += f", {empty} have none yet" if empty else ""
         few = lacking or self.lacking(dataset, len(SEEDS))
         if not few:
             return HTML(f"<p>{self.title}: all {len(cells)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
@@ -178,12 +179,14 @@ class Cells:
         """The places of an arm by mean and median among those with five seeds, the best, and how many differences lie
         beside 0. Places are over the seeds that all have.
 
-        Variants of the arm itself, whose names go on behind a comma, are no rivals. Arms that were not trained out are
-        named with the reason, since their place may be worse than they are.
+        Variants of the arm itself, whose names go on behind a comma, are no rivals and are named. Arms that were not
+        trained out are named with the reason, since their place may be worse than they are.
         """
         metric = plugin.HEADLINE[dataset]
         found = plugin.values(self.frame, dataset, metric) if self.runs else {}
-        enough = {arm: v for arm, v in found.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")}
+        many = {arm: v for arm, v in found.items() if len(v) >= FEW}
+        variants = [arm for arm in many if arm.startswith(f"{other}, ")]
+        enough = {arm: v for arm, v in many.items() if arm not in variants}
         if other not in enough or len(enough) < 3:
             return ""
         seeds = sorted(set.intersection(*map(set, enough.values())))
@@ -194,7 +197,8 @@ class Cells:
         gains = [self.gain(other, dataset, metric, arm).difference for arm in known if arm != other]
         above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
         said = f"{self.title} on {dataset}, {other} has place {mean} by mean and {median} by median "
-        said += f"of {len(known)} arms over the {len(seeds)} seeds that all have, its own variants left out; "
+        without = f" ({' and '.join(variants)} left out)" if variants else ""
+        said += f"of {len(known)} arms over the {len(seeds)} seeds that all have{without}; "
         best = " and ".join(
             f"{arm} by {word} ({value:.1f})"
             for word, of in (("mean", np.mean), ("median", np.median))

@@ -77,8 +77,8 @@ def verdict(paper_gain: float, found: Comparison | None, a_trained_out: bool = T
     * not reproduced: neither;
     * not testable: fewer than five shared seeds; or the arm that lies behind (a where there is a gain, b where there is
       none) was not trained out (`a_trained_out`, `b_trained_out` are False): most of its runs ended at the limit of
-      epochs while still within patience of their best one, or one of them gives every utterance the same class. It may
-      only have learned more slowly.
+      epochs while still within patience of their best one, or one of them gives every utterance the same class (a
+      regression: the same of the two classes that Acc-2 counts). It may only have learned more slowly.
     """
     if found is None or found.difference.n < FEW:
         return "not testable"

@@ -186,4 +186,8 @@ def test_the_runs_of_one_sign_on_mosi_are_those_that_chapter_14_names() -> None:
     stuck = cells.frame.one_class & (cells.frame.dataset == "mosi")
     losses = [r.training.train_loss for r, one in zip(cells.runs, stuck, strict=True) if one]
     assert len(losses) == rows.sum()
-    assert all(abs(loss[-1] / loss[0] - 1) < 0.02 for loss in losses)
+    plan = plans.plan("fusions_emocaps")
+    named = [e for e in plan.arms() if e.dataset == "mosi" and e.fusion in ("lmf", "dual_lmf")]
+    tried = [Store().get(e).training.train_loss for e in plans.tuning(plan, named)]
+    assert len(tried) == 6
+    assert all(abs(loss[-1] / loss[0] - 1) < 0.02 for loss in losses + tried)

@@ -223,3 +223,11 @@ def test_slopes_are_powers_and_figures_hold_every_curve() -> None:
 def test_the_paper_adds_the_same_to_every_backbone() -> None:
     cells = paper.table(6).query("metric == 'params_M'").set_index("row")["number"]
     assert {round(cells[f"{n}*"] - cells[n], 2) for n in cells.index if f"{n}*" in cells} == {0.62}
+
+
+def test_of_three_rates_most_ranks_took_the_largest_as_chapter_15_says() -> None:
+    cells = nbformat.read(NOTEBOOKS / "15-rank.ipynb", as_version=4).cells
+    assert sum("of three rates, most ranks had taken\nthe largest" in cell.source for cell in cells) == 1
+    three = dataclasses.replace(plans.plan("ranks"), rates=plans.RATES)
+    taken = [plans.tuned(three, arm, Store()).learning_rate for arm in three.arms()]
+    assert taken.count(max(plans.RATES)) > len(taken) / 2

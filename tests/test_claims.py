@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmam_core import claims, fusion, paper, plans, plugin, probes, results, scoreboard, splits
+from lmam_core import claims, fusion, paper, plans, plugin, probes, results, scoreboard, splits, tables
 from lmam_core.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
 from lmam_core.errors import LmamError
 from lmam_core.results import DEFAULT, Store
@@ -160,15 +160,31 @@ def test_the_weight_left_whole_is_set_against_rank_45_and_decides_nothing(store:
     assert f"over rank 45. The 95 % interval of the difference {side}" in found.reason
 
 
-def test_ranks_that_no_run_tells_apart_are_a_direction_at_best(store: Store) -> None:
-    """Noise alone: rank 45 is neither refuted by three means that happen to be higher nor shown to be the best."""
-    shares = {45: 0.5} | {r: 0.49 for r in RANKS} | {r: 0.51 for r in (5, 65, 100)}
-    ranks(store, shares, dict.fromkeys((1, 5, 15, 30, 55, 65, 100, 200), 0.1))
+def test_ranks_that_no_run_tells_apart_show_no_best_one(store: Store) -> None:
+    """Noise alone: that most means happen to be lower than rank 45's says nothing."""
+    shares = {45: 0.5} | {r: 0.49 for r in RANKS} | {r: 0.51 for r in (5, 65)}
+    ranks(store, shares, dict.fromkeys(RANKS, 0.1))
+    found = verdict_of(store, "best_rank")
+    assert found.verdict == "not reproduced"
+    assert (
+        "8 other ranks 2 have a higher mean; surely better: none; surely worse: none. 45 over the mean" in found.reason
+    )
+    found = verdict_of(store, "worse_above_45")
+    assert found.verdict == "not reproduced"
+    assert "3 of 4 higher ranks have a lower mean than rank 45, 0 surely. 45 over their mean: +" in found.reason
+    assert verdict_of(store, "less_stable_above_55").verdict == "not reproduced"  # equally unstable
+
+
+def test_a_rank_above_the_mean_of_the_others_is_a_direction(store: Store) -> None:
+    """No rank alone is surely worse, but their noise goes against each other's and their mean is."""
+    shares = {45: 0.5} | {r: 0.42 for r in RANKS} | {r: 0.51 for r in (5, 65)}
+    ranks(store, shares, {r: 0.1 * (-1) ** k for k, r in enumerate(RANKS)})
     found = verdict_of(store, "best_rank")
     assert found.verdict == "same direction"
-    assert "8 other ranks 3 have a higher mean; surely better: none; surely worse: none" in found.reason
-    assert verdict_of(store, "worse_above_45").verdict == "not reproduced"  # two of four are lower
-    assert verdict_of(store, "less_stable_above_55").verdict == "not reproduced"  # equally unstable
+    assert "8 other ranks 2 have a higher mean; surely better: none; surely worse: none" in found.reason
+    found = verdict_of(store, "worse_above_45")
+    assert found.verdict == "same direction"
+    assert "3 of 4 higher ranks have a lower mean than rank 45, 0 surely" in found.reason
 
 
 def test_fusion_methods_are_judged_behind_emocaps_and_noted_behind_bc_lstm(store: Store) -> None:
@@ -265,7 +281,23 @@ def test_the_widened_backbone_is_the_baseline_of_equal_parameters(store: Store, 
 def test_self_attention_as_a_fusion_method_is_the_baseline_of_the_low_rank(store: Store, gain, expected) -> None:
     run_all(store, "bc_lstm", lambda e: 0.5 + gain if plugin.arm(e) == "LMAM late" else None)
     run_all(store, "fusions_bc_lstm", lambda e: 0.5 if e.fusion == "self_attention" else None)
-    assert verdict_of(store, "low_rank_beats_attention").verdict == expected
+    found = verdict_of(store, "low_rank_beats_attention")
+    assert found.verdict == expected
+    assert found.reason.endswith("are of another model.")
+
+
+def test_what_gains_over_self_attention_without_a_low_rank_is_said_beside_it(store: Store) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.6)
+    run_all(store, "fusions_bc_lstm", lambda e: 0.5 if e.fusion == "self_attention" else None)
+    run_all(store, "ranks", lambda e: 0.7 if e.readings else 0.4 if e.rank == 1 else None)
+    reason = verdict_of(store, "low_rank_beats_attention").reason
+    lower, higher = (rf"{sign}[\d.]+ ± [\d.]+ " for sign in ("-", r"\+"))
+    gains = f"{lower}LMAM of rank 1, {higher}LMAM's full weight, {higher}concatenation"
+    assert re.search(f"self-attention: {gains}; only rank 1", reason)
+    assert "without video" not in reason
+    clean = tables.clean_methods().gain("LMAM", "mosi", "acc2", "self-attention").difference
+    said = f"On CMU-MOSI without video LMAM over self-attention: {plugin.spread(clean, 2, '+')}."
+    assert verdict_of(Store(), "low_rank_beats_attention").reason.endswith(said)
 
 
 @pytest.mark.parametrize(("apart", "expected"), [(0.0, "reproduced"), (0.3, "not reproduced")])

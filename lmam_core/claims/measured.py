@@ -11,7 +11,7 @@ import pandas as pd
 from lmam_core import plugin, probes, significance, splits, tables
 from lmam_core.arms import STARRED
 from lmam_core.claims import Evidence, Finding, finite, rule, untestable
-from lmam_core.statistics import FEW, LARGE, Comparison, verdict
+from lmam_core.statistics import FEW, LARGE, Comparison, compare, verdict
 
 NO_DATA = {
     "pom": "No text of POM is at hand, and the labels in its public files come without names.",
@@ -78,6 +78,8 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     gain = with_ - without
     if dataset == "pom" or (dataset == "meld" and backbone in MULTIMODAL):
         return untestable(NO_DATA[dataset], f"{gain:+.2f}")
+    if dataset == "meld" and baseline != "concatenation":
+        return untestable("Not run: of MELD only text is at hand, where there is nothing to fuse.", f"{gain:+.2f}")
     plan = "meld" if dataset == "meld" else backbone
     frame = evidence.frame(plan)
     if frame is not None:
@@ -166,8 +168,26 @@ def low_rank_beats_attention(evidence: Evidence, dataset: str) -> Finding:
     """LMAM at its low rank beats self-attention as a fusion method in the same place, behind bc-LSTM."""
     cells = evidence.cells(tables.fusion_methods, "bc_lstm")
     found = _from_cells(cells, "self-attention", "LMAM", dataset, "fusions_bc_lstm")
-    where = " Self-attention stands in LMAM's late place here; the rows of bc-LSTM+Att are of another model."
-    return dataclasses.replace(found, reason=found.reason + where)
+    note = " Self-attention stands in LMAM's late place here; the rows of bc-LSTM+Att are of another model."
+    return dataclasses.replace(found, reason=found.reason + note + _not_the_rank(evidence, cells, dataset))
+
+
+def _not_the_rank(evidence: Evidence, cells: tables.Cells, dataset: str) -> str:
+    """What others in the same place gain over self-attention: LMAM of other ranks, and no attention at all."""
+    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
+    ranks = evidence.cells(tables.rank_sweep)
+    swept = plugin.values(ranks.frame, dataset, plugin.HEADLINE[dataset]) if ranks.runs else {}
+    arms = {"LMAM of rank 1": swept.get("rank 1"), "LMAM's full weight": swept.get("full weight")}
+    arms["concatenation"] = found.get("Concatenate")
+    alone = found.get("self-attention", {})
+    gains = {name: compare(alone, scores).difference for name, scores in arms.items() if scores}
+    said = ", ".join(f"{plugin.spread(d, 2, '+')} {name}" for name, d in gains.items() if d.n >= FEW)
+    clean = evidence.cells(tables.clean_methods)
+    there = clean.gain("LMAM", "mosi", plugin.HEADLINE["mosi"], "self-attention") if clean.runs else None
+    said = f" Others over the same self-attention: {said}; only rank 1 of these is a low rank." if said else ""
+    if there and there.difference.n >= FEW:
+        said += f" On CMU-MOSI without video LMAM over self-attention: {plugin.spread(there.difference, 2, '+')}."
+    return said
 
 
 def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
