@@ -83,13 +83,17 @@ def arm(e: Experiment) -> str:
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run with its `arm` under the name that tables use, in the order of the plan.
 
-    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`. Raises LmamError
-    where there are none.
+    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`; `largest_share` is
+    that of the test utterances that it gives one class. Raises LmamError where there are none.
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
-    ended = ({"at_limit": _at_limit(r), "one_class": _one_class(r)} for r in runs)
-    return pd.DataFrame([row(r) | {"arm": arm(r.experiment)} | how for r, how in zip(runs, ended, strict=True)])
+    rows = []
+    for run in runs:
+        share = _largest_share(run)
+        ended = {"at_limit": _at_limit(run), "one_class": share == 1, "largest_share": share}
+        rows.append(row(run) | {"arm": arm(run.experiment)} | ended)
+    return pd.DataFrame(rows)
 
 
 def _at_limit(run: Run) -> bool:
@@ -98,14 +102,14 @@ def _at_limit(run: Run) -> bool:
     return len(run.training.train_loss) == e.epochs and run.training.best_epoch > e.epochs - e.patience
 
 
-def _one_class(run: Run) -> bool:
-    """Whether a run gives every utterance of test the same class; of a regression, of the two that Acc-2 counts."""
+def _largest_share(run: Run) -> float:
+    """The share of the test utterances in the class that a run gives most; of a regression, of the two of Acc-2."""
     if run.classes is None:
         first = SUMS.index("negative_as_negative")
         counts = run.total[first : first + 4].reshape(2, 2)
     else:
         counts = run.total.reshape(len(run.classes), -1)
-    return int((counts.sum(0) > 0).sum()) == 1
+    return float(counts.sum(0).max() / counts.sum())
 
 
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
@@ -187,6 +191,15 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return compare(*signed)
 
 
+def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
+    """`gain` over the seeds of which no run gives more than half of the test utterances one class; None where all are.
+
+    Where no class holds half of the utterances, such a run has hardly begun to learn. It counts in `gain`.
+    """
+    stuck = frame[(frame.dataset == dataset) & (frame.largest_share > 0.5) & frame.arm.isin([baseline, other])]
+    return gain(frame[~frame.seed.isin(stuck.seed)], dataset, metric, baseline, other) if len(stuck) else None
+
+
 def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
     """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that is trained out.
 
@@ -197,7 +210,8 @@ def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
     """
     mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
     if mine.one_class.any():
-        return f"{mine.one_class.sum()} give every utterance the same class"
+        n = mine.one_class.sum()
+        return f"{n} give{'s' if n == 1 else ''} every utterance the same class"
     return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
 
 

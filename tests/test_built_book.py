@@ -40,12 +40,14 @@ def test_page_has_a_title_and_text(pages, source):
 
 
 @pytest.mark.parametrize("source", CHAPTERS)
-def test_chapter_shows_its_outputs_and_no_error(html, pages, source):
+def test_chapter_shows_its_outputs_and_neither_error_nor_warning(html, pages, source):
     executed = json.loads((html.parent / "stage" / source).read_text(encoding="utf-8"))["cells"]
     with_outputs = [c for c in executed if c.get("outputs") and "remove-cell" not in c["metadata"].get("tags", [])]
     assert len(pages[source].select(".cell_output")) >= len(with_outputs) > 0
     assert not pages[source].select(".jupyter-error, .output.traceback, .cell_output .output.error")
     assert "Traceback (most recent call last)" not in pages[source].get_text()
+    shown = [o for c in with_outputs for o in c["outputs"]]
+    assert not [o["text"] for o in shown if o.get("name") == "stderr"]
 
 
 @pytest.mark.parametrize("source", CHAPTERS)

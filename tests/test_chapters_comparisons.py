@@ -178,6 +178,22 @@ def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_wh
     assert all(r.training.train_loss[-1] < r.training.train_loss[0] for r in stopped)
 
 
+def test_chapter_14_says_what_gains_are_without_runs_of_nearly_one_class(stage: Path) -> None:
+    outputs = [o for c in nbformat.read(stage / "14-fusion-methods.ipynb", 4).cells for o in c.get("outputs", [])]
+    text = "\n".join(str(o.get("data", {})) for o in outputs)
+    total = next(r.total for r in tables.fusion_methods("emocaps").runs if r.experiment.dataset == "iemocap")
+    assert 0.2 < total.reshape(6, 6).sum(1).max() / total.sum() < 0.25  # "a quarter"
+    said = 0
+    for backbone in ("bc_lstm", "emocaps"):
+        frame = tables.fusion_methods(backbone).frame
+        for arm in ("TFN", "LFM", "Dual-LMF", "Att-LMF"):
+            rest = plugin.gain_without(frame, "iemocap", "weighted_f1", arm, "LMAM")
+            if rest and rest.difference.n:
+                said += 1
+                assert f"without those {plugin.spread(rest.difference, 2, '+')} ({rest.difference.n})" in text
+    assert said == text.count("without those ") > 0
+
+
 def test_the_runs_of_one_sign_on_mosi_are_those_that_chapter_14_names() -> None:
     cells = tables.fusion_methods("emocaps")
     rows = cells.beside("mosi").set_index("arm")["one class"]

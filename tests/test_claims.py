@@ -240,11 +240,11 @@ def test_a_method_of_which_a_run_gave_one_class_is_neither_beaten_nor_close(stor
         store.add(made(e, 0.0))
     lost = verdict_of(store, "fusion_lfm_iemocap")
     assert lost.verdict == "not testable"
-    assert lost.reason.startswith("There is a gain, but of the baseline's runs 1 give every utterance the same class.")
+    assert lost.reason.startswith("There is a gain, but of the baseline's runs 1 gives every utterance the same class.")
     assert verdict_of(store, "fusion_tfn_iemocap").verdict == "reproduced"
     near = verdict_of(store, "fusion_lora_trained_iemocap")
     assert (near.verdict, near.n) == ("not testable", 6)
-    assert near.reason == "Of the runs of LoRA* 1 give every utterance the same class."
+    assert near.reason == "Of the runs of LoRA* 1 gives every utterance the same class."
 
 
 def test_what_more_patience_gave_stands_beside_what_less_gave(store: Store) -> None:

@@ -150,7 +150,13 @@ def equal_parameters(evidence: Evidence, backbone: str, dataset: str) -> Finding
 @rule
 def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
     """LMAM beats another fusion method behind EmoCaps (Table IX); behind bc-LSTM as notes."""
-    found = _from_cells(evidence.cells(tables.fusion_methods, "emocaps"), method, "LMAM", dataset, "fusions_emocaps")
+    emocaps = evidence.cells(tables.fusion_methods, "emocaps")
+    found = _from_cells(emocaps, method, "LMAM", dataset, "fusions_emocaps")
+    at = (dataset, plugin.HEADLINE[dataset], method, "LMAM")
+    if emocaps.runs and (rest := plugin.gain_without(emocaps.frame, *at)) and rest.difference.n:
+        d = rest.difference
+        note = " Without the seeds of which a run gives more than half of the utterances one class: "
+        found = dataclasses.replace(found, reason=f"{found.reason}{note}{plugin.spread(d, 2, '+')} (n = {d.n}).")
     for cells in (evidence.cells(tables.fusion_methods, "bc_lstm"), evidence.cells(tables.patient_methods)):
         there = cells.gain("LMAM", dataset, plugin.HEADLINE[dataset], method) if cells.runs else None
         if there and there.difference.n:
