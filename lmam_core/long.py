@@ -31,6 +31,9 @@ a CPU and are not slower. A GPU goes by it as well, where nothing was measured.
 BLOCK = 512
 """Queries, and keys, of one block, whose scores stay in a CPU's cache; `data/crossover.csv` has other sizes, too."""
 
+COLUMNS = 128
+"""Columns of the values that a GPU's kernel takes at once: an H200 took 250 s to compile it with 512, 9 s with 128."""
+
 
 def matched(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: Tensor) -> Tensor:
     """A of Eq. 6, O above: queries in rank space against the keys of n modalities under one softmax.
@@ -97,11 +100,15 @@ def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 def _flex(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """O as one fused kernel, on a GPU; q (B, L, r), k (B, S, r), v (B, S, d), mask (B, S) to (B, L, d).
 
-    Not yet run on a GPU: tests hold its score and mask against whole α on a CPU, where FlexAttention has no gradients.
+    Values go through it in heads of `COLUMNS`, each with the same scores. Without a GPU, tests hold score, mask and
+    heads against whole α on a CPU, where FlexAttention has no gradients.
     """
-    d = v.shape[2]
-    q, k, v = (_widened(x)[:, None] for x in (q, k, v))  # (B, 1, L or S, a power of two)
-    return _kernel()(q, k, v, score_mod=_score, block_mask=_block_mask(mask, q.shape[2]), scale=1.0)[:, 0, :, :d]
+    heads = -(-v.shape[2] // COLUMNS)
+    each = F.pad(v, (0, -v.shape[2] % heads)).unflatten(2, (heads, -1)).transpose(1, 2)  # (B, heads, S, d / heads)
+    q, k, wide = (_widened(x) for x in (q[:, None], k[:, None], each))  # a power of two of columns
+    q, k = (x.expand(-1, heads, -1, -1) for x in (q, k))
+    out = _kernel()(q, k, wide, score_mod=_score, block_mask=_block_mask(mask, q.shape[2]), scale=1.0)
+    return out[..., : each.shape[3]].transpose(1, 2).flatten(2)[..., : v.shape[2]]
 
 
 def _score(score: Tensor, *_: Tensor) -> Tensor:

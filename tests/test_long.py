@@ -34,7 +34,7 @@ def outcome(module: LMAM, features: dict[str, Tensor], mask: Tensor) -> list[Ten
     """The output, and the gradients of features and parameters for one random direction."""
     x = {m: value.clone().requires_grad_() for m, value in features.items()}
     out = module(x, mask)
-    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(8), dtype=out.dtype)
+    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(8), dtype=out.dtype).to(out.device)
     inputs = [*x.values(), *module.parameters()]
     return [out, *torch.autograd.grad((out * direction).sum(), inputs)]
 
@@ -118,19 +118,37 @@ def test_length_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without")
-def test_the_path_for_gpus_has_the_right_score_and_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("d", [7, 128, 300])
+def test_the_path_for_gpus_has_the_right_score_mask_and_heads(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     monkeypatch.setattr(long, "_kernel", lambda: flex_attention)
     torch.manual_seed(0)
     lengths = torch.tensor([300, 130, 0])
     mask = (torch.arange(300) < lengths[:, None]).repeat(1, 2)  # (3, 600), two modalities
-    q, k, v = torch.randn(3, 300, 5), torch.randn(3, 600, 5), torch.randn(3, 600, 7)
+    q, k, v = torch.randn(3, 300, 5), torch.randn(3, 600, 5), torch.randn(3, 600, d)
     scores = torch.tanh(q @ k.mT).masked_fill(~mask[:, None], -torch.inf)
     expected = torch.softmax(scores, -1).nan_to_num(0) @ v
     torch.testing.assert_close(long._flex(q, k, v, mask), expected, rtol=0, atol=1e-6)
     blocks = create_block_mask(lambda b, h, t, s: mask[b, s], 3, 1, 300, 600, device="cpu")
     assert torch.equal(long._block_mask(mask, 300).to_dense(), blocks.to_dense())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("keys", ["own", "others"])
+def test_a_gpu_matches_long_conversations_with_its_kernel(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long, "_flex", Mock(side_effect=long._flex))
+    torch.manual_seed(0)
+    widths = {"text": 100, "audio": 100, "video": 512}
+    module = LMAM(widths, keys=keys).cuda()
+    features = {m: torch.randn(2, long.LONG, d, device="cuda") for m, d in widths.items()}
+    mask = torch.arange(long.LONG, device="cuda") < torch.tensor([[long.LONG], [700]], device="cuda")
+    kernel = outcome(module, features, mask)
+    assert long._flex.call_count == 3
+    dense = whole(monkeypatch, module, features, mask)
+    assert long._flex.call_count == 3
+    torch.testing.assert_close(kernel[0], dense[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(kernel[1:], dense[1:], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
