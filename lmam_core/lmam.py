@@ -145,7 +145,7 @@ class LMAM(nn.Module):
     `widths` gives d_m per modality, in the order in which results are concatenated; `rank` is r, 1..d.
     Call with `features[m]` (B, L, d_m) and `mask` (B, L), True where an utterance stands; returns (B, L, d_out),
     zero where masked. A conversation's output does not depend on what it is padded with, as long as that is finite.
-    From `long.LONG` utterances on, memory grows with L instead of L^2.
+    From `long.LONG` utterances on, `long.LONG_ON_GPU` on a GPU, memory grows with L instead of L^2.
 
     Variants: `paper` (Eq. 3 to 9); `algorithm1` (line 13 of Algorithm 1 in place of Eq. 7: A_i + GELU(x_i), no norm,
     no output layer); `released` (the authors' code: keys and values are the text, one full weight for all modalities,
@@ -289,7 +289,7 @@ class LMAM(nn.Module):
         """Fuse the modalities to (B, L, d_out)."""
         x, mask = self._inputs(features, mask)
         L = mask.shape[1]
-        alpha = self._alpha(x, mask) if L < long.LONG else {}
+        alpha = {} if long.is_long(L, mask.device) else self._alpha(x, mask)
         O = {}
         for i in self.modalities:
             if self.variant == "paper":

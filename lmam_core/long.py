@@ -25,14 +25,23 @@ LONG = 2048
 """Utterances from which LMAM matches in blocks instead of with a whole α.
 
 The shortest length in `data/crossover.csv`, measured by `lmam_core.crossover`, from which on blocks need less memory on
-a CPU and are not slower. A GPU goes by it as well, where nothing was measured.
+a CPU and are not slower.
 """
+
+LONG_ON_GPU = 8192
+"""The same on a GPU, where a whole α is faster at every measured length: the shortest at which it needs over 2 GB."""
 
 BLOCK = 512
 """Queries, and keys, of one block, whose scores stay in a CPU's cache; `data/crossover.csv` has other sizes, too."""
 
 COLUMNS = 128
 """Columns of the values that a GPU's kernel takes at once: an H200 took 250 s to compile it with 512, 9 s with 128."""
+
+
+def is_long(L: int, device: torch.device) -> bool:
+    """Whether conversations of L utterances are matched in blocks on this device."""
+    shortest = LONG_ON_GPU if device.type == "cuda" else LONG
+    return shortest <= L
 
 
 def matched(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: Tensor) -> Tensor:

@@ -192,7 +192,9 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
 
 
 def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
-    """`gain` over the seeds of which no run gives more than half of the test utterances one class; None where all are.
+    """`gain` over the seeds of which no run gives more than half of the test utterances one class.
+
+    None where every seed is such a one, as it is `gain` then, and where none is.
 
     Where no class holds half of the utterances, such a run has hardly begun to learn. It counts in `gain`.
     """

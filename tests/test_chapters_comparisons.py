@@ -192,6 +192,19 @@ def test_chapter_14_says_what_gains_are_without_runs_of_nearly_one_class(stage: 
                 said += 1
                 assert f"without those {plugin.spread(rest.difference, 2, '+')} ({rest.difference.n})" in text
     assert said == text.count("without those ") > 0
+    alone = plugin.values(tables.modality_sets("concatenation").frame, "iemocap", "weighted_f1")["T"].values()
+    arms = plugin.values(tables.fusion_methods("bc_lstm").frame, "iemocap", "weighted_f1").values()
+    below = sum(np.mean([*scores.values()]) < np.mean([*alone]) for scores in arms)
+    assert f"Of the {len(arms)} arms behind bc-LSTM, which read audio as well, {below}\\nhave a lower mean" in text
+    patient = tables.patient_methods()
+    known = {
+        arm: patient.gain(arm, "iemocap", "weighted_f1").difference for arm in ("TFN", "LFM", "Dual-LMF", "Att-LMF")
+    }
+    for arm, difference in known.items():
+        if difference.high < 0:  # where it is named: before "had epochs enough", or after
+            enough = text.index(" had epochs enough")
+            open_ = bool(plugin.shortfall(patient.frame, "iemocap", arm))
+            assert (arm in text[enough : enough + 200]) == open_
 
 
 def test_the_runs_of_one_sign_on_mosi_are_those_that_chapter_14_names() -> None:

@@ -175,6 +175,17 @@ def test_ranks_that_no_run_tells_apart_show_no_best_one(store: Store) -> None:
     assert verdict_of(store, "less_stable_above_55").verdict == "not reproduced"  # equally unstable
 
 
+def test_ranks_that_share_too_few_seeds_decide_nothing(store: Store) -> None:
+    ranks(store, {45: 0.7} | dict.fromkeys(RANKS, 0.5))
+    for path in (
+        *store.root.glob("iemocap/bc_lstm/*r1.honest.s[0]*"),
+        *store.root.glob("iemocap/bc_lstm/*r200.honest.s5*"),
+    ):
+        path.unlink()
+    assert {len(seeds) for seeds in ranked._by_rank(Evidence(store), "iemocap").values()} == {5, 6}
+    assert verdict_of(store, "best_rank").verdict == "not testable"
+
+
 def test_a_rank_above_the_mean_of_the_others_is_a_direction(store: Store) -> None:
     """No rank alone is surely worse, but their noise goes against each other's and their mean is."""
     shares = {45: 0.5} | {r: 0.42 for r in RANKS} | {r: 0.51 for r in (5, 65)}
@@ -230,7 +241,7 @@ def behind_emocaps(store: Store, shares: dict[str, float]) -> None:
 
 
 def test_a_method_of_which_a_run_gave_one_class_is_neither_beaten_nor_close(store: Store) -> None:
-    behind_emocaps(store, {"lmf": 0.5, "tfn": 0.5, "lora_trained": 0.6, "lmam": 0.6})
+    behind_emocaps(store, {"lmf": 0.7, "tfn": 0.7, "lora_trained": 0.8, "lmam": 0.8})
     assert verdict_of(store, "fusion_lfm_iemocap").verdict == "reproduced"
     assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == "reproduced"
     for name in ("lmf", "lora_trained"):
@@ -241,6 +252,7 @@ def test_a_method_of_which_a_run_gave_one_class_is_neither_beaten_nor_close(stor
     lost = verdict_of(store, "fusion_lfm_iemocap")
     assert lost.verdict == "not testable"
     assert lost.reason.startswith("There is a gain, but of the baseline's runs 1 gives every utterance the same class.")
+    assert re.search(r"gives more than half of the utterances one class: \+[\d.]+ ± [\d.]+ \(n = 5\)\.", lost.reason)
     assert verdict_of(store, "fusion_tfn_iemocap").verdict == "reproduced"
     near = verdict_of(store, "fusion_lora_trained_iemocap")
     assert (near.verdict, near.n) == ("not testable", 6)
@@ -292,8 +304,8 @@ def test_what_gains_over_self_attention_without_a_low_rank_is_said_beside_it(sto
     run_all(store, "ranks", lambda e: 0.7 if e.readings else 0.4 if e.rank == 1 else None)
     reason = verdict_of(store, "low_rank_beats_attention").reason
     lower, higher = (rf"{sign}[\d.]+ ± [\d.]+ " for sign in ("-", r"\+"))
-    gains = f"{lower}LMAM of rank 1, {higher}LMAM's full weight, {higher}concatenation"
-    assert re.search(f"self-attention: {gains}; only rank 1", reason)
+    gains = f"{lower}LMAM of rank 1; {higher}LMAM's full weight, which has no low rank; {higher}concatenation, which"
+    assert re.search(f"self-attention: {gains}", reason)
     assert "without video" not in reason
     clean = tables.clean_methods().gain("LMAM", "mosi", "acc2", "self-attention").difference
     said = f"On CMU-MOSI without video LMAM over self-attention: {plugin.spread(clean, 2, '+')}."

@@ -43,12 +43,14 @@ def outcome(module: LMAM, features: dict[str, Tensor], mask: Tensor) -> list[Ten
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every conversation counts as long."""
     monkeypatch.setattr(long, "LONG", 0)
+    monkeypatch.setattr(long, "LONG_ON_GPU", 0)
 
 
 def whole(monkeypatch: pytest.MonkeyPatch, *arguments) -> list[Tensor]:
     """The same outcome, none of the conversations being long."""
     with monkeypatch.context() as patch:
         patch.setattr(long, "LONG", 10**9)
+        patch.setattr(long, "LONG_ON_GPU", 10**9)
         return outcome(*arguments)
 
 
@@ -134,6 +136,13 @@ def test_the_path_for_gpus_has_the_right_score_mask_and_heads(d: int, monkeypatc
     assert torch.equal(long._block_mask(mask, 300).to_dense(), blocks.to_dense())
 
 
+def test_a_gpu_has_a_length_of_its_own() -> None:
+    for device, shortest in (("cpu", long.LONG), ("cuda:0", long.LONG_ON_GPU)):
+        assert long.is_long(shortest, torch.device(device))
+        assert not long.is_long(shortest - 1, torch.device(device))
+
+
+@pytest.mark.usefixtures("always")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("keys", ["own", "others"])
 def test_a_gpu_matches_long_conversations_with_its_kernel(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +150,8 @@ def test_a_gpu_matches_long_conversations_with_its_kernel(keys: str, monkeypatch
     torch.manual_seed(0)
     widths = {"text": 100, "audio": 100, "video": 512}
     module = LMAM(widths, keys=keys).cuda()
-    features = {m: torch.randn(2, long.LONG, d, device="cuda") for m, d in widths.items()}
-    mask = torch.arange(long.LONG, device="cuda") < torch.tensor([[long.LONG], [700]], device="cuda")
+    features = {m: torch.randn(2, 2048, d, device="cuda") for m, d in widths.items()}
+    mask = torch.arange(2048, device="cuda") < torch.tensor([[2048], [700]], device="cuda")
     kernel = outcome(module, features, mask)
     assert long._flex.call_count == 3
     dense = whole(monkeypatch, module, features, mask)
@@ -181,6 +190,10 @@ def test_long_lies_at_the_measured_crossover() -> None:
     found = crossover.by_length(crossover.table())
     assert tuple(found.L) == crossover.LENGTHS
     assert crossover.crossing(crossover.table()) == long.LONG
+    on_gpu = crossover.table("cuda")
+    assert tuple(crossover.by_length(on_gpu).L) == crossover.LENGTHS
+    assert crossover.by_length(on_gpu).ratio.min() > 1
+    assert crossover.heavy(on_gpu) == long.LONG_ON_GPU
 
 
 def test_the_block_is_among_the_fastest() -> None:
@@ -189,14 +202,15 @@ def test_the_block_is_among_the_fastest() -> None:
     assert swept.blocks_s[long.BLOCK] <= crossover.SLACK * swept.blocks_s.min()
 
 
-def test_the_measured_table_says_where_it_comes_from() -> None:
-    found = crossover.table()
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_measured_table_says_where_it_comes_from(device: str) -> None:
+    found = crossover.table(device)
     assert not found.duplicated(["program", "L", "block"]).any()
     assert found[["blocks_s", "blocks_mb", "device", "machine", "threads", "torch", "code", "date"]].notna().all().all()
     assert (found.threads == 1).all()
     assert found.code.isin(pd.read_csv(DEFAULT.parent / "code_versions.csv").code).all()
     matching = found[found.program == "matching"]
-    assert (matching.ratio - matching.blocks_s / matching.whole_s).abs().max() < 0.01
+    assert (matching.ratio / (matching.blocks_s / matching.whole_s) - 1).abs().max() < 0.01
     (module,) = found[found.program == "module"].itertuples()
     assert module.L == crossover.LONGEST
     assert module.blocks_mb < 2000

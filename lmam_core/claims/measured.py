@@ -183,14 +183,17 @@ def _not_the_rank(evidence: Evidence, cells: tables.Cells, dataset: str) -> str:
     found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
     ranks = evidence.cells(tables.rank_sweep)
     swept = plugin.values(ranks.frame, dataset, plugin.HEADLINE[dataset]) if ranks.runs else {}
-    arms = {"LMAM of rank 1": swept.get("rank 1"), "LMAM's full weight": swept.get("full weight")}
-    arms["concatenation"] = found.get("Concatenate")
+    arms = {
+        "LMAM of rank 1": swept.get("rank 1"),
+        "LMAM's full weight, which has no low rank": swept.get("full weight"),
+    }
+    arms["concatenation, which has no attention"] = found.get("Concatenate")
     alone = found.get("self-attention", {})
     gains = {name: compare(alone, scores).difference for name, scores in arms.items() if scores}
-    said = ", ".join(f"{plugin.spread(d, 2, '+')} {name}" for name, d in gains.items() if d.n >= FEW)
+    said = "; ".join(f"{plugin.spread(d, 2, '+')} {name}" for name, d in gains.items() if d.n >= FEW)
     clean = evidence.cells(tables.clean_methods)
     there = clean.gain("LMAM", "mosi", plugin.HEADLINE["mosi"], "self-attention") if clean.runs else None
-    said = f" Others over the same self-attention: {said}; only rank 1 of these is a low rank." if said else ""
+    said = f" Others over the same self-attention: {said}." if said else ""
     if there and there.difference.n >= FEW:
         said += f" On CMU-MOSI without video LMAM over self-attention: {plugin.spread(there.difference, 2, '+')}."
     return said

@@ -39,6 +39,8 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     higher = [r for r, d in gains.items() if d.mean > 0]
     better, worse = ([r for r, d in gains.items() if sure(d)] for sure in (lambda d: d.low > 0, lambda d: d.high < 0))
     over = _over_mean(by_rank, list(gains))
+    if over.difference.n < FEW:
+        return untestable(LACKING, printed)
     near = not better and 2 * len(higher) < len(gains) and verdict(0.0, over) != "not reproduced"
     word = "reproduced" if not higher and worse else "same direction" if near else "not reproduced"
     top = max(gains, key=lambda r: gains[r].mean)
@@ -56,12 +58,13 @@ def worse_above(evidence: Evidence, dataset: str) -> Finding:
     the rule for two arms (`statistics.verdict`); not reproduced: neither.
     """
     by_rank = _by_rank(evidence, dataset)
-    over, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
-    if BEST not in by_rank or len(by_rank) < FEW or not over:
+    higher, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
+    if BEST not in by_rank or len(by_rank) < FEW or not higher:
         return untestable(LACKING, printed)
-    gains = _over_best(by_rank, over)
+    gains, mean = _over_best(by_rank, higher), _over_mean(by_rank, higher)
+    if mean.difference.n < FEW:
+        return untestable(LACKING, printed)
     lower = [r for r, d in gains.items() if d.mean < 0]
-    mean = _over_mean(by_rank, list(gains))
     near = 2 * len(lower) > len(gains) and verdict(0.0, mean) != "not reproduced"
     sure = all(d.high < 0 for d in gains.values())
     word = "reproduced" if sure else "same direction" if near else "not reproduced"
