@@ -28,9 +28,9 @@ Nothing says which way DialogueGCN's is: the paper "mainly" uses the residual an
 one graph sees all modalities, as in its original.
 """
 
-MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"))
-IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"))
-CLEAN = Experiment(dataset="mosi", modalities=("text", "audio"))
+MOSI = Experiment(dataset="mosi", modalities=("text", "audio", "video"), protocol="protocol1")
+IEMOCAP = Experiment(dataset="iemocap", modalities=("text", "audio"), protocol="protocol1")
+CLEAN = Experiment(dataset="mosi", modalities=("text", "audio"), protocol="protocol1")
 """MOSI without its video features, which were trained on training labels (`probes`)."""
 LMCM = ("lmcm", "lmcm_single", "lmcm_plain", "lmcm_layer_norm")
 """The second paper's fusion; with one branch, without a residual, with LayerNorm for DyT."""
@@ -60,7 +60,7 @@ def meld() -> list[Experiment]:
 
     MM-DFN, M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
     """
-    base = Experiment(dataset="meld", modalities=("text",))
+    base = Experiment(dataset="meld", modalities=("text",), protocol="protocol1")
     names = ("text_cnn", "bc_lstm", "dialogue_gcn", "dialogue_rnn")
     return [arm for name in names for arm in _pair(dataclasses.replace(base, backbone=name))]
 

@@ -18,7 +18,7 @@ LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "featu
 """Fields of an experiment that `lmam sweep` takes several values for, separated by commas or semicolons."""
 
 
-BUDGET = ("learning_rate", "weight_decay", "batch_size", "epochs", "patience", "dialogues")
+BUDGET = ("learning_rate", "dropout", "weight_decay", "batch_size", "epochs", "updates", "patience", "dialogues")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +118,8 @@ def _add_sweep(commands: Any) -> None:
         description="With a plan's name: tune and measure it, or go on where it stopped. "
         "Without: every combination of the values given (commas between values, semicolons for features and readings).",
     )
-    sweep.add_argument("plan", nargs="?", help="a plan of the book, such as bc_lstm, or all")
+    sweep.add_argument("plan", nargs="?", help="a study of the book, such as headline_bc_lstm, or all")
+    sweep.add_argument("--plan-cost", action="store_true", help="print what is left of it in core-hours, run nothing")
     _fields(sweep, several=True)
     sweep.add_argument("--seeds", default=None, help="such as 0-9 or 0,3,7 (default 0-9)")
     sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
@@ -197,11 +198,13 @@ def _show(result: Any) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
+    from lmam_core import plans, studies
     from lmam_core.experiment import Experiment
     from lmam_core.live import usable
-    from lmam_core.plans import PLANS, carry_out
     from lmam_core.sweep import sweep
 
+    if options.plan_cost:
+        return _plan_cost(options)
     given, store, device = _asked(options), _open(options), usable(options.device)
     if options.jobs is not None and options.jobs < 1:
         raise LmamError(f"--jobs must be at least 1; got {options.jobs}.")
@@ -209,7 +212,9 @@ def _sweep(options: argparse.Namespace) -> int:
         fixed = [*given, *(["seeds"] if options.seeds else [])]
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
-        failures = carry_out(PLANS if options.plan == "all" else [options.plan], store, options.jobs, device)
+        of = plans if options.plan in plans.PLANS else studies
+        names = studies.STUDIES if options.plan == "all" else [options.plan]
+        failures = of.carry_out(names, store, options.jobs, device)
     else:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
         combined = itertools.product(_seeds(options.seeds or "0-9"), *lists.values())
@@ -218,6 +223,17 @@ def _sweep(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _plan_cost(options: argparse.Namespace) -> int:
+    """What is left of studies: runs, updates, core-hours."""
+    from lmam_core import studies
+
+    names = studies.STUDIES if options.plan in (None, "all") else [options.plan]
+    left = studies.cost(names, _open(options))
+    print(left.to_string(index=False, na_rep="not timed yet"))
+    print(f"{left.core_hours.sum():.1f} core-hours left of what was timed, for {studies.FIRST} seeds of each arm.")
+    return 0
 
 
 def _values(name: str, text: str) -> list[Any]:
@@ -240,13 +256,15 @@ def _seeds(text: str) -> list[int]:
 
 
 def _results(options: argparse.Namespace) -> int:
+    from lmam_core.training import UNTESTED
+
     frame = _open(options).frame()
     if frame.empty:
         raise LmamError("The store holds no runs yet; make some with `lmam run` or `lmam sweep`.")
     if options.csv:
         frame.to_csv(sys.stdout, index=False)
         return 0
-    honest = frame[frame.protocol != "tuning"]
+    honest = frame[~frame.protocol.isin(UNTESTED)]
     # Runs that differ in anything but the seed answer different questions; what all share need not be printed.
     asked = ["dataset", "data_sha256", "features", "modalities", "backbone", "arm", "protocol", *BUDGET]
     asked = [name for name in asked if name in ("dataset", "backbone", "arm") or honest[name].nunique() > 1]

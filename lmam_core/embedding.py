@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from lmam_core.data.conversations import Conversations
+from lmam_core.dropout import Dropout
 from lmam_core.errors import LmamError
 
 EMBEDDINGS = ("early", "early_residual", "late")
@@ -26,7 +28,9 @@ class Embedded(nn.Module):
     contexts are concatenated as without LMAM. The paper does not say what else it could mean by a plug-in there.
 
     `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone. Auxiliary networks
-    of the fusion share one linear map to the outputs, `auxiliary`.
+    of the fusion share one linear map to the outputs, `auxiliary`. With a `seed` each part starts from random numbers
+    of its own, so that two models of one seed share the weights of the parts that they have in common.
+    `input_dropout` acts on the features as they enter, each with a mask of its own.
     """
 
     def __init__(
@@ -37,25 +41,34 @@ class Embedded(nn.Module):
         fusion: Callable[[Mapping[str, int]], nn.Module],
         embedding: str,
         speakers: int = 2,
-        **options: bool | int,
+        *,
+        seed: int | None = None,
+        input_dropout: float = 0.0,
+        **options: bool | int | float,
     ) -> None:
         super().__init__()
         if embedding not in EMBEDDINGS:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
         self.widths, self.speakers = dict(widths), speakers
         self.embedding, self.whole = embedding, backbone.multimodal
+        self.dropout = Dropout(input_dropout)
         self.match: nn.Module = nn.Identity()
         if embedding == "late":
+            start(seed, "backbone")
             self.backbone = backbone(widths, speakers, **options)
+            start(seed, "fusion")
             self.fusion = fusion(self.backbone.d_out)
             width = self.fusion.d_out
         else:
+            start(seed, "fusion")
             self.fusion = fusion(widths)
             stream, total = self.fusion.d_out, sum(widths.values())
             if stream != total and (self.whole or embedding == "early_residual"):
                 self.match, stream = nn.Linear(stream, total, bias=False), total
+            start(seed, "backbone")
             self.backbone = backbone(widths if self.whole else {"fused": stream}, speakers, **options)
             width = sum(self.backbone.d_out.values())
+        start(seed, "classifier")
         self.classifier = self.backbone.classifier(width, outputs)
         d_auxiliary = getattr(self.fusion, "d_auxiliary", 0)
         self.auxiliary = nn.Linear(d_auxiliary, outputs) if d_auxiliary else None
@@ -100,4 +113,10 @@ class Embedded(nn.Module):
                 raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
         if (last := int(batch.who.max())) >= self.speakers:
             raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
-        return {m: batch.features[m] for m in self.widths}
+        return {m: self.dropout(batch.features[m]) for m in self.widths}
+
+
+def start(seed: int | None, part: str) -> None:
+    """Start torch's random numbers from a seed and the name of a part of a model; without a seed they go on."""
+    if seed is not None:
+        torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed} {part}".encode()).digest()[:7]))

@@ -27,11 +27,15 @@ THREADS = {"iemocap": (2, 1)}
 
 
 def experiments(dataset: str) -> list[Experiment]:
-    """Every backbone of Table VI with its own fusion, then with LMAM in the way of its starred row where it has one."""
+    """Every backbone of Table VI with its own fusion, then with LMAM in the way of its starred row where it has one.
+
+    In batches of 32 conversations, as the originals have them.
+    """
     found = []
     for name in NAMES:
-        found.append(Experiment(dataset, backbone=name, fusion="concat"))
-        found += [Experiment(dataset, backbone=name, embedding=STARRED[name])] if name in STARRED else []
+        base = Experiment(dataset, backbone=name, protocol="protocol1")
+        found.append(dataclasses.replace(base, fusion="concat"))
+        found += [dataclasses.replace(base, embedding=STARRED[name])] if name in STARRED else []
     return [e.resolved() for e in found]
 
 

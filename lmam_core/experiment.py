@@ -31,7 +31,17 @@ from lmam_core.fusion.lora import LowRank, adapt
 from lmam_core.lmam import READINGS, VARIANTS
 from lmam_core.memory import PeakMemory
 from lmam_core.metrics import summarise
-from lmam_core.training import PROTOCOLS, Budget, Training, evaluate, train
+from lmam_core.training import IN_UPDATES, PROTOCOLS, UNTESTED, Budget, Training, evaluate, train
+
+EPOCHS = {"batch_size": 32, "epochs": 60, "patience": 10}
+"""The budget of the protocols that count in epochs: batches in conversations, patience in epochs."""
+BUDGETS: dict[str, dict[str, int]] = {
+    "honest": {"batch_size": 8, "updates": 2000, "patience": 200},
+    "tuning": {"batch_size": 8, "updates": 600, "patience": 200},
+}
+"""The budgets of the others, in updates. Batches of 32 conversations are three updates an epoch on IEMOCAP and two on
+CMU-MOSI: with 60 epochs and a patience of ten, methods that start slowly were stopped before they had learned."""
+_FILED = {"protocol1": "honest", "tuning1": "tuning"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,9 @@ class Experiment:
     way) and drops what means nothing (the rank of a concatenation), so that one question has one `key`.
 
     `features` and `readings` are written `text=glove200,audio=gemaps47` and `keys=others`; `rank` is 1..d;
-    `learning_rate` and `weight_decay` are Adam's; `epochs` and `patience` are counted in passes over train;
+    `learning_rate` and `weight_decay` are Adam's; `dropout` acts on the features as they enter and takes the place of
+    the backbone's own; `batch_size` is counted in conversations. `updates` and `epochs` limit training, whichever ends
+    first; `patience` is counted in updates, under protocols that count in epochs in epochs (`training.Budget`).
     `dialogues` keeps that many conversations of each split, for quick looks (0: all); `faithful` lets padding into a
     backbone's results where its original does; `width` takes the place of the backbone's own (`Backbone.widened`);
     `shuffled`, as in `audio+video`, deals those modalities' utterances anew within each split, so that they tell
@@ -62,13 +74,15 @@ class Experiment:
     seed: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
-    batch_size: int = 32
-    epochs: int = 60
-    patience: int = 10
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
     dialogues: int = 0
     faithful: bool = False
     width: int | None = None
     shuffled: str = ""
+    updates: int | None = None
+    dropout: float | None = None
 
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
@@ -100,6 +114,7 @@ class Experiment:
         for m in shuffled:
             if m not in modalities:
                 raise LmamError(f"'{m}' cannot be shuffled: the modalities are {', '.join(modalities)}.")
+        self = dataclasses.replace(self, **self._budget())
         self._check_numbers()
         return dataclasses.replace(
             self,
@@ -109,6 +124,13 @@ class Experiment:
             embedding=embedding,
             **self._fusion_fields(),
         )
+
+    def _budget(self) -> dict[str, int | None]:
+        """The usual budget of the protocol where nothing else is asked for."""
+        if self.protocol not in IN_UPDATES and self.updates is not None:
+            raise LmamError(f"The protocol {self.protocol} counts its budget in epochs; leave out updates.")
+        usual = BUDGETS.get(self.protocol, EPOCHS)
+        return {name: value if getattr(self, name) is None else getattr(self, name) for name, value in usual.items()}
 
     def _fusion_fields(self) -> dict[str, Any]:
         """Variant, rank and readings as the fusion method understands them."""
@@ -134,7 +156,7 @@ class Experiment:
 
     def _numbers(self) -> dict[str, int | float]:
         """The fields that are numbers as Python's own: an int64 of numpy is the same question and has the same key."""
-        whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width")
+        whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
         found: dict[str, int | float] = {}
         for name in whole:
             if (value := getattr(self, name)) is not None:
@@ -144,7 +166,9 @@ class Experiment:
                     found[name] = operator.index(value)
                 except TypeError:
                     raise LmamError(f"{name} must be a whole number; got {value!r}.") from None
-        for name in ("learning_rate", "weight_decay"):
+        for name in ("learning_rate", "weight_decay", "dropout"):
+            if name == "dropout" and self.dropout is None:
+                continue
             try:
                 found[name] = float(getattr(self, name))
             except (TypeError, ValueError):
@@ -154,13 +178,15 @@ class Experiment:
     def _check_numbers(self) -> None:
         if self.rank is not None and self.rank < 1:
             raise LmamError(f"The rank must be at least 1 and at most the feature width; got {self.rank}.")
-        for name in ("epochs", "patience", "batch_size", "width"):
+        for name in ("epochs", "patience", "batch_size", "width", "updates"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise LmamError(f"learning_rate must be a positive number; got {self.learning_rate}.")
         if not 0 <= self.weight_decay < math.inf or self.dialogues < 0:
             raise LmamError("weight_decay and dialogues must not be negative.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise LmamError(f"dropout must lie from 0 to below 1; got {self.dropout}.")
         if not 0 <= self.seed < 2**63:
             raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
 
@@ -169,11 +195,27 @@ class Experiment:
         """16 hexadecimal digits of the sha256 of the resolved record.
 
         Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
-        the keys of stored runs as they are.
+        the keys of stored runs as they are; a dropout of 0 is not the backbone's own and stays.
         """
-        asked = {name: value for name, value in dataclasses.asdict(self.resolved()).items() if value}
+        e = self.resolved()
+        asked = {name: value for name, value in dataclasses.asdict(e).items() if value}
+        asked |= {"protocol": e.filed} | ({} if e.dropout is None else {"dropout": e.dropout})
         text = json.dumps(asked, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def filed(self) -> str:
+        """The protocol's name in keys and in the names of files; those of `protocol1` are from when it was `honest`."""
+        return _FILED.get(self.protocol, self.protocol)
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> Experiment:
+        """The experiment of a run's file; one from before updates were counted is of the first protocol."""
+        asked = dict(fields) | {"modalities": tuple(fields["modalities"])}
+        if "updates" not in asked:
+            first = {name: protocol for protocol, name in _FILED.items()}
+            asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
+        return cls(**asked)
 
     @property
     def arm(self) -> str:
@@ -229,13 +271,14 @@ def _prepared(
     dialogues: int,
     shuffled: str,
     seed: int,
+    split: int,
 ) -> Dataset:
     """`sha256` is there for the cache, which must not outlive a folder that is built anew."""
     data = catalogue.load(dataset, pairs(features, "features"), modalities)
     if dialogues:
         data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
     if protocol != "released":
-        data = data.with_validation()
+        data = data.with_validation(seed=split)
     for m in shuffled.split("+") if shuffled else ():
         data = data.with_shuffled(m, seed)
     return data.standardised()
@@ -244,12 +287,13 @@ def _prepared(
 def prepared(experiment: Experiment) -> Dataset:
     """The dataset of an experiment: validation taken out of train (not under `released`), then standardised.
 
-    What is shuffled is dealt by the experiment's seed.
+    What is shuffled is dealt by the experiment's seed, and so is validation; under the first protocol one choice of
+    validation conversations served all seeds.
     """
     e = experiment.resolved()
-    seed = e.seed if e.shuffled else 0
+    seed, split = e.seed if e.shuffled else 0, e.seed if e.protocol in IN_UPDATES else 0
     sha256 = catalogue.fingerprint(e.dataset)
-    return _prepared(e.dataset, sha256, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed)
+    return _prepared(e.dataset, sha256, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed, split)
 
 
 def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
@@ -269,6 +313,9 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
         speakers,
+        seed=e.seed if e.protocol in IN_UPDATES else None,
+        input_dropout=e.dropout or 0.0,
+        **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
         **({chosen.widened: e.width} if e.width else {}),
         **({"longest": longest} if longest > getattr(chosen, "longest", longest) else {}),
@@ -296,7 +343,7 @@ def fit(
         trained, *_ = fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)
         base = trained.state_dict()
     model = build(e, data, base).to(device)
-    budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay)
+    budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
     how = {"progress": progress} if progress else {}
     with _one_thread():
         return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
@@ -314,7 +361,7 @@ def run(
     with PeakMemory(device) as memory, _one_thread(), exact:
         started = time.perf_counter()
         model, data, training = fit(e, device, progress)
-        found = {} if e.protocol == "tuning" else evaluate(model, data, "test", torch.device(device))
+        found = {} if e.protocol in UNTESTED else evaluate(model, data, "test", torch.device(device))
         seconds = time.perf_counter() - started
     classes = data.outputs if data.classes else None
     return Run(

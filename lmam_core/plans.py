@@ -1,8 +1,8 @@
-"""The measured runs of the book: which arms, which learning rates are tried, how many seeds.
+"""The measured runs of the first protocol: which arms, which learning rates are tried, how many seeds.
 
-Every arm of a plan gets the same budget: each of the plan's rates is tried with each of its tuning seeds under the
-tuning protocol (the test set is never touched), the rate with the best mean validation score is taken, and the arm is
-then run with `SEEDS`, which are other seeds, under the honest protocol.
+Every arm of a plan gets the same budget: each of the plan's rates is tried with each of its tuning seeds under
+`tuning1` (the test set is never touched), the rate with the best mean validation score is taken, and the arm is then
+run with `SEEDS`, which are other seeds, under `protocol1`. `studies` has the plans of the protocol that replaced it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def plan(name: str) -> Plan:
 def tuning(chosen: Plan, arms: Sequence[Experiment]) -> list[Experiment]:
     """The runs that choose each arm's learning rate."""
     return [
-        dataclasses.replace(arm, protocol="tuning", learning_rate=rate, seed=seed).resolved()
+        dataclasses.replace(arm, protocol="tuning1", learning_rate=rate, seed=seed).resolved()
         for seed in chosen.tuning_seeds
         for rate in chosen.rates
         for arm in arms

@@ -97,9 +97,13 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _at_limit(run: Run) -> bool:
-    """Whether a run used all its epochs and its best one was within patience of the last: it might have gone on."""
-    e = run.experiment
-    return len(run.training.train_loss) == e.epochs and run.training.best_epoch > e.epochs - e.patience
+    """Whether a run used its whole budget and its best epoch was within patience of the last: it might have gone on."""
+    e, training = run.experiment, run.training
+    epochs = len(training.train_loss)
+    if e.updates is None:
+        return epochs == e.epochs and training.best_epoch > e.epochs - e.patience
+    per_epoch = training.updates // epochs
+    return training.updates >= e.updates and (epochs - training.best_epoch) * per_epoch < e.patience
 
 
 def _largest_share(run: Run) -> float:

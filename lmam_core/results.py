@@ -168,7 +168,7 @@ def _numbers(values: np.ndarray) -> list[float | int]:
 def _place(experiment: Experiment) -> tuple[str, str, str]:
     """Dataset, backbone and file name of an experiment's run."""
     e = experiment.resolved()
-    return e.dataset, e.backbone, f"{e.arm}.{e.protocol}.s{e.seed}.{e.key}.json".replace("=", "-")
+    return e.dataset, e.backbone, f"{e.arm}.{e.filed}.s{e.seed}.{e.key}.json".replace("=", "-")
 
 
 def read(path: Path) -> Run:
@@ -181,12 +181,11 @@ def read(path: Path) -> Run:
 def _parsed(path: Path, changed: int, size: int) -> Run:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        asked = fields["experiment"] | {"modalities": tuple(fields["experiment"]["modalities"])}
         classes = fields["classes"]
         return Run(
             **fields
             | {
-                "experiment": Experiment(**asked),
+                "experiment": Experiment.stored(fields["experiment"]),
                 "training": Training(**fields["training"]),
                 "classes": tuple(classes) if classes else None,
                 "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},

@@ -19,7 +19,7 @@ from scipy import stats
 from lmam_core import plugin, tables
 from lmam_core.backbones import backbone
 from lmam_core.data import catalogue
-from lmam_core.experiment import Experiment, Run
+from lmam_core.experiment import BUDGETS, EPOCHS, Experiment, Run
 from lmam_core.metrics import per_class
 from lmam_core.plans import PLANS, held
 from lmam_core.resampling import draws, resampled, stacked
@@ -93,7 +93,8 @@ def label(e: Experiment) -> str:
     if e.rank and e.rank != 45:
         name += f", rank {e.rank}"
     name += ", widened" if e.width else ""
-    name += f", patience {e.patience}" if e.patience != Experiment.patience else ""
+    usual = (BUDGETS.get(e.protocol) or EPOCHS)["patience"]
+    name += f", patience {e.patience}" if e.patience != usual else ""
     return name + (f", {e.shuffled} shuffled" if e.shuffled else "")
 
 
@@ -105,13 +106,13 @@ def setting(e: Experiment) -> str:
 
 
 def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
-    """Honest runs by setting and arm; of arms that would share a name, the later ones say what they are and their key.
+    """Runs by setting and arm; of arms that would share a name, the later ones say what they are and their key.
 
-    A run that is given twice counts once.
+    A run that is given twice counts once; tuning runs and those of the released protocol are left out.
     """
     found: dict[str, dict[str, list[Run]]] = {}
     names: dict[Experiment, str] = {}
-    for e, run in {r.experiment: r for r in runs if r.experiment.protocol == "honest"}.items():
+    for e, run in {r.experiment: r for r in runs if r.experiment.protocol in ("honest", "protocol1")}.items():
         asked, arms = dataclasses.replace(e, seed=0), found.setdefault(setting(e), {})
         if asked not in names:
             name = label(e)

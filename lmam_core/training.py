@@ -12,39 +12,67 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LinearLR
 
 from lmam_core.data.conversations import Conversations, Dataset
 from lmam_core.errors import LmamError
 from lmam_core.metrics import outcomes, summarise
 
-PROTOCOLS = ("honest", "released", "tuning")
-"""`honest`: validation conversations come out of the training set, the epoch is chosen on them, test is read once.
+PROTOCOLS = ("honest", "tuning", "released", "protocol1", "tuning1")
+"""`honest`: validation conversations come out of the training set, anew for each seed; the epoch is chosen on them, and
+test is read once. The budget is counted in updates, the learning rate warms up, the gradient's norm is clipped, and the
+parts of a model start from random numbers of their own, so that models of one seed share what they have in common.
+`tuning`: honest without the test set, to choose learning rate, dropout and weight decay.
 `released`: what the authors' code does: all of train, the loss also over padding (as class 0), class weights
 1 / frequency, random numbers reseeded every epoch, and the epoch chosen on the test set; kept to measure what that is
 worth.
-`tuning`: honest without the test set, to choose a learning rate."""
+`protocol1`, `tuning1`: how the book's first runs were made: one validation split for all seeds, a budget counted in
+epochs, no warm-up and no clipping."""
+
+UNTESTED = ("tuning", "tuning1")
+"""The protocols that never touch the test set."""
+IN_UPDATES = ("honest", "tuning")
+"""The protocols whose budget is counted in updates."""
+LEAST = 600
+"""Updates before which patience ends no run: a model that starts slowly would be taken for a bad one."""
+WARM_UP = 100
+"""Updates in which the learning rate rises linearly from 0, at most a tenth of all updates."""
+CLIP = 1.0
+"""The largest norm of the gradient."""
+READINGS = 3
+"""Selection scores without a better one before patience ends a run, where an epoch has many updates."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What training may spend: at most `epochs`, stopped after `patience` epochs without a better selection score."""
+    """What training may spend.
 
-    epochs: int
+    At most `epochs` passes over train and at most `updates` (None: no such limit). It is stopped after `patience`
+    epochs without a better selection score or, where `updates` is given, after `patience` updates and `READINGS` epochs
+    without one, and not before `LEAST` updates.
+    """
+
+    epochs: int | None
     patience: int
     batch_size: int
     learning_rate: float
     weight_decay: float
+    updates: int | None = None
 
 
 @dataclass(frozen=True)
 class Training:
-    """What came out of training: the chosen epoch (from 1), its score, and one value per epoch for the curves."""
+    """What came out of training: the chosen epoch (from 1), its score, and one value per epoch for the curves.
+
+    `updates` is how many were made in all; 0 of runs from before they were counted.
+    """
 
     best_epoch: int
     best_score: float
     train_loss: list[float]
     selection_score: list[float]
     seconds_per_epoch: float
+    updates: int = 0
 
 
 def selection_metric(data: Dataset) -> tuple[str, int]:
@@ -72,14 +100,21 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
     weight = _class_weights(data).to(device) if released and data.classes else None
     order = torch.Generator().manual_seed(seed)
+    per_epoch = -(-len(data.splits["train"]) // budget.batch_size)
+    epochs = _epochs(budget, per_epoch)
+    warm_up, clip = None, None
+    if budget.updates is not None:
+        torch.manual_seed(seed)  # dropout starts alike in models of one seed, however many numbers their weights took
+        rising = max(1, min(WARM_UP, epochs * per_epoch // 10))
+        warm_up, clip = LinearLR(optimizer, 1 / rising, total_iters=rising - 1), CLIP
     losses, scores, seconds = [], [], []
     best, state = -float("inf"), None
-    for epoch in range(1, budget.epochs + 1):
+    for epoch in range(1, epochs + 1):
         if released:
             torch.manual_seed(seed)
             order.manual_seed(seed)
         started = time.perf_counter()
-        loss = _epoch(model, data, budget.batch_size, optimizer, order, device, weight, padded=released)
+        loss = _epoch(model, data, budget.batch_size, optimizer, order, device, weight, released, warm_up, clip)
         took = time.perf_counter() - started
         # The weights as well: the last update of an epoch is in no loss of it.
         if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
@@ -93,10 +128,25 @@ def train(
         progress(epoch, losses[-1], sign * scores[-1])
         if scores[-1] > best:
             best, best_epoch, state = scores[-1], epoch, copy.deepcopy(model.state_dict())
-        if epoch - best_epoch >= budget.patience:
+        if _patience_ends(budget, epoch, best_epoch, per_epoch):
             break
     model.load_state_dict(state)
-    return Training(best_epoch, sign * best, losses, [sign * s for s in scores], float(np.median(seconds)))
+    scores = [sign * s for s in scores]
+    return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)
+
+
+def _epochs(budget: Budget, per_epoch: int) -> int:
+    """How many epochs a budget allows: the last one is begun before its updates are spent."""
+    limits = [budget.epochs] if budget.epochs is not None else []
+    limits += [-(-budget.updates // per_epoch)] if budget.updates is not None else []
+    return min(limits)
+
+
+def _patience_ends(budget: Budget, epoch: int, best_epoch: int, per_epoch: int) -> bool:
+    waited = epoch - best_epoch
+    if budget.updates is None:
+        return waited >= budget.patience
+    return waited >= READINGS and waited * per_epoch >= budget.patience and epoch * per_epoch >= LEAST
 
 
 def _epoch(
@@ -108,13 +158,17 @@ def _epoch(
     device: torch.device,
     weight: Tensor | None,
     padded: bool,
+    warm_up: LinearLR | None = None,
+    clip: float | None = None,
 ) -> float:
     """One pass over train; returns the mean loss per batch, read once at the end and not after every step."""
     model.train()
     total, count = torch.zeros((), device=device), 0
     for batch in data.batches("train", batch_size, order):
         batch = batch.to(device)
-        total += step(model, batch, bool(data.classes), optimizer, weight, padded)
+        total += step(model, batch, bool(data.classes), optimizer, weight, padded, clip)
+        if warm_up is not None:
+            warm_up.step()
         count += 1
     return total.item() / count
 
@@ -126,15 +180,19 @@ def step(
     optimizer: torch.optim.Optimizer,
     weight: Tensor | None = None,
     padded: bool = False,
+    clip: float | None = None,
 ) -> Tensor:
     """One update on a batch that is where the model is; returns its loss, which nobody waits for on a GPU.
 
-    The mean over the model and its auxiliary networks; most models have none.
+    The mean over the model and its auxiliary networks; most models have none. `clip` is the largest norm of the
+    gradient over all parameters.
     """
     losses = [_loss(output, batch, classes, weight, padded) for output in model.outputs(batch)]
     loss = sum(losses) / len(losses)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
     return loss.detach()
 

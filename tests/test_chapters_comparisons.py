@@ -174,7 +174,7 @@ def test_the_methods_that_chapter_14_says_were_stopped_on_one_class_are_those_wh
     stopped = [r for r in runs if r.training.best_score < 10 and len(r.training.train_loss) < r.experiment.epochs]
     stopped = [r for r in stopped if r.experiment.patience == 10]
     assert {r.experiment.fusion for r in stopped} == {"tfn", "lmf", "dual_lmf", "att_lmf"}
-    assert {r.experiment.protocol for r in stopped} == {"tuning", "honest"}
+    assert {r.experiment.protocol for r in stopped} == {"tuning1", "protocol1"}
     assert all(r.training.train_loss[-1] < r.training.train_loss[0] for r in stopped)
 
 

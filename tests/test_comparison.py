@@ -240,7 +240,7 @@ def test_a_live_comparison_trains_its_arms() -> None:
     rows = comparison.live(arms)
     assert rows.arm.tolist() == ["add", "lmf"]
     assert (rows.weighted_f1 > 0).all()
-    assert comparison.quick(Experiment(), "full").epochs == 60
+    assert comparison.quick(Experiment(), "full").updates == 2000
 
 
 def test_steps_are_timed_in_rounds_and_loras_trained_base_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,8 @@ def test_one_question_has_one_key(quick: Experiment) -> None:
 
 def test_the_key_of_a_stored_question_stays_what_it_is() -> None:
     """A field added later must be empty by default, or every stored run would be asked for again."""
-    e = Experiment(dataset="mosi", modalities=("text", "audio", "video"), fusion="concat", seed=3, learning_rate=1e-3)
+    e = Experiment(dataset="mosi", modalities=("text", "audio", "video"), fusion="concat", seed=3)
+    e = dataclasses.replace(e, protocol="protocol1")
     assert e.key == "fb37bc8225c11643"
 
 
@@ -111,7 +112,8 @@ def test_released_protocol_selects_on_test_and_trains_on_all_of_train(quick: Exp
 
 
 def test_early_stopping_keeps_the_best_epoch(quick: Experiment) -> None:
-    model, data, training = fit(dataclasses.replace(quick, epochs=40, patience=2, learning_rate=0.02))
+    asked = dataclasses.replace(quick, protocol="protocol1", epochs=40, patience=2, learning_rate=0.02)
+    model, data, training = fit(asked)
     assert len(training.train_loss) == min(training.best_epoch + 2, 40)
     assert training.best_score == max(training.selection_score)
     total = sum(evaluate(model, data, "validation", torch.device("cpu")).values())
@@ -126,6 +128,104 @@ def tiny(values: list[float] | None = None) -> Dataset:
 
     splits = {"train": [talk("a", 4), talk("bb", 2)], "validation": [talk("c", 3)], "test": [talk("d", 3)]}
     return Dataset("tiny", {"text": "x"}, None if values else ("no", "yes"), splits, "0" * 64, "Tiny.")
+
+
+def test_validation_and_order_are_drawn_anew_for_each_seed_and_shared_by_arms_of_one(quick: Experiment) -> None:
+    def validation(**asked: object) -> list[str]:
+        return [c.id for c in prepared(dataclasses.replace(quick, **asked)).splits["validation"]]
+
+    assert validation() == validation(fusion="concat", rank=None, embedding="late", learning_rate=0.1)
+    assert validation() != validation(seed=1)
+    assert validation(protocol="protocol1") == validation(protocol="protocol1", seed=1)
+
+
+def test_models_of_one_seed_share_the_weights_of_what_they_have_in_common(quick: Experiment) -> None:
+    def weights(**asked: object) -> dict[str, torch.Tensor]:
+        e = dataclasses.replace(quick, **asked)
+        return build(e, prepared(e)).state_dict()
+
+    plain = weights(fusion="concat", rank=None, embedding="late")
+    lmam, other = weights(embedding="late"), weights(embedding="late", seed=1)
+    shared = [name for name in plain if name.startswith(("backbone", "classifier"))]
+    assert len(shared) == 3 * 16 + 4  # a two-layer LSTM in two directions for each modality, and the classifier
+    assert all(torch.equal(plain[name], lmam[name]) for name in shared)
+    assert not any(torch.equal(plain[name], other[name]) for name in shared)
+    first = weights(embedding="late", protocol="protocol1")
+    assert not torch.equal(first["classifier.0.weight"], lmam["classifier.0.weight"])
+
+
+def counted(data: Dataset, score: list[float], updates: int, patience: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many updates training makes when the selection score after each epoch is given."""
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(3, 2))
+    left = iter(score)
+    monkeypatch.setattr(training, "_epoch", lambda *_: 1.0)
+    monkeypatch.setattr(training, "evaluate", lambda *_: {"c": np.zeros(4)})
+    monkeypatch.setattr(training, "summarise", lambda *_: {"weighted_f1": next(left)})
+    budget = Budget(None, patience, 1, 1e-3, 0.0, updates)
+    return train(model, data, budget, "honest", 0, torch.device("cpu")).updates
+
+
+def test_patience_is_counted_in_updates_and_ends_nothing_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny()  # two updates an epoch
+    falling = [float(-i) for i in range(2000)]
+    assert counted(data, falling, 4000, 50, monkeypatch) == training.LEAST
+    late = [0.0] * 290 + [1.0] + [0.0] * 1000  # the best of all comes after 582 updates
+    assert counted(data, late, 4000, 50, monkeypatch) == 2 * 291 + 50
+    assert counted(data, late, 4000, 2, monkeypatch) == max(training.LEAST, 2 * (291 + training.READINGS))
+    assert counted(data, [float(i) for i in range(2000)], 777, 50, monkeypatch) == 778
+
+
+def test_the_rate_warms_up_and_the_gradient_is_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, rates, norms = tiny(), [], []
+    model = torch.nn.Linear(3, 2)
+    model.outputs = lambda b: [1e4 * torch.nn.functional.linear(b.features["text"], model.weight, model.bias)]
+    model.forward = lambda b: model.outputs(b)[0]
+    original = torch.optim.Adam.step
+
+    def spy(self: torch.optim.Adam, *a: object, **k: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        norms.append(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item())
+        return original(self, *a, **k)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    train(model, data, Budget(None, 9, 1, 0.5, 0.0, 100), "honest", 0, torch.device("cpu"))
+    assert rates[:10] == pytest.approx([0.05 * i for i in range(1, 11)])  # a tenth of 100
+    assert set(rates[10:]) == {0.5}
+    assert max(norms) <= training.CLIP * 1.0001
+    assert max(norms) == pytest.approx(training.CLIP)
+    rates.clear(), norms.clear()
+    train(model, data, Budget(4, 9, 1, 0.5, 0.0), "protocol1", 0, torch.device("cpu"))
+    assert set(rates) == {0.5}
+    assert max(norms) > 100
+
+
+def test_dropout_acts_on_features_and_takes_the_place_of_the_backbones(quick: Experiment) -> None:
+    def model(dropout: float | None) -> torch.nn.Module:
+        e = dataclasses.replace(quick, dropout=dropout)
+        return build(e, prepared(e))
+
+    assert [model(p).dropout.p for p in (None, 0.0, 0.4)] == [0.0, 0.0, 0.4]
+    assert [model(p).backbone.dropout for p in (None, 0.0, 0.4)] == [0.25, 0.0, 0.4]
+    batch = next(prepared(quick).batches("train", 4))
+    some = model(0.4).train()
+    entered = some.fusion_inputs(batch)["text"]
+    there = batch.features["text"][batch.mask] != 0
+    assert (entered[batch.mask][there] == 0).float().mean() == pytest.approx(0.4, abs=0.02)
+    assert torch.equal(some.eval().fusion_inputs(batch)["text"], batch.features["text"])
+    keys = {dataclasses.replace(quick, dropout=p).key for p in (None, 0.0, 0.4)}
+    assert len(keys) == 3
+
+
+def test_a_file_from_before_updates_were_counted_is_of_the_first_protocol() -> None:
+    fields = dataclasses.asdict(Experiment(dataset="mosi").resolved())
+    del fields["updates"], fields["dropout"]
+    for name, protocol in (("honest", "protocol1"), ("tuning", "tuning1"), ("released", "released")):
+        found = Experiment.stored(fields | {"protocol": name, "epochs": 60, "patience": 10, "batch_size": 32})
+        assert found.protocol == protocol
+        assert found.filed == name
+    now = dataclasses.asdict(Experiment(dataset="mosi", protocol="protocol1").resolved())
+    assert Experiment.stored(now) == Experiment(dataset="mosi", protocol="protocol1").resolved()
 
 
 def test_padding_never_reaches_the_honest_loss_and_does_the_released_one() -> None:
@@ -248,6 +348,9 @@ def test_width_and_shuffled_are_questions_of_their_own(quick: Experiment) -> Non
         (dict(readings="keys=mine"), "no reading 'keys=mine'"),
         (dict(rank=0), "rank must be at least 1"),
         (dict(epochs=0), "epochs must be at least 1"),
+        (dict(updates=0), "updates must be at least 1"),
+        (dict(dropout=1.0), "dropout must lie from 0"),
+        (dict(protocol="released", updates=9), "released counts its budget in epochs"),
         (dict(learning_rate=-1.0), "learning_rate must be a positive number"),
         (dict(learning_rate=float("nan")), "learning_rate must be a positive number"),
         (dict(seed=-1), "seed must lie in"),

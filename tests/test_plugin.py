@@ -286,7 +286,7 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
     def pretend(experiments: list[Experiment], store: Store, jobs: object, device: str) -> list[str]:
         for e in (e for e in experiments if e not in store):
             run = made(e, 0.5)
-            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning" else run)
+            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning1" else run)
         asked.append([(e.backbone, e.protocol, e.seed) for e in experiments])
         return []
 
@@ -298,9 +298,9 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
         monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), arms=lambda some=some: some))
     assert plans.carry_out(chosen, store) == []
     batches = [(rows[0][0], rows[0][1], max(seed for *_, seed in rows)) for rows in asked]
-    order = [(name, protocol) for name in chosen for protocol in ("tuning", "honest")]
-    assert batches[:4] == [(*one, 1000 if one[1] == "tuning" else 4) for one in order]
-    assert batches[4:] == [(*one, 1000 if one[1] == "tuning" else 9) for one in order]
+    order = [(name, protocol) for name in chosen for protocol in ("tuning1", "protocol1")]
+    assert batches[:4] == [(*one, 1000 if one[1] == "tuning1" else 4) for one in order]
+    assert batches[4:] == [(*one, 1000 if one[1] == "tuning1" else 9) for one in order]
     monkeypatch.setattr(plans, "sweep", lambda *_: ["it failed"])
     assert plans.carry_out(["text_cnn"], store) == ["it failed"]
 
@@ -309,10 +309,10 @@ def test_what_fails_in_a_plan_does_not_keep_the_rest_from_going_on(store, monkey
     """A learning rate at which one arm diverges costs that arm its measured runs, and nobody else's."""
 
     def pretend(experiments, store, jobs=None, device="cpu"):
-        failed = [e for e in experiments if (e.fusion, e.learning_rate, e.protocol) == ("concat", 3e-3, "tuning")]
+        failed = [e for e in experiments if (e.fusion, e.learning_rate, e.protocol) == ("concat", 3e-3, "tuning1")]
         for e in (e for e in experiments if e not in store and e not in failed):
             run = made(e, 0.5)
-            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning" else run)
+            store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning1" else run)
         return ["it diverged"] if failed else []
 
     monkeypatch.setattr(plans, "sweep", pretend)

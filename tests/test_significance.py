@@ -215,7 +215,7 @@ def test_settings_keep_apart_what_cannot_be_compared() -> None:
     runs.append(made(dataclasses.replace(base, protocol="tuning"), 0.5))
     runs.append(made(dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"), 0.5))
     other = made(dataclasses.replace(base, learning_rate=0.1), 0.5).experiment
-    small = [made(dataclasses.replace(other, batch_size=8, seed=s), 0.5) for s in range(2)]
+    small = [made(dataclasses.replace(other, batch_size=16, seed=s), 0.5) for s in range(2)]
     runs += [made(other, 0.5), *small, small[0]]  # the last is given twice
     found = settings(runs)
     assert len(found) == 2

@@ -59,7 +59,7 @@ def test_a_stored_run_comes_out_again(runs: list[Run], backbone: str, arm: str) 
     processor of another kind rounds otherwise as well, and training amplifies that: a text CNN was the same to 3e-6 up
     to its best epoch, 8, and 1.6e-3 away after ten more. So what decides the run is held closely, the rest loosely.
     """
-    asked = ("mosi", backbone, arm, "tuning", 3e-3, 1000)
+    asked = ("mosi", backbone, arm, "tuning1", 3e-3, 1000)
     fields = ("dataset", "backbone", "arm", "protocol", "learning_rate", "seed")
     stored = next(r for r in runs if tuple(getattr(r.experiment, name) for name in fields) == asked)
     again = run(stored.experiment)

@@ -14,6 +14,8 @@ from lmam_core.errors import LmamError
 
 MODALITIES = ("text", "audio", "video", "nonverbal")
 """The fixed order in which modalities are concatenated, drawn and listed."""
+DRAWS = 100
+"""How often a validation split is drawn before it is believed that every one leaves a class without an utterance."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,8 @@ class Dataset:
     def with_validation(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
         """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
 
-        The choice depends on `seed` and the places in `train` alone, so that every run of a dataset shares it.
-        Raises LmamError where train cannot spare a conversation, or lacks a class.
+        The choice depends on `seed` and the places in `train` alone; one that would leave a class without a training
+        utterance is drawn again. Raises LmamError where train cannot spare a conversation, or lacks a class.
         """
         splits = dict(self.splits)
         if "validation" not in splits:
@@ -187,18 +189,25 @@ class Dataset:
             count = max(1, round(fraction * len(train)))
             if count >= len(train):
                 raise LmamError(f"{self.name}: {len(train)} training conversations cannot spare a validation split.")
-            chosen = set(np.random.default_rng(seed).permutation(len(train))[:count].tolist())
+            rng = np.random.default_rng(seed)
+            for _ in range(DRAWS):
+                chosen = set(rng.permutation(len(train))[:count].tolist())
+                kept = [c for i, c in enumerate(train) if i not in chosen]
+                if not self._unseen(kept):
+                    break
             splits["validation"] = [c for i, c in enumerate(train) if i in chosen]
-            splits["train"] = [c for i, c in enumerate(train) if i not in chosen]
-        if self.classes is not None:
-            seen = np.unique(np.concatenate([c.label for c in splits["train"]]))
-            missing = [name for k, name in enumerate(self.classes) if k not in seen]
-            if missing:
-                raise LmamError(
-                    f"{self.name}: no training utterance has the class {', '.join(missing)}; "
-                    "add conversations that do, or drop the class."
-                )
+            splits["train"] = kept
+        if missing := self._unseen(splits["train"]):
+            raise LmamError(
+                f"{self.name}: no training utterance has the class {', '.join(missing)}; "
+                "add conversations that do, or drop the class."
+            )
         return replace(self, splits=splits)
+
+    def _unseen(self, train: Sequence[Conversation]) -> list[str]:
+        """The classes that no utterance of some conversations has."""
+        seen = set() if self.classes is None else set(np.unique(np.concatenate([c.label for c in train])).tolist())
+        return [name for k, name in enumerate(self.classes or ()) if k not in seen]
 
     def standardised(self) -> Dataset:
         """Features with mean 0 and deviation 1 per column, measured on `train` alone; constant columns become 0."""
