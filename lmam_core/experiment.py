@@ -411,18 +411,29 @@ def provenance(data: Dataset, device: str) -> dict[str, Any]:
     }
 
 
+PARTS = (
+    "data/sources/*.py",
+    "fusion/*.py",
+    "backbones/*.py",
+    *(f"data/{name}.py" for name in ("catalogue", "conversations", "stored", "synthetic")),
+    *(f"{name}.py" for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding")),
+    *(f"{name}.py" for name in ("experiment", "training", "metrics")),
+)
+"""The files that decide a run's numbers, as globs in the package's folder; none may match nothing."""
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed."""
+    """12 hexadecimal digits of the sha256 of the files that decide a run's numbers, wherever they are installed.
+
+    Raises LmamError where a part of `PARTS` matches no file: one that moved must not drop out of the hash in silence.
+    """
     root = Path(__file__).parent
-    parts = ["data/sources/*.py", "fusion/*.py", "backbones/*.py"]
-    parts += [f"data/{name}.py" for name in ("catalogue", "conversations", "stored", "synthetic")]
-    parts += [
-        f"{name}.py"
-        for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding", "experiment", "training", "metrics")
-    ]
+    found = {part: list(root.glob(part)) for part in PARTS}
+    if gone := [part for part, paths in found.items() if not paths]:
+        raise LmamError(f"The code version cannot be told: {', '.join(gone)} of experiment.PARTS matches no file.")
     digest = hashlib.sha256()
-    for path in sorted(p for part in parts for p in root.glob(part)):
+    for path in sorted(path for paths in found.values() for path in paths):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from lmam_core import experiment
 from lmam_core.data import catalogue
+from lmam_core.errors import LmamError
 from lmam_core.experiment import Run, code_version, run
 from lmam_core.metrics import summarise
 from lmam_core.plans import PLANS, plan
@@ -39,6 +45,39 @@ def test_every_runs_code_is_listed_with_the_commit_that_holds_it(runs: list[Run]
 def test_the_code_at_hand_is_listed_with_what_changed() -> None:
     """Whoever changes a file that decides numbers says in the list what changed, and the next test shows the effect."""
     assert code_version() in set(VERSIONS.code), f"add {code_version()} to data/code_versions.csv, and say what changed"
+
+
+def test_a_part_of_the_hash_that_matches_no_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "PARTS", (*experiment.PARTS, "moved.py", "models/*.py"))
+    with pytest.raises(LmamError, match=r"moved\.py, models/\*\.py of experiment\.PARTS matches no file"):
+        code_version.__wrapped__()  # around its cache
+
+
+UNHASHED = {
+    "__init__.py": "the package's public names and where they live",
+    "errors.py": "the kinds of sentences",
+    "memory.py": "measures the use of memory",
+    "data/__init__.py": "empty",
+    "data/gather/*.py": "make a dataset's file, whose sha256 stands with the run",
+}
+"""What a run imports of the package and what decides none of its numbers, each with the reason."""
+
+
+def test_every_module_that_a_run_imports_is_hashed_or_decides_no_number() -> None:
+    code = """if True:
+        import sys
+        from lmam_core.experiment import Experiment, run
+
+        run(Experiment(dialogues=4, epochs=1))
+        print(*(m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "lmam_core"), sep="\\n")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    package = Path(experiment.__file__).parent
+    imported = {Path(line) for line in done.stdout.splitlines()}
+    hashed = {path for part in experiment.PARTS for path in package.glob(part)}
+    unhashed = {path for part in UNHASHED for path in package.glob(part)}
+    assert package / "backbones" / "bc_lstm.py" in imported & hashed
+    assert imported - hashed == unhashed
 
 
 def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:

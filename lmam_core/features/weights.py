@@ -42,7 +42,7 @@ def find(extractor, given: str | Path | None) -> Weights:
         return _local(extractor, Path(given).expanduser())
     if extractor.weights == "layer":
         return Weights(f"random (layer, seed {SEED}): a projection, not trained", None, f"layer {SEED}")
-    if given is None and (folder := _hub(extractor)) is not None:
+    if given is None and (folder := hub(extractor)) is not None:
         return Weights(f"hub: {extractor.model}@{folder.name[:12]}", folder, f"hub {extractor.model}@{folder.name}")
     if given is None:
         print(
@@ -79,8 +79,11 @@ def _counts(path: Path) -> bool:
     return path.suffix in (".safetensors", ".json", ".txt", ".model")
 
 
-def _hub(extractor) -> Path | None:
-    """The snapshot's folder, named by its revision: this machine's copy, else downloaded, else None."""
+def hub(extractor) -> Path | None:
+    """The snapshot's folder, named by its revision: this machine's copy, else downloaded, else None.
+
+    Raises LmamError where the hub answers and the download fails all the same.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -5,14 +5,19 @@ import hashlib
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
+from lmam_core import features
+from lmam_core.cli import main
 from lmam_core.data import catalogue, download, fetch, gather
 from lmam_core.data.gather.base import EMBEDDING, Recipe, content_sha256, sampled, wrong
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
+from lmam_core.features import weights
 
 CONTENT = {"numbers.txt": b"\n".join(b"%d" % i for i in range(5000)), "name.txt": b"toy"}
 COMMIT = "c" * 40
@@ -301,11 +306,18 @@ def test_names_that_cannot_be_fetched(tmp_path):
 def with_embedding(monkeypatch, computed):
     """The toy with an embedding: recorded are equal numbers in rows of length 1; `computed` makes ours of them."""
     recorded = np.full((5000, 384), 384**-0.5, np.float32)
+    found = computed(recorded)
+    monkeypatch.setattr(weights, "hub", lambda extractor: None if found is None else Path("snapshot"))
+    monkeypatch.setattr(features, "extract", lambda name, texts: features.Extracted(found, {}, "hub: ..."))
+    return with_texts(monkeypatch, ["a"] * 5000, recorded)
+
+
+def with_texts(monkeypatch, texts, recorded):
+    """The toy with these texts and the recorded embedding of them."""
     sample = tuple(map(tuple, sampled(recorded).tolist()))
     hashes = RECIPE.sha256 | {EMBEDDING: content_sha256(recorded)}
-    recipe = Recipe("toy", RECIPE.files, {}, toy_arrays, hashes, lambda *_: ["a"] * 5000, sample)
+    recipe = Recipe("toy", RECIPE.files, {}, toy_arrays, hashes, lambda *_: texts, sample)
     monkeypatch.setitem(gather.RECIPES, "toy", recipe)
-    monkeypatch.setattr(gather, "_embedding", lambda texts: computed(recorded))
     return recipe
 
 
@@ -333,6 +345,76 @@ def test_embedding_is_exact_close_or_left_out(mirror, monkeypatch, tmp_path, cap
     out = capsys.readouterr().out
     assert said in out
     assert ("is there already" in out) == kept
+
+
+TEXTS = ["It rains.", "Again?", "I like it.", "So do I."]
+
+
+@pytest.fixture
+def encoder(tmp_path, monkeypatch):
+    """Puts an encoder of MiniLM's shape into the hub's cache on this machine, which is empty; no hub can be reached."""
+    from lmam_core.features import tiny
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(socket, "create_connection", None)
+    monkeypatch.setitem(features.extract.__kwdefaults__, "cache", None)
+    clear = weights.online.cache_clear
+    clear()
+
+    def put():
+        model = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2"
+        for part in tiny.text(features.extractor("minilm384")):
+            part.save_pretrained(model / "snapshots" / COMMIT)
+        (model / "refs").mkdir()
+        (model / "refs" / "main").write_text(COMMIT)
+        return model / "snapshots" / COMMIT
+
+    yield put
+    clear()
+
+
+def test_embedding_is_made_with_the_encoder_on_this_machine(mirror, encoder, monkeypatch, tmp_path, capsys):
+    expected = features.extract("minilm384", TEXTS, weights=encoder()).values
+    with_texts(monkeypatch, TEXTS, expected)
+    path = fetch.fetch("toy", tmp_path)
+    assert "3 of 3 arrays are exactly the recorded ones" in capsys.readouterr().out
+    with np.load(path, allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays[EMBEDDING], expected)
+
+
+def test_no_embedding_and_no_tiny_encoder_in_its_place_where_there_are_no_weights(
+    mirror, encoder, monkeypatch, tmp_path, capsys
+):
+    tiny = features.extract("minilm384", TEXTS, weights="random", progress=False).values
+    with_texts(monkeypatch, TEXTS, tiny)  # so that the tiny one would be taken for the recorded one
+    path = fetch.fetch("toy", tmp_path)
+    check(path)
+    printed = capsys.readouterr()
+    assert f"{EMBEDDING} is left out" in printed.out
+    assert printed.err == ""
+
+
+def test_download_of_the_encoder_that_breaks_leaves_the_embedding_out(mirror, encoder, monkeypatch, tmp_path, capsys):
+    def broken(repository, *, local_files_only=False, **_):
+        raise LocalEntryNotFoundError("not here") if local_files_only else OSError("connection lost")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", broken)
+    monkeypatch.setattr(weights, "online", lambda: True)
+    with_texts(monkeypatch, TEXTS, np.ones((4, 384), np.float32))
+    check(fetch.fetch("toy", tmp_path))
+    printed = capsys.readouterr()
+    assert f"{EMBEDDING} is left out" in printed.out
+    assert "could not be downloaded: connection lost" in printed.err
+
+
+def test_the_command(mirror, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("LMAM_DATA", str(tmp_path / "given"))
+    assert main(["data", "fetch", "toy"]) == main(["data", "fetch", "toy", "--to", str(tmp_path / "to")]) == 0
+    check(tmp_path / "given" / "toy.npz")
+    check(tmp_path / "to" / "toy.npz")
+    assert main(["data", "fetch", "xyz"]) == 2
+    assert "'xyz' is not fetched from anywhere" in capsys.readouterr().err
 
 
 def test_array_that_comes_out_otherwise_is_not_written(mirror, monkeypatch, tmp_path):

@@ -478,13 +478,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "holds no utterances.csv" in capsys.readouterr().err
 
 
-def test_the_command_to_fetch(monkeypatch):
-    asked = []
-    monkeypatch.setattr("lmam_core.data.fetch.fetch", lambda name, to: asked.append((name, to)))
-    assert main(["data", "fetch", "mosi"]) == main(["data", "fetch", "mosi", "--to", "here"]) == 0
-    assert asked == [("mosi", None), ("mosi", "here")]
-
-
 def test_a_mistake_is_told_before_anything_is_extracted(tmp_path):
     lines = [c | {"split": "train"} for c in tidy()]
     fake = Fake()

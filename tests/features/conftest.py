@@ -10,7 +10,7 @@ from lmam_core.features.sample import make_sample
 def _offline(monkeypatch):
     """The same on every machine: no hub, and no cache of its."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(weights, "_hub", lambda extractor: None)
+    monkeypatch.setattr(weights, "hub", lambda extractor: None)
 
 
 @pytest.fixture(scope="session")

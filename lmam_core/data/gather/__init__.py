@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from lmam_core.data.gather import diginetica, iemocap, meld, mosi, pom
@@ -41,9 +43,14 @@ def gather(recipe: Recipe, originals: Originals) -> Arrays:
 
 
 def _embedding(texts: list[str]) -> np.ndarray | None:
-    """Sentence embeddings (N, 384) of unit length, float32; None without the encoder's weights."""
+    """Sentence embeddings (N, 384) of unit length, float32; None where the encoder's weights cannot be had."""
     from lmam_core.features import extract, extractor, weights
 
-    if weights.find(extractor("minilm384"), None, quiet=True).path is None:
+    # The weights are looked for first, because `extract` would put a tiny random encoder in the place of absent ones.
+    try:
+        if weights.hub(extractor("minilm384")) is None:
+            return None
+    except (LmamError, ImportError) as error:  # a download that failed; an installation without the extra `media`
+        print(error, file=sys.stderr)
         return None
     return extract("minilm384", texts).values
