@@ -370,10 +370,19 @@ def code_version() -> str:
     root = Path(__file__).parent
     parts = ["data/sources/*.py", "fusion/*.py", "backbones/*.py"]
     parts += [f"data/{name}.py" for name in ("catalogue", "conversations", "stored", "synthetic")]
-    parts += [
-        f"{name}.py"
-        for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding", "experiment", "training", "metrics")
+    names = [
+        "lmam",
+        "lmcm",
+        "long",
+        "transformer",
+        "start",
+        "dropout",
+        "embedding",
+        "experiment",
+        "training",
+        "metrics",
     ]
+    parts += [f"{name}.py" for name in names]
     digest = hashlib.sha256()
     for path in sorted(p for part in parts for p in root.glob(part)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
