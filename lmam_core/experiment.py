@@ -416,7 +416,7 @@ PARTS = (
     "fusion/*.py",
     "backbones/*.py",
     *(f"data/{name}.py" for name in ("catalogue", "conversations", "stored", "synthetic")),
-    *(f"{name}.py" for name in ("lmam", "lmcm", "long", "transformer", "dropout", "embedding")),
+    *(f"{name}.py" for name in ("lmam", "lmcm", "long", "transformer", "start", "dropout", "embedding")),
     *(f"{name}.py" for name in ("experiment", "training", "metrics")),
 )
 """The files that decide a run's numbers, as globs in the package's folder; none may match nothing."""

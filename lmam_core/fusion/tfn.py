@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lmam_core.data.conversations import Turns
 from lmam_core.fusion.packed import Packed
 from lmam_core.fusion.subnets import HIDDEN, subnets
+from lmam_core.start import he
 from lmam_core.transformer import Places
 
 
@@ -24,6 +25,9 @@ class Tfn(Packed):
     sigmoid the backbone's classifier stands for. (Π_m (h_m + 1) + 1) post + (post + 1) post parameters behind the
     sub-networks.
 
+    Both maps start with He's weights and no bias, since ReLU stands behind them: z has Π_m (h_m + 1) entries of mean
+    square 1, as `SubNet` starts, and that is what comes out.
+
     z itself is never built: the widest modality meets W first, and the outer product of the others what is left, which
     takes the same operations and a fraction of the memory.
     """
@@ -34,10 +38,10 @@ class Tfn(Packed):
         self.widest, *self.others = sorted(widths, key=lambda m: HIDDEN[m], reverse=True)
         rest = math.prod(HIDDEN[m] + 1 for m in self.others)
         inputs = rest * (HIDDEN[self.widest] + 1)
-        # As nn.Linear(inputs, post), with the weight laid out as (1 + h of the widest, rest, post).
-        self.tensor = nn.Parameter(torch.empty(HIDDEN[self.widest] + 1, rest, post).uniform_(-1, 1) * inputs**-0.5)
-        self.bias = nn.Parameter(torch.empty(post).uniform_(-1, 1) * inputs**-0.5)
-        self.post = nn.Linear(post, post)
+        # A linear map of so many inputs, with the weight laid out as (1 + h of the widest, rest, post).
+        self.tensor = nn.Parameter(torch.randn(HIDDEN[self.widest] + 1, rest, post) * (2 / inputs) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(post))
+        self.post = he(nn.Linear(post, post))
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         h = {m: self.subnets[m](x[m]) for m in self.modalities}  # (N, h_m)

@@ -112,7 +112,7 @@ def test_lmf_mult_attends_both_ways() -> None:
     given = streams(who)
     got = made(given, who)
     for b, n in enumerate((4, 2)):
-        z = {m: x[b, :n] @ made.project[m].weight.T for m, x in given.items()}
+        z = {m: F.layer_norm(x[b, :n], x.shape[-1:]) @ made.project[m].weight.T for m, x in given.items()}
         f = made.product(z)
         there = [stack(made.cross, k, x, [f]) for k, x in enumerate(z.values())]
         back = [stack(made.cross, 3 + k, f, [x]) for k, x in enumerate(z.values())]

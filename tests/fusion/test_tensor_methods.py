@@ -13,12 +13,29 @@ from lmam_core.fusion.add import Add
 from lmam_core.fusion.att_lmf import AttLmf
 from lmam_core.fusion.dual_lmf import DualLmf
 from lmam_core.fusion.lmf import Lmf, LowRankProduct
+from lmam_core.fusion.subnets import SubNet
 from lmam_core.fusion.tfn import Tfn
 from tests.backbones.cases import WIDTHS, streams, turns
 
 
 def padded(x: Tensor) -> Tensor:
     return torch.cat([x.new_ones(*x.shape[:-1], 1), x], -1)
+
+
+def normalised(x: Tensor) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+
+def test_a_sub_network_is_a_norm_over_features_and_three_maps_with_relu() -> None:
+    torch.manual_seed(0)
+    made, plain = SubNet(7, 16).double(), SubNet(7, 16, normalise=False).double()
+    plain.load_state_dict(made.state_dict())
+    x = torch.randn(5, 7, dtype=torch.float64)
+    h = normalised(x)
+    for layer in list(made)[::2]:
+        h = (h @ layer.weight.T + layer.bias).clamp(min=0)
+    torch.testing.assert_close(made(x), h)
+    torch.testing.assert_close(plain(normalised(x)), h)  # what golden numbers compare is the rest
 
 
 def outer(vectors: list[Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lmam_core.data.conversations import Conversations
 from lmam_core.fusion import build
+from lmam_core.fusion.subnets import SubNet
 from tests.peers import LENGTHS, Peer, Shapes, load
 
 SMALL = Shapes({"text": 6, "audio": 3, "video": 4}, LENGTHS)
@@ -51,9 +52,17 @@ class Fused(nn.Module):
         return fused
 
 
-def ours(name: str) -> Callable[[Shapes], nn.Module]:
-    """Makes a fusion method of ours with its own defaults."""
-    return lambda shapes: Fused(build(name, shapes.widths))
+def ours(name: str, normalise: bool = True) -> Callable[[Shapes], nn.Module]:
+    """Makes a fusion method of ours with its own defaults; if asked, without the norm in front of its sub-networks."""
+
+    def make(shapes: Shapes) -> nn.Module:
+        made = Fused(build(name, shapes.widths))
+        for module in made.modules():
+            if isinstance(module, SubNet):
+                module.normalise = normalise
+        return made
+
+    return make
 
 
 def fusion_peers() -> dict[str, Peer]:

@@ -1,4 +1,7 @@
-"""TFN and LMF beside Justin1904's own, the fusions of MultiBench, and what MM-DFN's authors compare with."""
+"""TFN and LMF beside Justin1904's own, the fusions of MultiBench, and what MM-DFN's authors compare with.
+
+Numbers are compared without what normalises the inputs of sub-networks: theirs is over the batch, ours over features.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ RANK, POST = 4, 32
 
 
 def _plain_subnets(made: nn.Module, module: object, shapes: Shapes) -> nn.Module:
-    """Sub-networks as ours are: no batch norm, and for text what the others have, since an utterance is one vector."""
+    """Sub-networks as ours but for the norm: none, and for text what the others have, an utterance being one vector."""
     made.text_subnet = module.SubNet(shapes.widths["text"], HIDDEN["text"], 0)
     for m in ORDER:
         getattr(made, f"{m}_subnet").norm = nn.Identity()
@@ -62,7 +65,8 @@ class OfMultiBench(nn.Module):
 
     def __init__(self, shapes: Shapes, fusion: nn.Module, behind: nn.Module) -> None:
         super().__init__()
-        self.subnets, self.fusion, self.behind = subnets(shapes.widths), fusion, behind
+        self.subnets = subnets(shapes.widths, normalise=False)
+        self.fusion, self.behind = fusion, behind
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         return self.behind(self.fusion([subnet(x[m]) for m, subnet in self.subnets.items()]))
@@ -141,13 +145,13 @@ def tfn_weights_of_multibench(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 PEERS = {
-    "lmf.justin1904": Peer(ours("lmf"), _plain(_lmf, "LMF"), _call, lmf_weights, SMALL, TIMED, 1.0),
+    "lmf.justin1904": Peer(ours("lmf", False), _plain(_lmf, "LMF"), _call, lmf_weights, SMALL, TIMED, 1.0),
     "lmf.justin1904_whole": Peer(ours("lmf"), _lmf, _call, lmf_weights, UNCOMPARED, TIMED, 1.0),
-    "lmf.multibench": Peer(ours("lmf"), _lmf_of_multibench, _call, lmf_weights_of_multibench, SMALL, TIMED, 1.0),
+    "lmf.multibench": Peer(ours("lmf", False), _lmf_of_multibench, _call, lmf_weights_of_multibench, SMALL, TIMED, 1.0),
     "lmf.mm_dfn": Peer(ours("lmf"), _of_mm_dfn("LMF"), _call, lmf_weights, UNCOMPARED, TIMED, 1.0),
-    "tfn.justin1904": Peer(ours("tfn"), _plain(_tfn, "TFN"), _call, tfn_weights, SMALL, TIMED, 1.0),
+    "tfn.justin1904": Peer(ours("tfn", False), _plain(_tfn, "TFN"), _call, tfn_weights, SMALL, TIMED, 1.0),
     "tfn.justin1904_whole": Peer(ours("tfn"), _tfn, _call, tfn_weights, UNCOMPARED, TIMED, 1.0),
-    "tfn.multibench": Peer(ours("tfn"), _tfn_of_multibench, _call, tfn_weights_of_multibench, SMALL, TIMED, 1.0),
+    "tfn.multibench": Peer(ours("tfn", False), _tfn_of_multibench, _call, tfn_weights_of_multibench, SMALL, TIMED, 1.0),
     "tfn.mm_dfn": Peer(ours("tfn"), _of_mm_dfn("TFN"), _call, tfn_weights, UNCOMPARED, TIMED, 1.0),
 }
 """`whole`: as published, with batch norms and, for a text of one word, an LSTM."""
