@@ -6,9 +6,10 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from lmam_core import paths
 from lmam_core.errors import LmamError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = paths.CHECKOUT
 
 BOOTSTRAP = """\
 from importlib.util import find_spec
@@ -34,22 +35,23 @@ LINES = [
 ]
 
 
-def address(root: Path = ROOT) -> str:
+def address(root: Path | None = ROOT) -> str:
     """Return `repository.url` of `_config.yml`; raise when it is missing or is not an https address."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load(((root or paths.checkout()) / "_config.yml").read_text(encoding="utf-8"))
     url = (config.get("repository") or {}).get("url") or ""
     if not re.fullmatch(r"https://[\w.-]+/[\w./-]*[\w-]", url):
         raise LmamError(f"repository.url in _config.yml is {url!r}: give it as https://host/owner/name.")
     return url
 
 
-def bootstrap_source(root: Path = ROOT) -> str:
+def bootstrap_source(root: Path | None = ROOT) -> str:
     """Return the source of the cell that makes a chapter run on Colab, where only the notebook itself is opened."""
     return BOOTSTRAP.format(address=address(root))
 
 
-def in_step(root: Path = ROOT) -> dict[Path, str]:
+def in_step(root: Path | None = ROOT) -> dict[Path, str]:
     """Return, for every file that names the address, the text that it should hold."""
+    root = root or paths.checkout()
     texts = {path: _notebook_in_step(path, root) for path in sorted((root / "notebooks").glob("*.ipynb"))}
     for name, pattern in LINES:
         quote = '"' if name.endswith(".toml") else ""
@@ -58,7 +60,7 @@ def in_step(root: Path = ROOT) -> dict[Path, str]:
     return texts
 
 
-def sync(root: Path = ROOT) -> list[Path]:
+def sync(root: Path | None = ROOT) -> list[Path]:
     """Bring every file into step and return those that had to change."""
     changed = [(path, text) for path, text in in_step(root).items() if path.read_text(encoding="utf-8") != text]
     for path, text in changed:

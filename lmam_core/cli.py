@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lmam_core import paths
 from lmam_core.book import add_options, build
 from lmam_core.errors import LmamError
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweep(commands)
     results = commands.add_parser("results", help="what the store holds, one row a run")
     results.add_argument("--csv", action="store_true", help="as CSV on the output stream")
-    _store(results)
+    _store(results, str(paths.STORE))
     results.set_defaults(action=_results)
     _add_data(commands)
     bench = commands.add_parser("bench", help="speed and memory, as ratios measured in one run")
@@ -76,12 +77,14 @@ def _add_data(commands: Any) -> None:
     read.set_defaults(action=_data_read)
     fetch = ways.add_parser("fetch", help="gather a dataset of the catalogue from its public files")
     fetch.add_argument("name", help="mosi, iemocap, meld, pom or diginetica")
-    fetch.add_argument("--to", default=None, help="folder for it (default: where LMAM_DATA points, else data/cache)")
+    fetch.add_argument("--to", default=None, help="folder for it (default: where LMAM_DATA points, else the cache)")
     fetch.set_defaults(action=_data_fetch)
 
 
-def _store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", default=None, help="folder of runs (default: data/results of the book)")
+def _store(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--store", default=None, help=f"folder of runs, or `book` for the book's own (default: {default})"
+    )
 
 
 def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
@@ -107,7 +110,7 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="carry out one experiment and keep it in the store")
     _fields(run, several=False)
     run.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    _store(run)
+    _store(run, "my-runs")
     run.set_defaults(action=_run)
 
 
@@ -124,7 +127,7 @@ def _add_sweep(commands: Any) -> None:
     sweep.add_argument("--seeds", default=None, help="such as 0-9 or 0,3,7 (default 0-9)")
     sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
     sweep.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    _store(sweep)
+    _store(sweep, "my-runs; of a plan the book's own")
     sweep.set_defaults(action=_sweep)
 
 
@@ -140,20 +143,25 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open(options: argparse.Namespace) -> Any:
-    """The store that was asked for; of one's own recordings `my-runs`, so that the book's store stays the book's."""
-    from lmam_core.data import catalogue
-    from lmam_core.results import DEFAULT, Store
+    """The store that was asked for, by default the book's own; outside of a checkout `my-runs`."""
+    from lmam_core.results import Store
 
-    datasets = (getattr(options, "dataset", None) or "").split(",")
-    own = any(catalogue.is_path(name) for name in datasets if name)
-    return Store(options.store or ("my-runs" if own else DEFAULT))
+    return Store(paths.store(options.store))
+
+
+def _open_own(options: argparse.Namespace) -> Any:
+    """The store for runs of one's own, by default `my-runs`, and it says so: the book's store stays the book's."""
+    if options.store is None:
+        print(f"Runs go to {paths.MINE} in this folder; --store names another one, --store book the book's own.")
+        options.store = str(paths.MINE)
+    return _open(options)
 
 
 def _run(options: argparse.Namespace) -> int:
     from lmam_core.experiment import Experiment, run
     from lmam_core.live import usable
 
-    experiment, store = Experiment(**_asked(options)).resolved(), _open(options)
+    experiment, store = Experiment(**_asked(options)).resolved(), _open_own(options)
     # The claim comes before the training: a folder that cannot be written is told at once.
     with store.claim(experiment) as mine:
         if not mine:
@@ -205,13 +213,14 @@ def _sweep(options: argparse.Namespace) -> int:
 
     if options.plan_cost:
         return _plan_cost(options)
-    given, store, device = _asked(options), _open(options), usable(options.device)
+    given, device = _asked(options), usable(options.device)
     if options.jobs is not None and options.jobs < 1:
         raise LmamError(f"--jobs must be at least 1; got {options.jobs}.")
     if options.plan:
         fixed = [*given, *(["seeds"] if options.seeds else [])]
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
+        store = _open(options) if paths.CHECKOUT else _open_own(options)
         of = plans if options.plan in plans.PLANS else studies
         names = studies.STUDIES if options.plan == "all" else [options.plan]
         failures = of.carry_out(names, store, options.jobs, device)
@@ -219,7 +228,7 @@ def _sweep(options: argparse.Namespace) -> int:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
         combined = itertools.product(_seeds(options.seeds or "0-9"), *lists.values())
         experiments = [Experiment(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
-        failures = sweep(experiments, store, options.jobs, device)
+        failures = sweep(experiments, _open_own(options), options.jobs, device)
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)
     return 1 if failures else 0

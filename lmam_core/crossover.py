@@ -10,17 +10,15 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from lmam_core import long
+from lmam_core import long, paths
 from lmam_core.bench import alone, matching, seconds
 from lmam_core.experiment import code_version
 
-TABLE = Path(__file__).parents[1] / "data" / "crossover.csv"
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 BLOCKS = (128, 256, 512, 1024, 2048)
 """Of a CPU; a GPU has a kernel with blocks of its own."""
@@ -88,7 +86,7 @@ def table(device: str = "cpu") -> pd.DataFrame:
     `program` is `matching` (Eq. 5 and 6 of one conversation) or `module` (a whole LMAM, in blocks only); `ratio` is the
     seconds of blocks over those of a whole α; megabytes are on top of what the process held before.
     """
-    found = pd.read_csv(TABLE)
+    found = pd.read_csv(paths.data("crossover.csv"))
     return found[found.device == device].reset_index(drop=True)
 
 
@@ -114,11 +112,12 @@ def main(arguments: list[str]) -> None:
     """Measure a device (`cpu` without a name) and write its rows in the place of older ones."""
     device = arguments[0] if arguments else "cpu"
     found = measure(device).round({"whole_s": 5, "blocks_s": 5, "ratio": 3, "whole_mb": 1, "blocks_mb": 1})
-    if TABLE.exists():
-        older = pd.read_csv(TABLE)
+    path = paths.data("crossover.csv")
+    if path.exists():
+        older = pd.read_csv(path)
         found = pd.concat([older[older.device != device], found])
-    found.to_csv(TABLE, index=False)
-    print(TABLE.read_text(), end="")
+    found.to_csv(path, index=False)
+    print(path.read_text(), end="")
 
 
 if __name__ == "__main__":

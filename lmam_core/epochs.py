@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lmam_core import paths
 from lmam_core.arms import STARRED
 from lmam_core.experiment import Experiment, build, code_version, prepared
 from lmam_core.plugin import arm
 from lmam_core.sizes import NAMES
 from lmam_core.training import _epoch
 
-TABLE = Path(__file__).parents[1] / "data" / "epochs.csv"
 LIMIT = 20.0
 """Seconds that an epoch of the slowest backbone may take on IEMOCAP with two threads."""
 EPOCHS = 3
@@ -81,7 +80,7 @@ def measure() -> pd.DataFrame:
 
 def table() -> pd.DataFrame:
     """The measured table that comes with the book."""
-    return pd.read_csv(TABLE)
+    return pd.read_csv(paths.data("epochs.csv"))
 
 
 def made(times: pd.DataFrame) -> str:
@@ -100,4 +99,4 @@ def slowest(times: pd.DataFrame) -> pd.Series:
 
 
 if __name__ == "__main__":
-    measure().to_csv(TABLE, index=False)
+    measure().to_csv(paths.data("epochs.csv"), index=False)

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmam_core import paths
 from lmam_core.errors import LmamError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "paper"
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV")
 KEY = ["dataset", "row", "column", "metric"]
 AVERAGE = "Average(w)"
@@ -134,10 +134,10 @@ def _read(name: str) -> pd.DataFrame:
     """Read a CSV file of `data/paper` as strings, keeping `N/A` as it is printed."""
     import pandas as pd
 
-    path = DATA / name
+    path = paths.data("paper", name)
     if path not in _FILES:
         if not path.is_file():
-            raise LmamError(f"{path} is missing; the paper's numbers are read from a checkout of the repository.")
+            raise LmamError(f"{path} is missing; restore it from git.")
         _FILES[path] = pd.read_csv(path, dtype=str, keep_default_na=False)
     return _FILES[path].copy()
 

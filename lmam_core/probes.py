@@ -7,15 +7,13 @@ validation is far above test, the features themselves were trained on the labels
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.conversations import Dataset
 
-TABLE = Path(__file__).parents[1] / "data" / "probes.csv"
 REAL = ("mosi", "iemocap", "meld")
 
 
@@ -52,9 +50,9 @@ def measure() -> pd.DataFrame:
 
 def table() -> pd.DataFrame:
     """The measured table that comes with the book."""
-    return pd.read_csv(TABLE)
+    return pd.read_csv(paths.data("probes.csv"))
 
 
 if __name__ == "__main__":
-    measure().to_csv(TABLE, index=False)
-    print(TABLE.read_text(), end="")
+    measure().to_csv(paths.data("probes.csv"), index=False)
+    print(paths.data("probes.csv").read_text(), end="")

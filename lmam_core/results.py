@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.experiment import Experiment, Run
@@ -28,8 +29,8 @@ from lmam_core.training import Training
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT = Path(__file__).parents[1] / "data" / "results"
-"""The store that comes with the book."""
+DEFAULT = paths.STORE
+"""The store that comes with the book; outside of a checkout, that of one's own runs."""
 
 
 class Store:

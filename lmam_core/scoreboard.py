@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from lmam_core import paths
 from lmam_core.claims import judge
 from lmam_core.paper import ROMAN
-from lmam_core.results import DEFAULT, Store
+from lmam_core.results import Store
 from lmam_core.statistics import VERDICTS
 
-ROOT = Path(__file__).resolve().parents[1]
-FRONT = (ROOT / "README.md", ROOT / "book" / "index.md")
+FRONT = ("README.md", "book/index.md")
 """Pages with one row a family of claims between the two comments of `BLOCK`."""
-FULL = ROOT / "book" / "scoreboard.md"
+FULL = "book/scoreboard.md"
 """The page with every claim."""
-TABLE = ROOT / "data" / "scoreboard.csv"
+TABLE = "data/scoreboard.csv"
 """Every claim as `claims.judge` gives it."""
 BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.S)
 """What stands between the two comments belongs to this module."""
@@ -97,16 +97,17 @@ def csv(found: pd.DataFrame) -> str:
 
 def written(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
-    found = judge(store)
+    root, found = paths.checkout(), judge(store)
     tables = dict.fromkeys(FRONT, summary(found)) | {FULL: details(found)}
-    texts = {TABLE: csv(found)}
-    for page, table in tables.items():
+    texts = {root / TABLE: csv(found)}
+    for name, table in tables.items():
+        page = (root / name).read_text(encoding="utf-8")
         # A function, because backslashes in a replacement string would be read as escapes.
-        texts[page] = BLOCK.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page.read_text(encoding="utf-8"))
+        texts[root / name] = BLOCK.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
     return texts
 
 
 if __name__ == "__main__":
-    for page, text in written(Store(DEFAULT)).items():
+    for page, text in written(Store()).items():
         page.write_text(text, encoding="utf-8")
-        print(f"{page.relative_to(ROOT)} holds the verdicts of the store.")
+        print(f"{page.relative_to(paths.checkout())} holds the verdicts of the store.")

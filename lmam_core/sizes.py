@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from lmam_core import paper
+from lmam_core import paper, paths
 from lmam_core.backbones import backbone
 from lmam_core.embedding import Embedded
 from lmam_core.fusion import build
 from lmam_core.plugin import BACKBONES
-from lmam_core.results import DEFAULT
 
 NAMES = {"text_cnn": "TextCNN", "bc_lstm": "bc-LSTM", "bc_lstm_att": "bc-LSTM+Att"} | BACKBONES
 """The rows of Table VI without LMAM."""
@@ -67,7 +66,7 @@ def timings() -> pd.DataFrame:
     in `conversations`, `utterances` and `width`; `ratio` is the original's seconds over ours. In the mode `faithful`
     padding leaks into ours as into the original, `default` is what the book trains. Source: `data/originals.csv`.
     """
-    return pd.read_csv(DEFAULT.parent / "originals.csv")
+    return pd.read_csv(paths.data("originals.csv"))
 
 
 def originals() -> pd.DataFrame:

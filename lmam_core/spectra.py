@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lmam_core import spectrum
+from lmam_core import paths, spectrum
 from lmam_core.data.conversations import Dataset
 from lmam_core.embedding import Embedded
 from lmam_core.experiment import Experiment, build, fit
@@ -22,8 +22,7 @@ from lmam_core.plans import FIRST, SEEDS, measured, plan, tuning
 from lmam_core.results import Store
 from lmam_core.training import score, selection_metric
 
-DATA = Path(__file__).parents[1] / "data"
-TABLE, CUTS = DATA / "spectra.csv", DATA / "spectra_cut.csv"
+TABLE, CUTS = "spectra.csv", "spectra_cut.csv"
 RANKS = (45, 200, None)
 """The paper's rank, the width of the contexts, and the weight whole."""
 KEPT = (0, 1, 2, 5, 15, 45, 200)
@@ -45,12 +44,12 @@ def name(e: Experiment) -> str:
 
 def table() -> pd.DataFrame:
     """The measured spectra that come with the book: `effective_rank`, `energy_rank`, `norm` by modality and kind."""
-    return pd.read_csv(TABLE)
+    return pd.read_csv(paths.data(TABLE))
 
 
 def cuts_table() -> pd.DataFrame:
     """The measured scores of cut weights that come with the book, one row a run and rank `kept`."""
-    return pd.read_csv(CUTS)
+    return pd.read_csv(paths.data(CUTS))
 
 
 def spectra(before: nn.ModuleDict, after: nn.ModuleDict) -> Iterator[dict[str, object]]:
@@ -87,15 +86,15 @@ def _predicted(model: Embedded, batch: object) -> torch.Tensor:
 def measure(store: Store) -> None:
     """Train what the tables lack, and add it to them."""
     for e in asked(store):
-        if _held(TABLE, e):
+        if _held(paths.data(TABLE), e):
             continue
         model, data, training = fit(e)
         who = {"dataset": e.dataset, "arm": name(e), "seed": e.seed, "learning_rate": e.learning_rate}
         print(who, f"validation {selection_metric(data)[0]} {training.best_score:.3f}", flush=True)
         if e.rank is None:
-            _add(CUTS, [who | row for row in cuts(model, data)])
+            _add(paths.data(CUTS), [who | row for row in cuts(model, data)])
         before = build(e, data).fusion.weights
-        _add(TABLE, [who | row for row in spectra(before, model.fusion.weights)])
+        _add(paths.data(TABLE), [who | row for row in spectra(before, model.fusion.weights)])
 
 
 def _held(path: Path, e: Experiment) -> bool:

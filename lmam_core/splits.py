@@ -6,15 +6,13 @@ those of the CMU SDK's split of the same videos (`standard`).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.probes import REAL
 
-TABLE = Path(__file__).parents[1] / "data" / "splits.csv"
 PARTS = ("train", "validation", "test")
 
 
@@ -33,10 +31,10 @@ def measure() -> pd.DataFrame:
 
 def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
     """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
-    table = pd.read_csv(TABLE).set_index(["dataset", "split", "part"])
+    table = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
     return tuple(int(n) for n in table.loc[dataset, split, part])
 
 
 if __name__ == "__main__":
-    measure().to_csv(TABLE, index=False)
-    print(TABLE.read_text(), end="")
+    measure().to_csv(paths.data("splits.csv"), index=False)
+    print(paths.data("splits.csv").read_text(), end="")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lmam_core import paths
 from lmam_core.book.manifest import fingerprints, read_manifest
 from lmam_core.errors import LmamError
 from lmam_core.metrics import summarise
-from lmam_core.results import DEFAULT, Store, read
-from lmam_core.scoreboard import BLOCK, ROOT, written
+from lmam_core.results import Store, read
+from lmam_core.scoreboard import BLOCK, written
 
 MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
 """How measured numbers are written; in prose they are only allowed where code writes them."""
@@ -21,7 +22,7 @@ MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
 
 def verify(store: Store | None = None) -> list[str]:
     """One sentence for everything that is wrong; empty where pages, tables and store agree."""
-    store = store or Store(DEFAULT)
+    store = store or Store(paths.data("results"))
     return [sentence for check in CHECKS for sentence in check(store)]
 
 
@@ -48,20 +49,18 @@ def runs_hold_together(store: Store) -> Iterator[str]:
 
 def pages_in_step(store: Store) -> Iterator[str]:
     """Pages and committed tables say of the claims what the rules find."""
+    root = paths.checkout()
     for path, text in written(store).items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            yield f"{path.relative_to(ROOT)} says something else than the runs; `make verdicts` writes it anew."
+            yield f"{path.relative_to(root)} says something else than the runs; `make verdicts` writes it anew."
 
 
 def prose_types_no_numbers(store: Store) -> Iterator[str]:
     """Measured numbers stand in prose, that of pages and of chapters, only where code writes them."""
-    for path in [
-        ROOT / "README.md",
-        *sorted((ROOT / "book").glob("*.md")),
-        *sorted((ROOT / "notebooks").glob("*.ipynb")),
-    ]:
+    root = paths.checkout()
+    for path in [root / "README.md", *sorted(root.glob("book/*.md")), *sorted(root.glob("notebooks/*.ipynb"))]:
         for found in MEASURED.finditer(_prose(path)):
-            yield f"{path.relative_to(ROOT)} has a measured number typed into prose: '{found[0]}'."
+            yield f"{path.relative_to(root)} has a measured number typed into prose: '{found[0]}'."
 
 
 def _prose(path: Path) -> str:
@@ -75,7 +74,7 @@ def _prose(path: Path) -> str:
 
 def built_book_is_fresh(store: Store, root: Path | None = None) -> Iterator[str]:
     """If a book was built here, it was built from the notebooks, the package and the data that are here now."""
-    root = root or ROOT
+    root = root or paths.checkout()
     built = read_manifest(root).get("notebooks", {})
     there = [chapter for chapter in built if (root / chapter).is_file()]
     if not (root / "_build" / "html" / "index.html").is_file() or not there:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmam_core import claims, fusion, paper, plans, plugin, probes, results, scoreboard, splits, tables
+from lmam_core import claims, fusion, paper, paths, plans, plugin, probes, results, scoreboard, splits, tables
 from lmam_core.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
 from lmam_core.errors import LmamError
 from lmam_core.results import DEFAULT, Store
@@ -365,7 +365,7 @@ def test_the_size_of_the_test_set_is_counted_in_the_runs(store: Store, monkeypat
 
 @pytest.mark.real_data
 def test_the_counted_splits_are_those_of_the_data() -> None:
-    pd.testing.assert_frame_equal(splits.measure(), pd.read_csv(splits.TABLE))
+    pd.testing.assert_frame_equal(splits.measure(), pd.read_csv(paths.data("splits.csv")))
     assert splits.size("mosi", "standard") == (31, 686)
 
 
@@ -546,12 +546,11 @@ def copy(tmp_path, monkeypatch):
     root = tmp_path / "book root"
     for path in ("README.md", "book/index.md", "book/scoreboard.md", "data/scoreboard.csv"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(scoreboard.ROOT / path, root / path)
-    for name in ("FRONT", "FULL", "TABLE"):
-        there = getattr(scoreboard, name)
-        moved = [root / p.relative_to(scoreboard.ROOT) for p in (there if name == "FRONT" else [there])]
-        monkeypatch.setattr(scoreboard, name, tuple(moved) if name == "FRONT" else moved[0])
-    monkeypatch.setattr(verify, "ROOT", root)
+        shutil.copy(paths.checkout() / path, root / path)
+    for table in paths.data().glob("*.csv"):
+        shutil.copy(table, root / "data")
+    shutil.copytree(paths.data("paper"), root / "data" / "paper")
+    monkeypatch.setattr(paths, "CHECKOUT", root)
     store = Store(root / "data" / "results")
     fill(store, "text_cnn", {"concatenation": 0.5, "LMAM late": 0.6})
     for page, text in scoreboard.written(store).items():

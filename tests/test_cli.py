@@ -114,7 +114,7 @@ def test_a_dataset_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LMAM_DATA", str(tmp_path))
-    monkeypatch.setattr("lmam_core.data.catalogue._CACHE", tmp_path)
+    monkeypatch.setattr("lmam_core.paths.CACHE", tmp_path)
     assert main(["run", "--dataset", "mosi", "--store", str(tmp_path / "results")]) == 2
     assert "needs the file mosi.npz" in capsys.readouterr().err
 

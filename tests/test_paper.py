@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from lmam_core import paper
+from lmam_core import paper, paths
 from lmam_core.errors import LmamError
 
 CELLS = {1: 16, 2: 308, 3: 352, 4: 176, 5: 60, 6: 75, 7: 48, 8: 56, 9: 48, 10: 28, 11: 32, 12: 4, 13: 12, 14: 30}
@@ -196,8 +196,11 @@ def test_unknown_address_is_told_in_a_sentence(address, sentence):
 
 
 def test_missing_data_is_told_in_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(paper, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     with pytest.raises(LmamError, match=r"table_01.csv is missing"):
+        paper.table(1)
+    monkeypatch.setattr(paths, "CHECKOUT", None)
+    with pytest.raises(LmamError, match="needs the book's repository: clone it"):
         paper.table(1)
 
 

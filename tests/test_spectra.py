@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmam_core import spectra, spectrum
+from lmam_core import paths, spectra, spectrum
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, build, prepared, run
 from lmam_core.plans import FIRST
@@ -19,8 +19,8 @@ ARMS = [Experiment(rank=5, **SMALL).resolved(), Experiment(readings="weight=full
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> Store:
-    monkeypatch.setattr(spectra, "TABLE", tmp_path / "spectra.csv")
-    monkeypatch.setattr(spectra, "CUTS", tmp_path / "cuts.csv")
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    (tmp_path / "data").mkdir()
     monkeypatch.setattr(spectra, "asked", lambda store: ARMS)
     return store
 

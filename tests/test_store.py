@@ -57,6 +57,7 @@ UNHASHED = {
     "__init__.py": "the package's public names and where they live",
     "errors.py": "the kinds of sentences",
     "memory.py": "measures the use of memory",
+    "paths.py": "where files lie",
     "data/__init__.py": "empty",
     "data/gather/*.py": "make a dataset's file, whose sha256 stands with the run",
 }

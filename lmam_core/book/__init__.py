@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lmam_core import paths
 from lmam_core.book.chapters import run_chapters
 from lmam_core.book.manifest import (
     fingerprints,
@@ -25,14 +26,15 @@ from lmam_core.book.manifest import (
 from lmam_core.book.pages import build_html, missing_pages
 from lmam_core.errors import LmamError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = paths.CHECKOUT
 
 
-def build(root: Path = ROOT, jobs: int | None = None, force: bool = False) -> None:
+def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False) -> None:
     """Bring `_build/html` up to date; raise LmamError, after printing each failure, when that fails.
 
     Safe to interrupt at any moment: each chapter that was finished stays finished. A second build waits for the first.
     """
+    root = root or paths.checkout()
     if not (root / "_toc.yml").is_file():
         raise LmamError(f"There is no _toc.yml in {root}: run this in a clone of the repository.")
     if jobs is not None and jobs < 1:
@@ -83,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
 
 
-def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
     """Build the book from the command line and return the exit status; without torch, which `lmam` imports."""
     parser = argparse.ArgumentParser(prog="lmam book", description="Build the book, as far as it is not up to date.")
     add_options(parser)

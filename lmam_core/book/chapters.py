@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lmam_core.book.manifest import PARAMETERS, read_manifest, say, write_manifest
 from lmam_core.errors import LmamError
+from lmam_core.paths import SOURCE
 
-SOURCE = Path(__file__).resolve().parents[2]  # where this package lies
 MEMORY_PER_NOTEBOOK = 2 * 2**30  # bytes: what a quick-profile chapter may need
 HEARTBEAT = 15  # seconds between two signs of life of a long step
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmam_core import paper, plugin
+from lmam_core import paths, plugin
 from lmam_core.comparison import Cells
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Run
@@ -25,7 +25,7 @@ from lmam_core.statistics import VERDICTS
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = paper.DATA / "claims.csv"
+FILE = "claims.csv"
 COLUMNS = ("id", "paper", "family", "claim", "where", "rule", "arguments")
 
 
@@ -114,9 +114,9 @@ def read() -> list[Claim]:
     # The modules register their rules.
     from lmam_core.claims import audited, counted, measured, printed, ranked  # noqa: F401
 
-    rows = pd.read_csv(FILE, dtype=str, keep_default_na=False)
+    rows = pd.read_csv(paths.data("paper", FILE), dtype=str, keep_default_na=False)
     if tuple(rows.columns) != COLUMNS:
-        raise LmamError(f"{FILE.name} has the columns {', '.join(rows.columns)}; it needs {', '.join(COLUMNS)}.")
+        raise LmamError(f"{FILE} has the columns {', '.join(rows.columns)}; it needs {', '.join(COLUMNS)}.")
     claims = []
     for row in rows.to_dict("records"):
         parts = [part.split("=", 1) for part in row.pop("arguments").split(";") if part]
@@ -131,7 +131,7 @@ def read() -> list[Claim]:
             raise LmamError(f"Claim '{claim.id}' cannot call its rule '{claim.rule}': {error}.") from None
         claims.append(claim)
     if len({c.id for c in claims}) < len(claims):
-        raise LmamError(f"{FILE.name} holds an identifier twice.")
+        raise LmamError(f"{FILE} holds an identifier twice.")
     return claims
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmam_core import paths
 from lmam_core.data import gather, stored, synthetic
 from lmam_core.data.conversations import MODALITIES, Dataset
 from lmam_core.data.sources import iemocap, meld, mosi
@@ -28,8 +29,6 @@ _RECORDS = (
     meld.RECORD,
     *synthetic.RECORDS,
 )
-
-_CACHE = Path(__file__).parents[2] / "data" / "cache"
 
 
 def names() -> list[str]:
@@ -135,12 +134,12 @@ def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] 
 
 
 def _find(file: str) -> Path | None:
-    """Where `file` is: in the folder that LMAM_DATA names, else in data/cache of the repository, else nowhere.
+    """Where `file` is: in the folder that LMAM_DATA names, else in the cache (`paths.CACHE`), else nowhere.
 
     The file of a stored dataset is an absolute path, and stands for itself.
     """
     given = os.environ.get("LMAM_DATA")
-    folders = [Path(given).expanduser(), _CACHE] if given else [_CACHE]
+    folders = [Path(given).expanduser(), paths.CACHE] if given else [paths.CACHE]
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
@@ -152,8 +151,8 @@ def _verified(record: Record) -> tuple[Path, str]:
         state = f"LMAM_DATA is '{given}', which does not hold it" if given else "LMAM_DATA is not set"
         raise LmamError(
             f"The dataset {record.name} needs the file {record.file} ({record.bytes:,} bytes, sha256 "
-            f"{record.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in data/cache; "
-            f"{state}."
+            f"{record.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
+            f"{paths.CACHE}; {state}."
         )
     try:
         with path.open("rb") as stream:

@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lmam_core import paths
 from lmam_core.data import download, gather
 from lmam_core.data.gather import EMBEDDING, Recipe
 from lmam_core.data.gather.base import repository_of, write
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
 
-CACHE = Path(__file__).parents[2] / "data" / "cache"
 GITHUB = "https://raw.githubusercontent.com"
 
 
 def fetch(name: str, to: Path | str | None = None) -> Path:
     """Make `NAME.npz` in the folder `to` and return its path.
 
-    `to` is by default the folder that `LMAM_DATA` names, else data/cache of the book, so that the catalogue finds it.
+    `to` is by default the folder that `LMAM_DATA` names, else `paths.CACHE`, so that the catalogue finds it.
     Prints what each source says of its licence, then takes the originals, kept in `to`/sources, from where they are:
     already there, in `LMAM_SOURCES`, or on the net. A broken download goes on where it stopped when asked again. Of
     every array the content is compared with the recorded one, and the outcome is printed. Raises LmamError where a
@@ -35,7 +35,7 @@ def fetch(name: str, to: Path | str | None = None) -> Path:
     name of the whole.
     """
     recipe = gather.recipe(name)
-    folder = Path(to or os.environ.get("LMAM_DATA") or CACHE).expanduser()
+    folder = Path(to or os.environ.get("LMAM_DATA") or paths.CACHE).expanduser()
     target = folder / f"{name}.npz"
     if target.is_file() and set((states := recipe.states_in(target)).values()) <= {"exact", "close"}:
         print(f"{name} is there already.")

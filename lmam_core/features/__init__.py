@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.features import cache as store
 from lmam_core.features import weights as checkpoints
@@ -17,8 +18,8 @@ from lmam_core.features.registry import EXTRACTORS, Extractor, extractor
 
 __all__ = ["DEFAULT_CACHE", "EXTRACTORS", "Extracted", "Extractor", "extract", "extractor"]
 
-DEFAULT_CACHE = Path(__file__).parents[2] / "data" / "cache" / "features"
-"""Where computed rows are kept; the folder is ignored by git and may be deleted at any time."""
+DEFAULT_CACHE = paths.CACHE / "features"
+"""Where computed rows are kept; the folder may be deleted at any time."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.conversations import Conversation, Dataset
 from lmam_core.data.sources.base import Record
@@ -28,7 +29,7 @@ def toy(tmp_path, monkeypatch):
     sets = {"text": ["a", "b"], "audio": ["c"], "nonverbal": ["d"]}
     np.savez(path, **{f"{m}_{s}": np.ones((3, 2), np.float32) for m, names in sets.items() for s in names})
     monkeypatch.setenv("LMAM_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue, "_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     describe(monkeypatch, path, {m: {s: f"{m}_{s}" for s in names} for m, names in sets.items()})
     return path
 

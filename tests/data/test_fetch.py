@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from lmam_core import features
+from lmam_core import features, paths
 from lmam_core.cli import main
-from lmam_core.data import catalogue, download, fetch, gather
+from lmam_core.data import download, fetch, gather
 from lmam_core.data.gather.base import EMBEDDING, Recipe, content_sha256, sampled, wrong
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
@@ -129,7 +129,7 @@ def test_what_is_there_is_not_asked_for_again(server, tmp_path, capsys):
 
 
 def test_default_folder_is_where_the_catalogue_looks(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(fetch, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.delenv("LMAM_DATA", raising=False)
     assert fetch.fetch("toy") == tmp_path / "cache" / "toy.npz"
     monkeypatch.setenv("LMAM_DATA", str(tmp_path / "given"))
@@ -288,10 +288,6 @@ def test_mirror_folder_that_lacks_or_changes_a_file(mirror, tmp_path):
     (mirror / key("name.txt")).unlink()
     with pytest.raises(LmamError, match=rf"which lacks owner/toy/{COMMIT}/data/name\.txt; copy that file there from"):
         fetch.fetch("toy", tmp_path)
-
-
-def test_default_cache_is_the_catalogues():
-    assert fetch.CACHE == catalogue._CACHE
 
 
 def test_names_that_cannot_be_fetched(tmp_path):

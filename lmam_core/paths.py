@@ -1,0 +1,59 @@
+"""Where things lie: the checkout, if the package is in one, the book's data, the caches, and the stores of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmam_core.errors import LmamError
+
+SOURCE = Path(__file__).resolve().parents[1]
+"""The folder that Python found the package in: a checkout, or wherever pip puts packages."""
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Whether a folder is a clone of the book's repository: its pyproject.toml and the paper's numbers are there."""
+    project = folder / "pyproject.toml"
+    ours = project.is_file() and 'name = "lmam-book"' in project.read_text(encoding="utf-8")
+    return ours and (folder / "data" / "paper").is_dir()
+
+
+CHECKOUT = SOURCE if _is_checkout(SOURCE) else None
+"""The clone of the repository that the package lies in; None where it was installed without one."""
+
+
+def _cache() -> Path:
+    """`data/cache` of the checkout, else the user's own folder for caches."""
+    if CHECKOUT is not None:
+        return CHECKOUT / "data" / "cache"
+    import pooch
+
+    return Path(pooch.os_cache("lmam-book"))
+
+
+CACHE = _cache()
+"""What was downloaded or computed, and can be had again."""
+
+MINE = Path("my-runs")
+"""The store of one's own runs, in the folder at hand."""
+
+STORE = CHECKOUT / "data" / "results" if CHECKOUT else MINE
+"""What `Store()` opens: the book's own store, and where that is not at hand, one's own."""
+
+
+def checkout() -> Path:
+    """The clone of the repository; raises LmamError where the package was installed without one."""
+    if CHECKOUT is None:
+        raise LmamError(
+            "This needs the book's repository: clone it, and install the package there, `pip install -e .`."
+        )
+    return CHECKOUT
+
+
+def data(*parts: str) -> Path:
+    """The path of what comes with the book in `data/`; raises LmamError where there is no checkout."""
+    return checkout().joinpath("data", *parts)
+
+
+def store(given: str | None) -> Path:
+    """The folder of the store that a command was given: `book` means the book's own, None the usual one."""
+    return data("results") if given == "book" else Path(given or STORE)
