@@ -56,9 +56,10 @@ def plugged(backbone: str) -> Callable[[], list[Experiment]]:
 
 
 def meld() -> list[Experiment]:
-    """The backbones that work on one stream, on MELD's text, without and with LMAM.
+    """The backbones that work on one stream, on MELD's text alone, without and with LMAM.
 
-    MM-DFN, M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
+    MELD's sound is eight measures an utterance, which tell little beside the text (`data/probes.csv`). MM-DFN,
+    M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
     """
     base = Experiment(dataset="meld", modalities=("text",), protocol="protocol1")
     names = ("text_cnn", "bc_lstm", "dialogue_gcn", "dialogue_rnn")

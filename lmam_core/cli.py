@@ -288,7 +288,10 @@ def _data(options: argparse.Namespace) -> int:
 
     for name in catalogue.names():
         record = catalogue.entry(name)
-        state = "at hand" if catalogue.available(name) else f"not here: put {record.file} where LMAM_DATA points"
+        state = "at hand"
+        if files := catalogue.absent(name):
+            put = f"put {' and '.join(files)} where LMAM_DATA points"
+            state = f"not here: {put}" if record.file in files else f"at hand in part: for the rest {put}"
         print(f"{name} ({record.kind}, {state})\n  {record.about}")
         for m, sets in record.feature_sets.items():
             print(f"  {m}: {', '.join(sets)}")

@@ -300,4 +300,5 @@ def plugged(found: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str,
 
 
 def _whole(e: Experiment) -> bool:
-    return {"text", "audio"} & set(catalogue.entry(e.dataset).feature_sets) <= set(e.modalities)
+    wanted = {"text"} if e.dataset == "meld" else {"text", "audio"}  # the plan `meld` is older than MELD's sound here
+    return wanted & set(catalogue.entry(e.dataset).feature_sets) <= set(e.modalities)

@@ -39,8 +39,7 @@ def quick() -> Experiment:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of real data say plainly why they are skipped."""
+    absent = [file for name in ("mosi", "iemocap", "meld") for file in catalogue.absent(name)]
     for item in items:
-        if item.get_closest_marker("real_data") and not all(
-            catalogue.available(n) for n in ("mosi", "iemocap", "meld")
-        ):
-            item.add_marker(pytest.mark.skip(reason="LMAM_DATA does not hold mosi.npz, iemocap.npz and meld.npz"))
+        if item.get_closest_marker("real_data") and absent:
+            item.add_marker(pytest.mark.skip(reason=f"LMAM_DATA does not hold {', '.join(absent)}"))

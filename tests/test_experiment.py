@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lmam_core import training
+from lmam_core.data import catalogue
 from lmam_core.data.conversations import Conversation, Dataset
 from lmam_core.errors import LmamError
 from lmam_core.experiment import Experiment, build, fit, prepared, run
@@ -55,6 +56,23 @@ def test_the_same_experiment_gives_the_same_numbers(quick: Experiment) -> None:
     assert first.training.train_loss == second.training.train_loss
     other = run(dataclasses.replace(quick, seed=1))
     assert other.training.train_loss != first.training.train_loss
+
+
+@pytest.mark.real_data
+def test_melds_text_alone_and_its_text_with_sound_are_two_questions_on_two_contents() -> None:
+    asked = {"dataset": "meld", "embedding": "late", "dialogues": 12, "epochs": 1}
+    both, alone = (run(Experiment(**asked, modalities=m)) for m in (("text", "audio"), ("text",)))
+    assert Experiment(**asked).key == both.experiment.key != alone.experiment.key
+    assert both.experiment.features == "text=minilm384,audio=praat8"
+    assert both.provenance["data_sha256"] == catalogue.fingerprint("meld")
+    assert alone.provenance["data_sha256"] == catalogue.entry("meld").sha256 != catalogue.fingerprint("meld")
+
+
+@pytest.mark.real_data
+def test_early_lmam_on_melds_narrow_sound_says_which_ranks_there_are() -> None:
+    e = Experiment(dataset="meld", embedding="early", dialogues=12)
+    with pytest.raises(LmamError, match="rank must be a whole number from 1 to 10, the narrowest width; got 45"):
+        run(e)
 
 
 def test_numbers_do_not_depend_on_threads_around_a_run(quick: Experiment) -> None:
@@ -333,7 +351,7 @@ def test_width_and_shuffled_are_questions_of_their_own(quick: Experiment) -> Non
         (dict(modalities=("text", "smell")), "no modality 'smell'"),
         (dict(modalities=("text",), shuffled="audio"), "'audio' cannot be shuffled: the modalities are text"),
         (dict(width=0), "width must be at least 1"),
-        (dict(dataset="meld", modalities=("audio",)), "meld has no modality 'audio'"),
+        (dict(dataset="meld", modalities=("video",)), "meld has no modality 'video'; it has text, audio"),
         (dict(features="text=word2vec"), "no features 'text=word2vec'"),
         (dict(features="minilm384"), "written name=value"),
         (dict(dataset="iemocap", features="nonverbal=nonverbal11"), "chosen for nonverbal, but the modalities"),

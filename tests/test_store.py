@@ -12,7 +12,7 @@ import pytest
 from lmam_core import experiment
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
-from lmam_core.experiment import Run, code_version, run
+from lmam_core.experiment import Run, code_version, pairs, run
 from lmam_core.metrics import summarise
 from lmam_core.plans import PLANS, plan
 from lmam_core.results import DEFAULT, Store
@@ -26,9 +26,10 @@ def runs() -> list[Run]:
 
 
 def test_every_run_was_made_from_the_catalogued_data(runs: list[Run]) -> None:
-    assert {(r.experiment.dataset, r.provenance["data_sha256"]) for r in runs} <= {
-        (name, catalogue.fingerprint(name)) for name in catalogue.names()
-    }
+    made = {(r.experiment.dataset, r.experiment.features, r.provenance["data_sha256"]) for r in runs}
+    for name, features, sha256 in made:
+        chosen = pairs(features, "features")
+        assert sha256 == catalogue.fingerprint(name, chosen, tuple(chosen)), (name, features)
 
 
 def test_every_runs_metrics_follow_from_its_outcomes(runs: list[Run]) -> None:

@@ -10,7 +10,9 @@ import difflib
 import hashlib
 import os
 import zipfile
+from collections import ChainMap
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from lmam_core import paths
 from lmam_core.data import gather, stored, synthetic
 from lmam_core.data.conversations import MODALITIES, Dataset
 from lmam_core.data.sources import iemocap, meld, mosi
-from lmam_core.data.sources.base import Record
+from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError
 
 _RECORDS = (
@@ -64,26 +66,37 @@ def entry(name: str) -> Record:
 
 
 def available(name: str) -> bool:
-    """Whether `load(name)` finds what it needs: always for generated data, the file for real data.
+    """Whether `load(name)` finds what it needs: always for generated data, the files for real data.
 
-    The file's content is checked by `load`, so that a damaged file is reported and not taken for a missing one.
+    Their content is checked by `load`, so that a damaged file is reported and not taken for a missing one.
     """
     record = entry(name)
-    return record.file is None or _find(record.file) is not None
+    needed = {part.file for part in record.parts(_chosen(record, {}, None))}
+    return needed.isdisjoint(absent(name))
+
+
+def absent(name: str) -> list[str]:
+    """The names of a dataset's files that are not on this machine; `load` may do without the additional one."""
+    record = entry(name)
+    files = [part.file for part in (record, record.extra) if part is not None and part.file is not None]
+    return [file for file in files if _find(file) is None]
 
 
 def file(name: str) -> Path:
-    """The file of a real dataset, verified; raises LmamError where it is missing or another one."""
-    return _verified(entry(name))[0]
+    """The first file of a real dataset, verified; raises LmamError where it is missing or another one."""
+    record = entry(name)
+    return _verified(record, record)[0]
 
 
-def fingerprint(name: str) -> str:
-    """The sha256 that `load(name).sha256` will have, without opening anything.
+def fingerprint(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> str:
+    """The sha256 that `load(name, features, modalities).sha256` will have, without opening anything.
 
+    That of the file, or of the sha256s of both files where features are chosen that lie in the additional one.
     One thing has another: a file that `lmam data fetch` made with sentence embeddings computed on this machine. They
     agree with the recorded ones to a few digits, and `load` gives that file's own sha256.
     """
-    return entry(name).sha256
+    record = entry(name)
+    return combined([part.sha256 for part in record.parts(_chosen(record, features or {}, modalities))])
 
 
 def load(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> Dataset:
@@ -98,19 +111,24 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     chosen = _chosen(record, features or {}, modalities)
     if record.file is None:
         return record.build({}, chosen)
-    path, sha256 = _verified(record)
-    try:
-        arrays = np.load(path, allow_pickle=False)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise LmamError(f"{path} cannot be read as an npz archive ({error}); copy it again.") from error
-    with arrays:
+    found = [_verified(record, part) for part in record.parts(chosen)]
+    path = found[0][0]
+    with ExitStack() as stack:
+        arrays = ChainMap(*(stack.enter_context(_opened(file)) for file, _ in found))
         for m, features_of in chosen.items():
             if record.feature_sets[m][features_of] not in arrays:
                 raise LmamError(
                     f"{path} was gathered without {features_of}, whose encoder could not be had; fetch {name} again "
                     f"when it can, or choose other {m} features of {', '.join(record.feature_sets[m])}."
                 )
-        return replace(record.build(arrays, chosen), sha256=sha256)
+        return replace(record.build(arrays, chosen), sha256=combined([sha256 for _, sha256 in found]))
+
+
+def _opened(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise LmamError(f"{path} cannot be read as an npz archive ({error}); copy it again.") from error
 
 
 def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
@@ -143,38 +161,47 @@ def _find(file: str) -> Path | None:
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
-def _verified(record: Record) -> tuple[Path, str]:
-    """The path of a record's file and the sha256 of its content, after it has been compared with the recorded one."""
-    path = _find(record.file)
+def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
+    """The path of one of a record's files and the sha256 of its content, compared with the recorded one."""
+    path = _find(part.file)
     if path is None:
         given = os.environ.get("LMAM_DATA")
         state = f"LMAM_DATA is '{given}', which does not hold it" if given else "LMAM_DATA is not set"
+        hint = f"; `lmam data fetch {record.name}` gathers it" if _recipe(record, part) else ""
         raise LmamError(
-            f"The dataset {record.name} needs the file {record.file} ({record.bytes:,} bytes, sha256 "
-            f"{record.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
-            f"{paths.CACHE}; {state}."
+            f"The dataset {record.name} needs the file {part.file} ({part.bytes:,} bytes, sha256 "
+            f"{part.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
+            f"{paths.CACHE}; {state}{hint}."
         )
     try:
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
-    if found != record.sha256 and (states := _gathered(record, path)):
-        return path, found if states.get(gather.EMBEDDING) == "close" else record.sha256
-    if found != record.sha256:
-        size, own = path.stat().st_size, Path(record.file).is_absolute()
+    if found != part.sha256 and (states := _gathered(record, part, path)):
+        return path, found if states.get(gather.EMBEDDING) == "close" else part.sha256
+    if found != part.sha256:
+        size, own = path.stat().st_size, Path(part.file).is_absolute()
         describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
-        cause = "it is truncated" if size < record.bytes else "it is another file or another version"
+        cause = "it is truncated" if size < part.bytes else "it is another file or another version"
         raise LmamError(
             f"{path} is not the file that {describes} describes: {cause}, with {size:,} bytes and sha256 "
-            f"{found[:12]}... where {record.bytes:,} bytes and {record.sha256[:12]}... were expected; {again} it again."
+            f"{found[:12]}... where {part.bytes:,} bytes and {part.sha256[:12]}... were expected; {again} it again."
         )
     return path, found
 
 
-def _gathered(record: Record, path: Path) -> dict[str, str]:
+def _gathered(record: Record, part: Record | Extra, path: Path) -> dict[str, str]:
     """How the arrays of a file that `lmam data fetch` made compare with the recorded ones; empty for another file."""
-    if record not in _RECORDS or record.name not in gather.RECIPES:
+    if (recipe := _recipe(record, part)) is None:
         return {}
-    states = gather.RECIPES[record.name].states_in(path)
+    states = recipe.states_in(path)
     return {} if gather.wrong(states) else states
+
+
+def _recipe(record: Record, part: Record | Extra) -> gather.Recipe | None:
+    """How a file of the catalogue is gathered; None for other files."""
+    if record not in _RECORDS or record.name not in gather.RECIPES:
+        return None
+    recipe = gather.RECIPES[record.name]
+    return recipe if part is record else recipe.extra

@@ -25,7 +25,7 @@ GITHUB = "https://raw.githubusercontent.com"
 
 
 def fetch(name: str, to: Path | str | None = None) -> Path:
-    """Make `NAME.npz` in the folder `to` and return its path.
+    """Make `NAME.npz` in the folder `to`, and beside it the additional file of a dataset that has one; return its path.
 
     `to` is by default the folder that `LMAM_DATA` names, else `paths.CACHE`, so that the catalogue finds it.
     Prints what each source says of its licence, then takes the originals, kept in `to`/sources, from where they are:
@@ -36,9 +36,17 @@ def fetch(name: str, to: Path | str | None = None) -> Path:
     """
     recipe = gather.recipe(name)
     folder = Path(to or os.environ.get("LMAM_DATA") or paths.CACHE).expanduser()
-    target = folder / f"{name}.npz"
+    target = _made(recipe, folder)
+    if recipe.extra is not None:
+        _made(recipe.extra, folder)
+    return target
+
+
+def _made(recipe: Recipe, folder: Path) -> Path:
+    """The npz of one recipe in a folder, there already or made now."""
+    target = folder / f"{recipe.name}.npz"
     if target.is_file() and set((states := recipe.states_in(target)).values()) <= {"exact", "close"}:
-        print(f"{name} is there already.")
+        print(f"{recipe.name} is there already.")
         _report(target, states)
         return target
     _notice(recipe)

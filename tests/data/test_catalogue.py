@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.conversations import Conversation, Dataset
-from lmam_core.data.sources.base import Record
+from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError
 
 NAMES = catalogue.names()
@@ -68,7 +69,7 @@ def test_every_record_is_complete(name):
     assert record.licence
     assert re.fullmatch("[0-9a-f]{64}", catalogue.fingerprint(name))
     assert (record.kind == "real") == (record.file is not None) == bool(record.sources)
-    for source in record.sources:
+    for source in (*record.sources, *(record.extra.sources if record.extra else ())):
         assert re.fullmatch("[0-9a-f]{40}", source.commit)
         assert re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.url.startswith("https://github.com/")
@@ -79,10 +80,10 @@ def test_feature_sets_and_their_defaults():
     assert described["mosi"] == {"text": ["minilm384", "cnn100"], "audio": ["opensmile73"], "video": ["cnn3d100"]}
     assert described["iemocap"] == {
         "text": ["minilm384", "glove200"],
-        "audio": ["gemaps47", "librosa8"],
+        "audio": ["gemaps47", "librosa8", "praat8"],
         "nonverbal": ["nonverbal11"],
     }
-    assert described["meld"] == {"text": ["minilm384", "glove200"]}
+    assert described["meld"] == {"text": ["minilm384", "glove200"], "audio": ["praat8"]}
     for name in SYNTHETIC:
         assert described[name] == {"text": ["synthetic100"], "audio": ["synthetic100"], "video": ["synthetic512"]}
 
@@ -166,6 +167,67 @@ def test_pickles_are_refused(toy, monkeypatch):
     describe(monkeypatch, toy, {"text": {"a": "text_a"}})
     with pytest.raises(ValueError, match="allow_pickle=False"):
         catalogue.load("toy")
+
+
+@pytest.fixture
+def two(toy, monkeypatch):
+    """The toy with its audio `e` in an additional file beside it; returns that file's path."""
+    path = toy.parent / "toy_extra.npz"
+    np.savez(path, audio_e=np.full((3, 4), 2, np.float32), text_a=np.zeros((3, 9), np.float32))
+    content = path.read_bytes()
+    record = catalogue.entry("toy")
+    extra = Extra(path.name, len(content), hashlib.sha256(content).hexdigest(), ("audio_e",), ())
+    sets = record.feature_sets | {"audio": {"e": "audio_e", "c": "audio_c"}}
+    monkeypatch.setattr(catalogue, "_RECORDS", (replace(record, feature_sets=sets, extra=extra),))
+    return path
+
+
+def test_additional_file_is_read_where_one_of_its_arrays_is_asked_for(two):
+    record = catalogue.entry("toy")
+    assert catalogue.available("toy")
+    assert catalogue.absent("toy") == []
+    both = catalogue.load("toy")
+    assert both.widths == {"text": 2, "audio": 4}, "an array of both files is taken from the first"
+    assert both.sha256 == catalogue.fingerprint("toy") == combined([record.sha256, record.extra.sha256])
+    first = catalogue.load("toy", modalities=["text"])
+    assert first.sha256 == catalogue.fingerprint("toy", modalities=["text"]) == record.sha256
+    other = catalogue.load("toy", {"audio": "c"})
+    assert other.sha256 == catalogue.fingerprint("toy", {"audio": "c"}) == record.sha256
+    assert len({both.sha256, record.sha256, record.extra.sha256}) == 3
+
+
+def test_missing_additional_file_is_named_only_where_it_is_wanted(two, monkeypatch):
+    two.unlink()
+    assert not catalogue.available("toy")
+    assert catalogue.absent("toy") == ["toy_extra.npz"]
+    with pytest.raises(LmamError, match=r"The dataset toy needs the file toy_extra\.npz \([\d,]+ bytes, "):
+        catalogue.load("toy")
+    assert catalogue.load("toy", modalities=["text"]).widths == {"text": 2}
+    assert catalogue.load("toy", {"audio": "c"}).widths == {"text": 2, "audio": 2}
+
+
+def test_damaged_additional_file(two):
+    two.write_bytes(two.read_bytes()[:-1] + b"!")
+    with pytest.raises(LmamError, match=r"toy_extra\.npz is not the file that the catalogue describes: it is another"):
+        catalogue.load("toy")
+    assert catalogue.load("toy", modalities=["text"]).widths == {"text": 2}
+
+
+@pytest.mark.parametrize("name", ["meld", "iemocap"])
+def test_missing_file_of_a_dataset_that_can_be_fetched_says_how(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("LMAM_DATA", str(tmp_path))
+    monkeypatch.setattr(catalogue, "_CACHE", tmp_path / "cache")
+    assert catalogue.absent(name) == [f"{name}.npz", f"{name}_extra.npz"]
+    with pytest.raises(LmamError, match=rf"needs the file {name}\.npz .*; `lmam data fetch {name}` gathers it\."):
+        catalogue.load(name)
+    record = catalogue.entry(name)
+    content = b"the first file"
+    (tmp_path / record.file).write_bytes(content)
+    monkeypatch.setattr(
+        catalogue, "_RECORDS", (replace(record, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),)
+    )
+    with pytest.raises(LmamError, match=rf"needs the file {name}_extra\.npz .*; `lmam data fetch {name}` gathers it"):
+        catalogue.load(name, {"audio": "praat8"}, ["audio"])
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)

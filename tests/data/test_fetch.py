@@ -4,6 +4,7 @@ import errno
 import hashlib
 import socket
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -126,6 +127,32 @@ def test_what_is_there_is_not_asked_for_again(server, tmp_path, capsys):
     (tmp_path / "toy.npz").unlink()
     check(fetch.fetch("toy", tmp_path))
     assert len(server.asked) == 2
+
+
+def test_additional_file_is_made_beside_the_first(server, monkeypatch, tmp_path, capsys):
+    extra = replace(
+        RECIPE,
+        name="toy_extra",
+        files=RECIPE.files[1:],
+        arrays=lambda originals: {"name": np.array([originals["name.txt"].read_text()])},
+        sha256={"name": RECIPE.sha256["name"]},
+    )
+    monkeypatch.setitem(gather.RECIPES, "toy", replace(RECIPE, extra=extra))
+    assert fetch.fetch("toy", tmp_path) == tmp_path / "toy.npz"
+    check(tmp_path / "toy.npz")
+    with np.load(tmp_path / "toy_extra.npz", allow_pickle=False) as found:
+        assert {name: a.tolist() for name, a in found.items()} == {"name": ["toy"]}
+    assert len(server.asked) == 2, "an original of both is downloaded once"
+    # The fuller file that the catalogue describes is as good, and whoever has the first one is given the second.
+    np.savez(tmp_path / "toy_extra.npz", name=np.array(["toy"]), more=np.ones(3))
+    (tmp_path / "toy.npz").unlink()
+    capsys.readouterr()
+    fetch.fetch("toy", tmp_path)
+    assert "toy_extra is there already" in capsys.readouterr().out
+    (tmp_path / "toy_extra.npz").unlink()
+    fetch.fetch("toy", tmp_path)
+    assert "toy is there already" in capsys.readouterr().out
+    assert (tmp_path / "toy_extra.npz").is_file()
 
 
 def test_default_folder_is_where_the_catalogue_looks(server, monkeypatch, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lmam_core.data import catalogue
+from lmam_core.data import catalogue, gather
+from lmam_core.data.gather.base import write
 from lmam_core.errors import LmamError
 
 pytestmark = pytest.mark.real_data
@@ -38,6 +39,23 @@ def test_missing_embedding_is_named_only_where_it_is_wanted(changed):
     with pytest.raises(LmamError, match=r"was gathered without minilm384, .* choose other text features of .*cnn100"):
         catalogue.load("mosi")
     assert catalogue.load("mosi", {"text": "cnn100"}).sha256 == catalogue.fingerprint("mosi")
+
+
+def test_additional_file_of_the_measures_alone(tmp_path, monkeypatch):
+    """`lmam data fetch meld` makes less than the recorded file holds; what a dataset reads of it is the same."""
+    whole = catalogue.load("meld")
+    with np.load(catalogue._find("meld_extra.npz")) as stored:
+        arrays = {name: stored[name] for name in gather.RECIPES["meld"].extra.sha256}
+    write(tmp_path / "meld_extra.npz", arrays)
+    (tmp_path / "meld.npz").symlink_to(catalogue._find("meld.npz"))
+    monkeypatch.setenv("LMAM_DATA", str(tmp_path))
+    again = catalogue.load("meld")
+    assert again.sha256 == whole.sha256
+    np.testing.assert_array_equal(again.splits["test"][3].features["audio"], whole.splits["test"][3].features["audio"])
+    arrays["audio_praat8"][0, 0] += 1
+    write(tmp_path / "meld_extra.npz", arrays)
+    with pytest.raises(LmamError, match=r"meld_extra\.npz is not the file that the catalogue describes"):
+        catalogue.load("meld")
 
 
 def test_changed_label_is_refused(changed):

@@ -5,13 +5,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from lmam_core.data import catalogue
-from lmam_core.data.sources import iemocap, meld, mosi
+from lmam_core.data.sources import iemocap, meld, mosi, praat8
 from lmam_core.data.sources.base import speakers_by_appearance
 
 
 def real(name: str):
-    there = catalogue.available(name)
-    reason = f"LMAM_DATA holds no {name}.npz"
+    files = catalogue.absent(name)
+    there, reason = not files, f"LMAM_DATA does not hold {' and '.join(files)}"
     return [pytest.mark.real_data, pytest.mark.skipif(not there, reason=reason)]
 
 
@@ -76,6 +76,67 @@ def test_meld_builder():
     assert [d.classes[k] for k in d.splits["train"][0].label] == ["neutral", "anger"]
 
 
+NAN = np.nan
+MEASURED = np.array(
+    [
+        [1.0, 60.0, 5.0, 100.0, 0.0, 0.0, 4.0, 7.0],
+        [np.e**2, 62.0, 5.0, 400.0, np.e - 1, np.e**2 - 1, NAN, 9.0],
+        [1.0, 20.0, 5.0, NAN, 0.0, 0.0, 2.0, 1.0],  # nobody is heard
+        [np.e, 60.0, 5.0, 150.0, 9.0, 99.0, 50.0, 5.0],  # not for training
+        [7.0, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0],  # no recording, whatever stands there
+    ],
+    np.float32,
+)
+PRESENT = np.array([True, True, True, True, False])
+TRAIN = np.array([True, True, True, False, True])
+
+
+def test_praat8_takes_logarithms_fills_with_training_means_and_says_where():
+    x = praat8.columns(MEASURED, PRESENT, TRAIN)
+    assert x.dtype == np.float32
+    assert x.shape == (5, len(praat8.MEASURES) + 2)
+    pitch = np.log([100, 400, 200, 150, 200])  # the mean of two logarithms is that of the geometric mean
+    np.testing.assert_allclose(x[:, 0], [0, 2, 0, 1, 2 / 3], atol=1e-6)
+    np.testing.assert_allclose(x[:, 3], pitch, rtol=1e-6)
+    np.testing.assert_allclose(x[:, 4], [0, 1, 0.5, np.log(10), 0.5], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(x[:, 5], [0, 2, 1, np.log(100), 1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(x[:, 6], [4, 3, 2, 50, 3])
+    np.testing.assert_allclose(x[:, 1], [60, 62, 20, 60, 142 / 3], rtol=1e-6)
+    assert x[:, 8].tolist() == [0, 0, 1, 0, 1]
+    assert x[:, 9].tolist() == [0, 1, 0, 0, 1]
+
+
+def test_meld_and_iemocap_take_praat8_from_the_additional_arrays():
+    extra = {"audio_praat8": MEASURED, "audio_praat8_mask": PRESENT}
+    owner, label = np.array([0, 0, 0, 1, 0])[[0, 1, 2, 4, 3]], np.zeros(5, np.int8)
+    order = [0, 1, 2, 4, 3]  # the fourth is of the test dialogue
+    extra = {name: a[order] for name, a in extra.items()}
+    of_meld = {
+        "dialogue_split": np.array([0, 2], np.int8),
+        "dialogue_orig_id": np.array([0, 0], np.int16),
+        "utt_dialogue": owner,
+        "label": label,
+        "speaker": label,
+        "text_glove200_mean": np.ones((5, 3), np.float32),
+    }
+    of_iemocap = {
+        "dialogue_id": np.array(["a", "b"]),
+        "dialogue_split": np.array([0, 1], np.int8),
+        "utt_split": owner.astype(np.int8),
+        "utt_dialogue": owner,
+        "label": label,
+        "speaker_dyad": label,
+    }
+    expected = praat8.columns(MEASURED, PRESENT, TRAIN)[order]
+    for d in (
+        meld.build(of_meld | extra, {"text": "glove200", "audio": "praat8"}),
+        iemocap.build(of_iemocap | extra, {"audio": "praat8"}),
+    ):
+        (train,), (test,) = d.splits["train"], d.splits["test"]
+        np.testing.assert_array_equal(np.concatenate([train.features["audio"], test.features["audio"]]), expected)
+        assert d.widths["audio"] == 10
+
+
 def counts(d):
     return {split: (len(cs), sum(map(len, cs))) for split, cs in d.splits.items()}
 
@@ -103,7 +164,7 @@ def histogram(d, split):
         pytest.param(
             "meld",
             {"train": (1038, 9989), "validation": (114, 1109), "test": (280, 2610)},
-            {"text": 384},
+            {"text": 384, "audio": 10},
             marks=real("meld"),
         ),
     ],
@@ -121,7 +182,8 @@ def test_real_features_are_finite_and_conversations_apart(name):
     for m, sets in catalogue.entry(name).feature_sets.items():
         for chosen in sets:
             d = catalogue.load(name, {m: chosen}, [m])  # Dataset refuses NaN
-            assert d.widths[m] == int("".join(filter(str.isdigit, chosen.removeprefix("cnn3d"))))
+            missing = 2 if chosen == "praat8" else 0  # columns that say what was not measured
+            assert d.widths[m] - missing == int("".join(filter(str.isdigit, chosen.removeprefix("cnn3d"))))
     ids = [c.id for cs in d.splits.values() for c in cs]
     assert len(set(ids)) == len(ids)
     for c in d.splits["train"]:
@@ -148,6 +210,18 @@ def test_meld_classes(name):
     assert histogram(d, "test") == dict(zip(names, (1256, 402, 281, 345, 208, 68, 50), strict=True))
 
 
+@pytest.mark.parametrize("name", [pytest.param("meld", marks=real("meld"))])
+def test_meld_says_what_of_the_sound_was_not_measured(name):
+    d = catalogue.load(name, modalities=["audio"])
+    missing = {s: np.concatenate([c.features["audio"] for c in cs])[:, 8:].sum(0) for s, cs in d.splits.items()}
+    # no voiced frame in 115, no rate in 529; a training and a validation utterance lack the recording and so have both
+    assert {s: n.tolist() for s, n in missing.items()} == {
+        "train": [78, 371],
+        "validation": [13, 44],
+        "test": [26, 116],
+    }
+
+
 def rows(d, split):
     x = np.concatenate([np.concatenate(list(c.features.values()), axis=1) for c in d.splits[split]])
     y = np.concatenate([c.label for c in d.splits[split]])
@@ -162,6 +236,7 @@ def rows(d, split):
         pytest.param("iemocap", {"text": "glove200"}, ["text"], 43.0, marks=real("iemocap")),
         pytest.param("mosi", {"text": "cnn100"}, ["text"], 75.3, marks=real("mosi")),
         pytest.param("meld", {"text": "glove200"}, ["text"], 58.1, marks=real("meld")),
+        pytest.param("meld", {}, ["audio"], 47.7, marks=real("meld")),
     ],
 )
 def test_linear_model_reaches_the_known_accuracy(name, features, modalities, accuracy):

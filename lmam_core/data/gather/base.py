@@ -39,7 +39,7 @@ class Recipe:
     `licences` says of each repository what it allows, `notice` what no repository says. `arrays` makes everything but
     the embedding, `sha256` holds `content_sha256` of each array in the order of the npz. Where there is an embedding,
     `texts` takes the originals and those arrays and gives the N sentences that it is made from; `sample` is the
-    recorded `sampled` of it.
+    recorded `sampled` of it. `extra` makes the additional npz of a dataset that has one.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Recipe:
     texts: Callable[[Originals, Arrays], list[str]] | None = None
     sample: tuple[tuple[float, ...], ...] = ()
     notice: str = ""
+    extra: Recipe | None = None
 
     def states(self, arrays: Mapping[str, np.ndarray]) -> dict[str, State]:
         """How each recorded array compares with the one in `arrays`."""

@@ -1,4 +1,7 @@
-"""IEMOCAP out of GCNet (dialogues, labels), deep_mlp_ser, Speech_Emotion_Recognition and Thesis-EmotionRecognition."""
+"""IEMOCAP out of GCNet (dialogues, labels), deep_mlp_ser, Speech_Emotion_Recognition and Thesis-EmotionRecognition.
+
+The additional file comes out of SpeechCueLLM's table of measures.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lmam_core.data.gather import glove
+from lmam_core.data.gather import glove, praat8
 from lmam_core.data.gather.base import UNSTATED, Arrays, Originals, Recipe, flat, pick, unpickled
 from lmam_core.data.sources.iemocap import RECORD
 
@@ -65,6 +68,21 @@ def texts(originals: Originals, _: Arrays) -> list[str]:
     return flat(text[d] for d in sorted(text))
 
 
+def extra(originals: Originals) -> Arrays:
+    """`audio_praat8` in the order of `arrays`; a row of the table names dialogue, speaker and number of the turn."""
+    ids, *_, test = unpickled(originals["IEMOCAP_features_raw_6way.pkl"])
+    utterances = flat(ids[d] for d in sorted(ids))
+    measures = praat8.table(
+        originals["iemocap_audio_features.csv"],
+        lambda row: f"{row['video_id']}_{row['gender']}{int(row['segment_id']):03d}",
+    )
+    return {
+        "utt_id": np.array(utterances),
+        "utt_split": np.array(flat([d in test] * len(ids[d]) for d in sorted(ids)), np.int8),
+        **praat8.arrays(measures, utterances),
+    }
+
+
 def _by_id(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
     """These columns of a table, by the name of the recording."""
     with path.open(encoding="utf-8", newline="") as stream:
@@ -84,6 +102,28 @@ def _rows(table: dict, utterances: list[str]) -> tuple[np.ndarray, np.ndarray]:
     there = np.array([u in table for u in utterances])
     return np.array([table.get(u, empty) for u in utterances], np.float32), there
 
+
+NOTICE = (
+    "IEMOCAP's recordings and transcripts are under the release form of the University of Southern California: "
+    "have it signed before you use what is made from them."
+)
+
+EXTRA = Recipe(
+    name="iemocap_extra",
+    files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *RECORD.extra.sources),
+    licences={
+        "zeroQiaoba/GCNet": UNSTATED,
+        "zehuiwu/SpeechCueLLM": UNSTATED,
+    },
+    arrays=extra,
+    sha256={
+        "utt_id": "4a720a3eabe2f9d09b953c296f93e26fcf820b35f1f98f5f0c1444fd544143f5",
+        "utt_split": "c8e2472f31a5668c5da45a8f7206095618a3d9a31bcd5ffb90b0d2eeaa00f5f5",
+        "audio_praat8": "a2d3ec4b61c40c9723836e61520d9cca3e1805e58a1c5602172361c42d05d034",
+        "audio_praat8_mask": "10caad424727d1c72fabedbccda67dd80cb6c2aa623a66fa9a9b279db83bc4a5",
+    },
+    notice=NOTICE,
+)
 
 RECIPE = Recipe(
     name="iemocap",
@@ -133,8 +173,6 @@ RECIPE = Recipe(
         (-0.0223, 0.0281, 0.0484, -0.0148),
         (0.0403, 0.0082, -0.0178, -0.0051),
     ),
-    notice=(
-        "IEMOCAP's recordings and transcripts are under the release form of the University of Southern California: "
-        "have it signed before you use what is made from them."
-    ),
+    notice=NOTICE,
+    extra=EXTRA,
 )

@@ -1,17 +1,23 @@
-"""MELD out of its three tables of transcripts; GloVe vectors from Speech_Emotion_Recognition."""
+"""MELD out of its three tables of transcripts; GloVe vectors from Speech_Emotion_Recognition.
+
+The additional file comes out of SpeechCueLLM's three tables of measures.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 
-from lmam_core.data.gather import glove
+from lmam_core.data.gather import glove, praat8
 from lmam_core.data.gather.base import UNSTATED, Arrays, Originals, Recipe, pick
 from lmam_core.data.sources import iemocap
 from lmam_core.data.sources.meld import CLASSES, RECORD
+from lmam_core.errors import LmamError
 
 TABLES = ("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv")
+MEASURES = ("meld_train_audio_features.csv", "meld_dev_audio_features.csv", "meld_test_audio_features.csv")
 SENTIMENTS = ("neutral", "positive", "negative")
 PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "—": "-"})
 """Typographic signs of the tables, and what stands for them in `text`."""
@@ -60,6 +66,31 @@ def texts(_: Originals, arrays: Arrays) -> list[str]:
     return arrays["text"].tolist()
 
 
+def extra(originals: Originals) -> Arrays:
+    """`audio_praat8` in the order of the tables of transcripts, joined by split, dialogue and number of the utterance.
+
+    Four clips of dev and five of test are of no utterance in the tables and are left out.
+    """
+    keys = [(r["split"], int(r["Dialogue_ID"]), int(r["Utterance_ID"])) for r in _rows(originals)]
+    measures: praat8.Table = {}
+    for split, name in enumerate(MEASURES):
+        measures |= praat8.table(originals[name], lambda row, split=split: (split, *_clip(row["filename"])))
+    split, dialogue, utterance = zip(*keys, strict=True)
+    return {
+        "utt_split": np.array(split, np.int8),
+        "utt_dialogue_id": np.array(dialogue, np.int16),
+        "utt_id": np.array(utterance, np.int16),
+        **praat8.arrays(measures, keys),
+    }
+
+
+def _clip(filename: str) -> tuple[int, ...]:
+    """Dialogue and utterance of `dia36_utt11.wav`."""
+    if (found := re.fullmatch(r"dia(\d+)_utt(\d+)\.wav", filename)) is None:
+        raise LmamError(f"'{filename}' is not named as MELD's clips are; take the published tables of measures.")
+    return tuple(map(int, found.groups()))
+
+
 def _rows(originals: Originals) -> list[dict]:
     """The rows of the three tables; `split` is 0, 1, 2."""
     rows = []
@@ -75,6 +106,23 @@ def _seconds(clock: str) -> float:
     seconds, thousandths = rest.split(",")
     return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + int(thousandths) / 1000
 
+
+EXTRA = Recipe(
+    name="meld_extra",
+    files=(*pick(RECORD.sources, *TABLES), *RECORD.extra.sources),
+    licences={
+        "declare-lab/MELD": "GPL-3.0",
+        "zehuiwu/SpeechCueLLM": UNSTATED,
+    },
+    arrays=extra,
+    sha256={
+        "utt_split": "3904323c685ce306772d1a12461efd745cddc82192d6d6d228e295fc777106bc",
+        "utt_dialogue_id": "23b04f3976c4eb1bc7c9f0376f7650cc677f8a82c428d28e0386cf50cf354b5a",
+        "utt_id": "b0b8afb9dc92f5761447efbf383131fa6b30d4334e130641842e2730f76f27d2",
+        "audio_praat8": "f788909ac11311beae3af7a31c995580094baf83314bb4341779afc4ab0b7d92",
+        "audio_praat8_mask": "3f75ee50bc7528f9655e126994cd5086ca2aa145ddbf7bb94bde00395d9e2bc4",
+    },
+)
 
 RECIPE = Recipe(
     name="meld",
@@ -112,4 +160,5 @@ RECIPE = Recipe(
         (0.0387, -0.0644, 0.0226, -0.0038),
         (-0.1009, -0.0103, 0.0554, -0.0192),
     ),
+    extra=EXTRA,
 )

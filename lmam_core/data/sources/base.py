@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,12 +36,27 @@ def public_files(repository: str, commit: str, folder: str, sha256: dict[str, st
 
 
 @dataclass(frozen=True)
+class Extra:
+    """An additional npz of a dataset, row for row beside the first, of which only `arrays` are read.
+
+    It is needed only where one of them is asked for.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    arrays: tuple[str, ...]
+    sources: tuple[PublicFile, ...]
+
+
+@dataclass(frozen=True)
 class Record:
     """All that the catalogue knows of a dataset without opening it.
 
     `feature_sets[m]` maps the name of each feature set of modality m to its array in the npz, the default first.
     `sha256` and `bytes` are those of `file`; a generated dataset has neither `file` nor `bytes`, and its `sha256`
     identifies the settings that it is generated from. `missing` says what the paper used and this dataset lacks.
+    `extra` is a second file that some feature sets are in.
     """
 
     name: str
@@ -54,15 +70,26 @@ class Record:
     file: str | None = None
     bytes: int | None = None
     sources: tuple[PublicFile, ...] = ()
+    extra: Extra | None = None
 
     @property
     def default_modalities(self) -> list[str]:
         """The modalities of the paper that the dataset has: all of its own except `nonverbal`."""
         return [m for m in self.feature_sets if m != "nonverbal"]
 
+    def parts(self, features: dict[str, str]) -> tuple[Record | Extra, ...]:
+        """The descriptions of the files that these feature sets are in: the record itself, then perhaps `extra`."""
+        needed = {self.feature_sets[m][chosen] for m, chosen in features.items()}
+        return (self, self.extra) if self.extra is not None and needed & set(self.extra.arrays) else (self,)
+
     def read(self, arrays: Arrays, features: dict[str, str]) -> dict[str, np.ndarray]:
         """The array (N, d_m) of each modality's chosen feature set."""
         return {m: arrays[self.feature_sets[m][chosen]] for m, chosen in features.items()}
+
+
+def combined(sha256: Sequence[str]) -> str:
+    """One sha256 for content that lies in several files: that of a single file stays as it is."""
+    return sha256[0] if len(sha256) == 1 else hashlib.sha256(" ".join(sha256).encode()).hexdigest()
 
 
 def speakers_by_appearance(speaker: np.ndarray) -> np.ndarray:

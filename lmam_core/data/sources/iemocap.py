@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lmam_core.data.conversations import Dataset
-from lmam_core.data.sources.base import Arrays, Record, by_split, conversations, public_files
+from lmam_core.data.sources import praat8
+from lmam_core.data.sources.base import Arrays, Extra, Record, by_split, conversations, public_files
 
 CLASSES = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 """In the order of the paper's tables and of the stored codes (hap, sad, neu, ang, exc, fru)."""
@@ -18,13 +19,16 @@ def build(arrays: Arrays, features: dict[str, str]) -> Dataset:
     of each column. The stored order is the one that the whole field uses, though 57 of the 151 dialogues are not
     strictly in time order in it. 53 of the 648 "happy" labels were undecided (`xxx`) in the raw annotation, and
     9.6 % of the test sentences of five words or more also occur in train (scripted dialogues). `nonverbal11` is
-    prosody and disfluency, not video.
+    prosody and disfluency, not video. `praat8` lies in a file of its own; every utterance has a recording.
     """
     train = arrays["utt_split"] == 0  # (N,)
     x = {}
     for m, array in RECORD.read(arrays, features).items():
         present = f"{RECORD.feature_sets[m][features[m]]}_mask"
-        x[m] = _filled(array, arrays[present], train) if present in arrays else array  # (N, d_m)
+        if features[m] == "praat8":
+            x[m] = praat8.columns(array, arrays[present], train)
+        else:
+            x[m] = _filled(array, arrays[present], train) if present in arrays else array  # (N, d_m)
     cut = conversations(
         ids=arrays["dialogue_id"],
         owner=arrays["utt_dialogue"],
@@ -62,7 +66,7 @@ RECORD = Record(
     ),
     feature_sets={
         "text": {"minilm384": "text_minilm384", "glove200": "text_glove200_mean"},
-        "audio": {"gemaps47": "audio_gemaps47", "librosa8": "audio_librosa8"},
+        "audio": {"gemaps47": "audio_gemaps47", "librosa8": "audio_librosa8", "praat8": "audio_praat8"},
         "nonverbal": {"nonverbal11": "nonverbal11"},
     },
     sha256="52be07548907c86fa463e90b9647052fce6205e5722683a910214bc1644d9f5e",
@@ -146,6 +150,17 @@ RECORD = Record(
             {
                 "iemocap.pkl": "85f15be1fbd8678e0dd443a11ac609615f0e990cc0ca1551fdf86f98b9e6067f",
             },
+        ),
+    ),
+    extra=Extra(
+        file="iemocap_extra.npz",
+        bytes=3_385_602,
+        sha256="a4cae49c1dcba5438e8175cd6f4d818e3540102539c08fc84dd62f59295096d7",
+        arrays=("audio_praat8", "audio_praat8_mask"),
+        sources=praat8.published(
+            {
+                "iemocap_audio_features.csv": "3431e770e359ca817c70c8b92189c196aa93c1441984307326b5565b6ac0a7ef",
+            }
         ),
     ),
 )
