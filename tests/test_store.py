@@ -92,7 +92,7 @@ def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("backbone", "arm"), [("bc_lstm", "lmf.late.r4"), ("text_cnn", "concat.late")])
+@pytest.mark.parametrize(("backbone", "arm"), [("bc_lstm", "lmam.late.algorithm1.r45"), ("text_cnn", "concat.late")])
 def test_a_stored_run_comes_out_again(runs: list[Run], backbone: str, arm: str) -> None:
     """The code at hand gives the numbers of a run that is stored: at once a check of all that lies between.
 

@@ -216,7 +216,7 @@ def test_damaged_additional_file(two):
 @pytest.mark.parametrize("name", ["meld", "iemocap"])
 def test_missing_file_of_a_dataset_that_can_be_fetched_says_how(name, tmp_path, monkeypatch):
     monkeypatch.setenv("LMAM_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue, "_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     assert catalogue.absent(name) == [f"{name}.npz", f"{name}_extra.npz"]
     with pytest.raises(LmamError, match=rf"needs the file {name}\.npz .*; `lmam data fetch {name}` gathers it\."):
         catalogue.load(name)
