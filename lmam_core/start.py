@@ -7,14 +7,13 @@ from torch import nn
 
 
 @torch.no_grad()
-def he(layer: nn.Linear, inputs: int | None = None) -> nn.Linear:
+def he(layer: nn.Linear) -> nn.Linear:
     """The start of a linear map with ReLU behind it (He et al. 2015, Eq. 10): weights N(0, 2 / inputs), biases 0.
 
     After ReLU the mean square is then that of the inputs. torch's own start has a sixth of this variance, and with it
-    three such layers leave a fifteenth of the size, five a ninetieth. `inputs` is the map's own number of inputs unless
-    another is given, for a map of whose inputs only so many tell utterances apart.
+    three such layers leave a fifteenth of the size, five a ninetieth.
     """
-    nn.init.normal_(layer.weight, std=(2 / (inputs or layer.in_features)) ** 0.5)
+    nn.init.normal_(layer.weight, std=(2 / layer.in_features) ** 0.5)
     nn.init.zeros_(layer.bias)
     return layer
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lmam_core.backbones.layers import Classifier, Context
 from lmam_core.data.conversations import Turns
+from lmam_core.start import he, unit
 from lmam_core.transformer import Encoder, Places
 
 
@@ -25,7 +26,9 @@ class Emoformer(nn.Module):
     """From the features of a modality to its emotion vector, packed (N, features) to (N, vector).
 
     A linear map, Transformer encoders, the map's output added to theirs, then the mapping network: `mapping` linear
-    maps with ReLU between, the last of which narrows to the emotion vector.
+    maps with ReLU between, the last of which narrows to the emotion vector. These start with He's weights, the last
+    with a gain of 1, so that the emotion vector deviates about as much as the features, which are standardised and
+    stand beside it in the capsule. With torch's own start it deviated by 0.015, a 67th of the sentence vector.
     """
 
     def __init__(
@@ -34,8 +37,8 @@ class Emoformer(nn.Module):
         super().__init__()
         self.input = nn.Linear(features, width)
         self.encoders = nn.ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders))
-        hidden = [layer for _ in range(mapping - 1) for layer in (nn.Linear(width, width), nn.ReLU())]
-        self.mapping = nn.Sequential(*hidden, nn.Linear(width, vector))
+        hidden = [layer for _ in range(mapping - 1) for layer in (he(nn.Linear(width, width)), nn.ReLU())]
+        self.mapping = nn.Sequential(*hidden, unit(nn.Linear(width, vector)))
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         u = h = self.input(x)  # (N, width)

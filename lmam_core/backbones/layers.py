@@ -63,7 +63,7 @@ class MatchingSelfAttention(nn.Module):
     """Self-attention over a conversation: softmax over s of tanh((W h_t + b) · h_s), applied to h.
 
     The "general2" attention of declare-lab/conv-emotion, its loop over t written as two products; `tanh=False` leaves
-    the scores as they are, as DialogueRNN does. d^2 + d parameters.
+    the scores as they are, as DialogueRNN and DialogueGCN do. d^2 + d parameters.
     """
 
     def __init__(self, width: int, tanh: bool = True) -> None:

@@ -20,6 +20,10 @@ class FusionAttention(nn.Module):
 
     Queries and values are text; keys are the other modality, one attention each. A linear map takes the concatenation
     of text and the attended texts back to d.
+
+    Five of these one behind the other, without a skip, start with text 80 times weaker than audio. He's start with ReLU
+    before and after the map, as a community's code has (iosonopersia/Multimodal-Emotion-Recognition, 28d3422), makes
+    them alike, and a gain of 1 without ReLU does; both trained worse on IEMOCAP than this, so that it stays.
     """
 
     def __init__(self, others: int, width: int, heads: int, dropout: float) -> None:

@@ -163,6 +163,19 @@ def test_a_conversation_without_utterances_stays_finite(lengths: tuple[int, ...]
     assert all(p.grad.isfinite().all() for p in [x, *made.parameters()])
 
 
+@pytest.mark.parametrize("tanh", [False, True])
+def test_nodal_attention_can_tell_an_utterance_from_its_conversation(tanh: bool) -> None:
+    """With large scores each utterance keeps its own features, but for a tanh, which the original has around them."""
+    made, who = model(tanh=tanh), turns((13,))
+    attention = made.attention["fused"]
+    torch.nn.init.eye_(attention.transform.weight)
+    torch.nn.init.zeros_(attention.transform.bias)
+    h = 9 * torch.eye(13, dtype=torch.float64)[None, :, : made.d_out["fused"]]
+    own = (attention(h, who.mask) / 9)[0, range(12), range(12)]
+    expected = torch.full((12,), torch.e / (torch.e + 12) if tanh else 1.0, dtype=torch.float64)
+    torch.testing.assert_close(own, expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("faithful", [False, True])
 def test_one_utterance_speaks_to_itself_alone(faithful: bool) -> None:
     """With one utterance its edge weight is 1, the second convolution counts it twice, the attention is 1."""

@@ -86,7 +86,8 @@ def original() -> ModuleType:
 
 def ours(shapes: Shapes, faithful: bool = True) -> nn.Module:
     concat = lambda widths: build("concat", widths)  # noqa: E731
-    return Embedded(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, faithful=faithful)
+    options = {"tanh": True, "faithful": faithful}  # ours is without tanh in nodal attention unless asked
+    return Embedded(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, **options)
 
 
 def theirs(shapes: Shapes) -> nn.Module:
