@@ -19,7 +19,7 @@ help:
 	@echo "make clean    remove what was built; the environment stays"
 
 book: $(STAMP)
-	@$(BIN)/python -m lmam_core.book
+	@$(BIN)/python -m lmam_book.build
 
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -29,10 +29,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 
 address: $(STAMP)
-	@$(BIN)/python -m lmam_core.address
+	@$(BIN)/python -m lmam_book.build.address
 
 verdicts: $(STAMP)
-	@$(BIN)/python -m lmam_core.scoreboard
+	@$(BIN)/python -m lmam_book.verdicts.scoreboard
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache

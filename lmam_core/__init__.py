@@ -13,14 +13,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "LMAM": "lmam_core.lmam",
-    "LMCM": "lmam_core.lmcm",
-    "Conversations": "lmam_core.data.conversations",
-    "Experiment": "lmam_core.experiment",
+    "LMAM": "lmam_core.models.lmam",
+    "LMCM": "lmam_core.models.lmcm",
+    "Conversations": "lmam_core.batch",
+    "Experiment": "lmam_core.runs.experiment",
     "LmamError": "lmam_core.errors",
-    "Run": "lmam_core.experiment",
-    "Store": "lmam_core.results",
-    "run": "lmam_core.experiment",
+    "Run": "lmam_core.runs.run",
+    "Store": "lmam_core.runs.store",
+    "run": "lmam_core.runs.run",
 }
 __all__ = ["LMAM", "LMCM", "Conversations", "Experiment", "LmamError", "Run", "Store", "run"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmam_core import book
+from lmam_book import build as book
 from lmam_core.data import catalogue
-from lmam_core.experiment import Experiment
-from lmam_core.results import Store
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.store import Store
 
 
 @pytest.fixture(autouse=True, scope="session")

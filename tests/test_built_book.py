@@ -8,8 +8,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from lmam_core import book
-from lmam_core.address import address
+from lmam_book import build as book
+from lmam_book.build.address import address
 
 SOURCES = book.toc_sources(book.ROOT)
 CHAPTERS = [source for source in SOURCES if source.endswith(".ipynb")]

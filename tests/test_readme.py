@@ -9,18 +9,18 @@ import pytest
 import torch
 import yaml
 
+from lmam_book.cli import _parser
+from lmam_book.paper.printed import table
+from lmam_book.plans.plans import PLANS
+from lmam_book.verdicts.intervals import VERDICTS
+from lmam_book.verdicts.scoreboard import BLOCK
 from lmam_core import LMAM
-from lmam_core.backbones import BACKBONES
-from lmam_core.cli import _parser
 from lmam_core.data import catalogue
-from lmam_core.embedding import EMBEDDINGS
-from lmam_core.fusion import FUSIONS
-from lmam_core.lmam import READINGS, VARIANTS
-from lmam_core.paper import table
-from lmam_core.plans import PLANS
-from lmam_core.scoreboard import BLOCK
-from lmam_core.statistics import VERDICTS
-from lmam_core.training import PROTOCOLS
+from lmam_core.models.backbones import BACKBONES
+from lmam_core.models.embedded import EMBEDDINGS
+from lmam_core.models.fusion import FUSIONS
+from lmam_core.models.lmam import READINGS, VARIANTS
+from lmam_core.runs.training import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -160,7 +160,10 @@ def test_paths_in_the_text_exist():
 
 
 def test_messages_of_the_table_of_troubles_are_in_the_code():
-    code = "".join(p.read_text(encoding="utf-8") for p in [ROOT / "Makefile", *(ROOT / "lmam_core").rglob("*.py")])
+    code = "".join(
+        p.read_text(encoding="utf-8")
+        for p in [ROOT / "Makefile", *(ROOT / "lmam_core").rglob("*.py"), *(ROOT / "book" / "lmam_book").rglob("*.py")]
+    )
     code = re.sub(r'"\s*\n\s*f?"', "", code)  # a sentence that goes on in the next line of code
     table = text("book/how-to-run.md").split("| message | what to do |")[1].split("\n\n")[0]
     told = [cell for line in table.splitlines()[2:] for cell in re.findall("`([^`]+)`", line.split("|")[1])]
@@ -173,7 +176,9 @@ def test_messages_of_the_table_of_troubles_are_in_the_code():
 
 def test_names_are_in_the_files_that_the_text_says():
     named = [
-        (path, *found) for path in PROSE for found in re.findall(r"`(\w+)` in\s+`(lmam_core/[\w/]+\.py)`", text(path))
+        (path, *found)
+        for path in PROSE
+        for found in re.findall(r"`(\w+)` in\s+`((?:lmam_core|book/lmam_book)/[\w/]+\.py)`", text(path))
     ]
     assert len(named) > 5
     for path, name, file in named:

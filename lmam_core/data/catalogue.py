@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from lmam_core import paths
-from lmam_core.data import gather, stored, synthetic
-from lmam_core.data.conversations import MODALITIES, Dataset
+from lmam_core.batch import MODALITIES
+from lmam_core.data import stored, synthetic
+from lmam_core.data.dataset import Dataset
+from lmam_core.data.fetching import gather
 from lmam_core.data.sources import iemocap, meld, mosi
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError

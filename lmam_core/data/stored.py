@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from lmam_core.data.conversations import MODALITIES, Dataset
+from lmam_core.batch import MODALITIES
+from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
 from lmam_core.errors import LmamError
 

@@ -29,7 +29,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import betaincinv
 
-from lmam_core.data.conversations import MODALITIES, Conversation, Dataset
+from lmam_core.batch import MODALITIES, Conversation
+from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources import iemocap, meld
 from lmam_core.data.sources.base import Record, speakers_by_appearance
 from lmam_core.errors import LmamError
@@ -332,7 +333,7 @@ def oracle_accuracy(
 
 
 IEMOCAP_LIKE = SyntheticConfig()
-"""IEMOCAP's shape. The oracle's accuracy over all utterances, held by tests/data/test_synthetic.py: 90 %; without
+"""IEMOCAP's shape. The oracle's accuracy over all utterances, held by tests/core/data/test_synthetic.py: 90 %; without
 context (`window=0`) 82 %, from text alone 49 %, audio 40 %, video 38 %. Taking a knob to 0 costs it: interaction 12
 points, context 3, inertia 4. From text and audio of one utterance a linear model stays at 57 % where the oracle has
 79 %; 32 products of projections take it to 66 %. At an amplitude of 1.8 such products were seen to gain one point.

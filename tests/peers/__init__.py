@@ -1,7 +1,7 @@
 """Our backbones against their originals, run side by side from checkouts that stay outside of this project.
 
 `python -m tests.peers golden` writes `tests/golden/<peer>.json`: what the original gives for the inputs and weights of
-`case`, in float64. `tests/backbones/test_golden.py` holds ours to those numbers without the originals.
+`case`, in float64. `tests/core/models/backbones/test_golden.py` holds ours to those numbers without the originals.
 `python -m tests.peers speed` times both in one run, with the same weights, and writes `data/originals.csv`.
 
 Both want `LMAM_ORIGINALS`, a folder with the checkouts that `CHECKOUTS` names. An adapter (one file here a model)
@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lmam_core.data.conversations import Conversations
+from lmam_core.batch import Conversations
 
 CHECKOUTS = {
     "LMAM": ("https://github.com/yuntaoshou/LMAM", "1ac9f43"),

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones import backbone
-from lmam_core.data.conversations import Conversations
-from lmam_core.experiment import code_version
+from lmam_core.batch import Conversations
+from lmam_core.models.backbones import backbone
+from lmam_core.runs.provenance import code_version
 from tests.peers import Peer, Shapes, all_peers, asked, batch, fill, keep, loss, probe, ratio
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.bc_lstm import BcLstm, BcLstmAttention
-from lmam_core.data.conversations import Conversations
-from lmam_core.embedding import Embedded
-from lmam_core.fusion import build
+from lmam_core.batch import Conversations
+from lmam_core.models.backbones.bc_lstm import BcLstm, BcLstmAttention
+from lmam_core.models.embedded import Embedded
+from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
 RENAMED = {

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.dialogue_gcn import DialogueGcn
-from lmam_core.data.conversations import Conversations
-from lmam_core.embedding import Embedded
-from lmam_core.fusion import build
+from lmam_core.batch import Conversations
+from lmam_core.models.backbones.dialogue_gcn import DialogueGcn
+from lmam_core.models.embedded import Embedded
+from lmam_core.models.fusion import build
 from tests.peers import Peer, Shapes, load, rename, theirs_qmask
 
 RENAMED = {

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lmam_core.backbones.mm_dfn import MmDfn
-from lmam_core.data.conversations import Conversations
-from lmam_core.embedding import Embedded
-from lmam_core.fusion import build
+from lmam_core.batch import Conversations
+from lmam_core.models.backbones.mm_dfn import MmDfn
+from lmam_core.models.embedded import Embedded
+from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
 LAYERS = 16

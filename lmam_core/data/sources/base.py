@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from lmam_core.data.conversations import Conversation, Dataset
+from lmam_core.batch import Conversation
+from lmam_core.data.dataset import Dataset
 
 Arrays = Mapping[str, np.ndarray]
 """The arrays of an opened npz by name; each is read when it is asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmam_core.data.conversations import Dataset
+from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources import praat8
 from lmam_core.data.sources.base import Arrays, Extra, Record, by_split, conversations, public_files
 

@@ -1,9 +1,10 @@
 """Our fusion methods against public implementations, run side by side as `tests.peers` does it with backbones.
 
-`python -m tests.peers.fusions golden` writes `tests/golden/fusions/<peer>.json`, to which `tests/fusion/test_golden.py`
-holds ours without the originals; `python -m tests.peers.fusions speed` writes `data/fusion_peers.csv`. A peer is called
-`<method>.<implementation>`. One whose `golden` has no lengths is timed alone: in front of its fusion, which another
-peer compares, stands something that ours does not have. `PEERLESS` says of the other methods why they have no peer.
+`python -m tests.peers.fusions golden` writes `tests/golden/fusions/<peer>.json`, to which
+`tests/core/models/fusion/test_golden.py` holds ours without the originals; `python -m tests.peers.fusions speed` writes
+`data/fusion_peers.csv`. A peer is called `<method>.<implementation>`. One whose `golden` has no lengths is timed alone:
+in front of its fusion, which another peer compares, stands something that ours does not have. `PEERLESS` says of the
+other methods why they have no peer.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from lmam_core.data.conversations import Conversations
-from lmam_core.fusion import build
-from lmam_core.fusion.subnets import SubNet
+from lmam_core.batch import Conversations
+from lmam_core.models.fusion import build
+from lmam_core.models.fusion.subnets import SubNet
 from tests.peers import LENGTHS, Peer, Shapes, load
 
 SMALL = Shapes({"text": 6, "audio": 3, "video": 4}, LENGTHS)
@@ -35,7 +36,7 @@ PEERLESS = {
     **dict.fromkeys(("lora_random", "lora_trained"), "a way to train a model, not a fusion"),
     **dict.fromkeys(("lmcm", "lmcm_single", "lmcm_plain", "lmcm_layer_norm"), "no public code was found"),
 }
-"""Why a method of `lmam_core.fusion` stands beside no implementation but ours."""
+"""Why a method of `lmam_core.models.fusion` stands beside no implementation but ours."""
 
 
 class Fused(nn.Module):

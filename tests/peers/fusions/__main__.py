@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from lmam_core.experiment import code_version
+from lmam_core.runs.provenance import code_version
 from tests.peers import Peer, asked, batch, fill, keep, loss, probe, ratio
 from tests.peers.fusions import fusion_peers, read
 

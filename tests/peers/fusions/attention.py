@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lmam_core.data.conversations import Conversations
-from lmam_core.fusion import build
+from lmam_core.batch import Conversations
+from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename
 from tests.peers.fusions import SMALL, TIMED, UNCOMPARED, Fused, from_root, ours, unpadded
 

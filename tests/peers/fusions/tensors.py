@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from lmam_core.data.conversations import Conversations
-from lmam_core.fusion.lmf import OUT
-from lmam_core.fusion.subnets import HIDDEN, subnets
+from lmam_core.batch import Conversations
+from lmam_core.models.fusion.lmf import OUT
+from lmam_core.models.fusion.subnets import HIDDEN, subnets
 from tests.peers import Peer, Shapes, load, rename
 from tests.peers.fusions import SMALL, TIMED, UNCOMPARED, ours, placed, rows
 

@@ -1,0 +1,1 @@
+"""What studies the methods of `lmam_core`: plans, measurements, verdicts and the pages of the book."""

@@ -1,0 +1,40 @@
+"""How many conversations and utterances the splits of the real datasets have, also the one that runs here do not use.
+
+CMU-MOSI's features were published with a split of their own (`features`), which runs here use; Table I's numbers are
+those of the CMU SDK's split of the same videos (`standard`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lmam_book.bench.linear_probes import REAL
+from lmam_core import paths
+from lmam_core.data import catalogue
+
+PARTS = ("train", "validation", "test")
+
+
+def measure() -> pd.DataFrame:
+    """One row a dataset, split and part, counted in the data."""
+    rows = []
+    for name in REAL:
+        for part, found in catalogue.load(name, modalities=("text",)).splits.items():
+            rows.append((name, "features", part, len(found), sum(map(len, found))))
+    with np.load(catalogue.file("mosi"), allow_pickle=False) as arrays:
+        split, video = arrays["video_standard_split"], arrays["utt_video"]  # (videos,), (N,)
+    for k, part in enumerate(PARTS):
+        rows.append(("mosi", "standard", part, int((split == k).sum()), int((split[video] == k).sum())))
+    return pd.DataFrame(rows, columns=["dataset", "split", "part", "dialogues", "utterances"])
+
+
+def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
+    """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
+    table = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
+    return tuple(int(n) for n in table.loc[dataset, split, part])
+
+
+if __name__ == "__main__":
+    measure().to_csv(paths.data("splits.csv"), index=False)
+    print(paths.data("splits.csv").read_text(), end="")

@@ -1,0 +1,101 @@
+"""Builds the book: runs the chapters that are stale, has Jupyter Book make pages of them, and checks what came out.
+
+`_build/manifest.json` holds, for every chapter, the hashes of all that its outputs depend on. A chapter is stale when
+one of them changed. Chapters run headlessly into `_build/stage`, which mirrors the sources' relative paths; the pages
+are made from there and move to `_build/html` only when the check finds them whole.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lmam_book.build.chapters import run_chapters
+from lmam_book.build.manifest import (
+    fingerprints,
+    html_fingerprint,
+    read_manifest,
+    say,
+    stale,
+    toc_sources,
+    write_manifest,
+)
+from lmam_book.build.pages import build_html, missing_pages
+from lmam_core import paths
+from lmam_core.errors import LmamError
+
+ROOT = paths.CHECKOUT
+
+
+def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False) -> None:
+    """Bring `_build/html` up to date; raise LmamError, after printing each failure, when that fails.
+
+    Safe to interrupt at any moment: each chapter that was finished stays finished. A second build waits for the first.
+    """
+    root = root or paths.checkout()
+    if not (root / "_toc.yml").is_file():
+        raise LmamError(f"There is no _toc.yml in {root}: run this in a clone of the repository.")
+    if jobs is not None and jobs < 1:
+        raise LmamError(f"jobs is {jobs}: give the number of notebooks that run at once, at least 1.")
+    (root / "_build").mkdir(exist_ok=True)
+    lock = _lock(root)
+    try:
+        _build_locked(root, jobs, force)
+    finally:
+        lock.release()
+
+
+def _build_locked(root: Path, jobs: int | None, force: bool) -> None:
+    begun = time.monotonic()
+    html = root / "_build" / "html"
+    chapters = [source for source in toc_sources(root) if source.endswith(".ipynb")]
+    now = fingerprints(root, chapters)
+    reasons = stale(root, now, force)
+    run_chapters(root, now, reasons, jobs)
+
+    inputs = html_fingerprint(root, now)
+    if not reasons and read_manifest(root).get("html") == inputs and not missing_pages(root, html):
+        say(f"The book is up to date: nothing changed in {len(now)} notebooks, the package, the data or the pages.")
+    else:
+        build_html(root)
+        write_manifest(root, {**read_manifest(root), "html": inputs})
+        say(f"The book is built: {len(toc_sources(root))} pages in {time.monotonic() - begun:.0f} s.")
+    say(f"Open {(html / 'index.html').as_uri()}")
+    say(f"  or serve it: python -m http.server --directory {html.relative_to(root)}, then http://localhost:8000")
+
+
+def _lock(root: Path) -> FileLock:
+    """Return the build's lock, held; another build of the same tree is waited for, and the wait is said."""
+    lock = FileLock(root / "_build" / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Another build of this book is running; waiting for it.")
+        lock.acquire()
+    return lock
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `lmam book` and `python -m lmam_book.build`."""
+    parser.add_argument(
+        "--jobs", type=int, help="notebooks that run at once (default: what processors and memory allow)"
+    )
+    parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
+
+
+def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
+    """Build the book from the command line and return the exit status; without torch, which `lmam` imports."""
+    parser = argparse.ArgumentParser(prog="lmam book", description="Build the book, as far as it is not up to date.")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        build(root, options.jobs, options.force)
+    except LmamError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the notebooks that were finished need not run again.", file=sys.stderr)
+        return 130
+    return 0

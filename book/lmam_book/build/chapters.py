@@ -1,0 +1,188 @@
+"""Running the stale chapters, several at once, each in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from lmam_book.build.manifest import PARAMETERS, read_manifest, say, write_manifest
+from lmam_core.errors import LmamError
+from lmam_core.paths import SOURCE
+
+MEMORY_PER_NOTEBOOK = 2 * 2**30  # bytes: what a quick-profile chapter may need
+HEARTBEAT = 15  # seconds between two signs of life of a long step
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Run:
+    """One chapter that runs in a process of its own."""
+
+    def __init__(self, root: Path, chapter: str, label: str, environment: dict[str, str]):
+        self.root, self.chapter, self.label = root, chapter, label
+        self.output = root / "_build" / "running" / chapter
+        self.log = (root / "_build" / "logs" / chapter).with_suffix(".log")
+        for path in (self.output, self.log):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.output.unlink(missing_ok=True)
+        self.begun = self.beaten = time.monotonic()
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from lmam_book.build.chapters import run_one; run_one(*sys.argv[1:])",
+        ]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, root / chapter, self.output],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the build alone, which then ends its runs
+            )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def beat(self) -> None:
+        """Name the cell at work when the last sign of life was a while ago."""
+        if time.monotonic() - self.beaten < HEARTBEAT:
+            return
+        self.beaten = time.monotonic()
+        say(f"{self.label} {self.chapter}: {self.seconds:.0f} s, {self._place(self._last_cell())}")
+
+    def end(self) -> None:
+        """End the run and its kernel: the process stops when its standard input closes."""
+        self.process.stdin.close()
+        self.process.wait()
+
+    def failure(self) -> str:
+        """Tell which cell failed with which error, and where the whole story is."""
+        cell = self._last_cell()
+        log = ANSI.sub("", self.log.read_text(errors="replace")).strip().splitlines() or ["it ended without a word"]
+        error, story = log[-1], log[-15:]  # when the kernel died, or the notebook never began
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error":
+                error = f"{output['ename']}: {output['evalue']}"
+                story = ANSI.sub("", "\n".join(output["traceback"])).splitlines()[-25:]
+        lines = [
+            f"FAILED  {self.chapter}",
+            f"  at     {self._place(cell)}",
+            f"  error  {error}",
+            f"  log    {self.log.relative_to(self.root).as_posix()}",
+        ]
+        return "\n".join(lines if story == [error] else lines + ["  " + line for line in story])
+
+    def _last_cell(self) -> dict:
+        """Return the cell that began last, which is the one at work or the one that failed, or {} before any began."""
+        try:
+            cells = json.loads(self.output.read_text(encoding="utf-8"))["cells"]
+        except (OSError, json.JSONDecodeError):  # papermill has not written it yet, or is writing it
+            return {}
+        return next((c for c in reversed(cells) if c["metadata"].get("papermill", {}).get("start_time")), {})
+
+    def _place(self, cell: dict) -> str:
+        """Name a cell as the reader of the source counts it, with its first line of code."""
+        if not cell:
+            return "before its first cell"
+        first = next((line.strip() for line in "".join(cell["source"]).splitlines() if line.strip()), "")
+        ids = [c.get("id") for c in json.loads((self.root / self.chapter).read_text(encoding="utf-8"))["cells"]]
+        number = f"{ids.index(cell['id']) + 1} of {len(ids)}" if cell.get("id") in ids else "of parameters"
+        return f"cell {number}: {first}"
+
+
+def run_chapters(root: Path, now: dict[str, dict[str, str]], reasons: dict[str, str], jobs: int | None = None) -> None:
+    """Run the stale chapters, several at once, and record each as it ends; raise at the end when one failed."""
+    if not reasons:
+        return
+    jobs = min(jobs or default_jobs(), len(reasons))
+    say(f"{len(reasons)} of {len(now)} notebooks to run, {jobs} at once.")
+    failed = []
+    for run in _finished(root, reasons, jobs):
+        if run.process.returncode:
+            failed.append(run.chapter)
+            say(f"{run.label} {run.chapter} failed after {run.seconds:.0f} s\n\n{run.failure()}\n")
+            continue
+        say(f"{run.label} {run.chapter} done in {run.seconds:.0f} s")
+        staged = root / "_build" / "stage" / run.chapter
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(run.output, staged)
+        manifest = read_manifest(root)
+        manifest.setdefault("notebooks", {})[run.chapter] = now[run.chapter]
+        write_manifest(root, manifest)
+    if failed:
+        raise LmamError(f"{len(failed)} of {len(reasons)} notebooks failed: {', '.join(failed)}; see above for each.")
+
+
+def default_jobs() -> int:
+    """Return how many chapters this machine runs at once."""
+    import psutil
+
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY_PER_NOTEBOOK))
+
+
+def _finished(root: Path, reasons: dict[str, str], jobs: int) -> Iterator[Run]:
+    """Run the chapters, `jobs` at a time, and yield each when it has ended; end all of them when the caller stops."""
+    variables = environment(root)
+    waiting, running = deque(enumerate(reasons.items(), 1)), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number, (chapter, reason) = waiting.popleft()
+                label = f"[{number}/{len(reasons)}]"
+                say(f"{label} {chapter} started ({reason})")
+                running.append(Run(root, chapter, label, variables))
+            time.sleep(0.1)
+            for run in running[:]:
+                if run.process.poll() is None:
+                    run.beat()
+                else:
+                    running.remove(run)
+                    yield run
+    finally:
+        for run in running:
+            run.end()
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return the environment of a run: this interpreter as kernel `python3`, no user settings, one thread.
+
+    One thread whatever the number of runs: a chapter's numbers must not depend on how many others are stale.
+    """
+    kernels = root / "_build" / "jupyter"
+    (kernels / "kernels" / "python3").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+    (kernels / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    settings = {"JUPYTER_PATH": kernels, "IPYTHONDIR": root / "_build" / "ipython", "OMP_NUM_THREADS": 1}
+    # A package that is not installed but lies beside this file (a plain checkout) is found by the runs as well.
+    settings["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(SOURCE), str(SOURCE / "book"), os.environ.get("PYTHONPATH")])
+    )
+    return {**os.environ, **{name: str(value) for name, value in settings.items()}}
+
+
+def end_with_build() -> None:
+    """End this process when its standard input closes, so that it outlives its build in no case, not even SIGKILL."""
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+
+
+def run_one(source: str, output: str) -> None:
+    """Execute one notebook in this process."""
+    end_with_build()
+    import nbformat
+    import papermill
+
+    place = {"kernel_name": "python3", "language": "python", "cwd": Path(source).parent}
+    papermill.execute_notebook(source, output, PARAMETERS, **place, progress_bar=False)
+    notebook = nbformat.read(output, as_version=4)
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("remove-cell")  # the reader sees the notebook's own parameters
+    nbformat.write(notebook, output)

@@ -1,0 +1,187 @@
+"""What the paper's other tables say of one another and of the text; each function returns findings as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lmam_book.forensics.supports import tail
+from lmam_book.paper import consistency
+from lmam_book.paper import printed as paper
+
+README = {
+    "IEMOCAP": {"Happy": 42.22, "Sad": 78.98, "Neutral": 66.42, "Angry": 69.77, "Excited": 75.56, "Frustrated": 66.33},
+    "MELD": {"Neutral": 77.76, "Surprise": 50.69, "Sadness": 22.93, "Joy": 54.78, "Anger": 47.82},
+}
+"""F1 of each class as MM-DFN's own repository prints it (zerohd4869/MM-DFN, README at commit da97036, 2022)."""
+AVERAGES = {"IEMOCAP": (68.21, 68.18), "MELD": (62.49, 59.46)}
+"""Accuracy and weighted F1 from the same place."""
+
+
+def rounding_of_changes(units: float, draws: int = 200_000, seed: int = 0) -> float:
+    """By simulation, the share of changes so many units or more off their cells because they were taken unrounded."""
+    a, b = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, draws))  # what rounding took from either cell, in units
+    return float((np.abs(np.round(b - a)) >= units - 1e-6).mean())
+
+
+def deltas() -> Iterator[dict]:
+    """Printed changes that do not follow from the printed cells, and the base of bc-LSTM's."""
+    found = consistency.audit_deltas()
+    for d in found[~found["agrees"]].to_dict("records"):
+        off = d["printed"] - d["recomputed"]
+        text = f"{d['row']}, {d['column']} {d['metric']}: {d['printed']:.2f} is printed, the cells differ by "
+        text += f"{d['recomputed']:.2f}."
+        yield _at(d, "change", text, "half a unit of the printed change") | {
+            "refuted_by": "cells from before rounding" if abs(off) < 0.0101 else "a correction of either cell",
+            "chance": rounding_of_changes(100 * abs(off)),  # all of them are in tables with two decimals
+        }
+    bc = found[(found["row"] == "bc-LSTM delta") & (found["agrees_with"] != "bc-LSTM+Att")]
+    cells = ", ".join(f"{c} {m}" for c, m in bc[["column", "metric"]].itertuples(index=False))
+    text = f"bc-LSTM's changes are against bc-LSTM+Att in all tables, but for {cells} of Table II, which are against "
+    text += "plain bc-LSTM."
+    yield {"table": 2, "dataset": "IEMOCAP", "row": "bc-LSTM delta", "kind": "change", "finding": text} | {
+        "tolerance": "half a unit", "refuted_by": "a statement of the base for each change", "chance": np.nan
+    }  # fmt: skip
+
+
+def across() -> Iterator[dict]:
+    """Numbers that stand in two places and differ."""
+    found = consistency.audit_cross_table()
+    for d in found[~found["agrees"]].to_dict("records"):
+        place = d["place"].removeprefix("Table ")
+        text = (
+            f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in {d['other_place']}."
+        )
+        record = {"table": paper.ROMAN.index(place) + 1, "dataset": d["dataset"], "row": d["method"]}
+        other = "a statement that the two places report different runs"
+        yield (
+            record
+            | {"column": d["metric"], "kind": "two places", "finding": text, "refuted_by": other}
+            | {
+                "tolerance": "half a unit of the coarser number",
+                "chance": np.nan,
+            }
+        )
+
+
+def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
+    """How many overall accuracies of a table are whole numbers out of so many utterances."""
+    cells = paper.table(number)
+    cells = cells[(cells["dataset"] == dataset) & (cells["metric"].isin(["Acc", "Acc-2", "Acc-7"]))]
+    cells = cells[cells["column"].isin([paper.AVERAGE, "overall"]) & ~cells["row"].str.endswith(paper.DELTA)]
+    cells = cells.drop_duplicates("value").dropna(subset="number")
+    for name, n in totals.items():
+        places = len(cells["value"].iloc[0].split(".")[1])
+        units = np.round(cells["number"] * 10**places).astype(int).to_numpy()
+        hit = np.array([_share(u, n, places) for u in units])
+        rate = len({round(100 * k / n, places) for k in range(n + 1)}) / (100 * 10**places + 1)
+        text = f"{hit.sum()} of {len(hit)} different accuracies are whole numbers out of {n:,} ({name}); of "
+        text += f"arbitrary numbers {100 * min(rate, 1):.0f} % are." + (
+            " The test has no power here." if rate > 0.9 else ""
+        )
+        yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "accuracies"} | {
+            "finding": text,
+            "tolerance": "half a unit of the last digit",
+            "refuted_by": "another number of test utterances, or means over runs",
+            "chance": float(hit.all()),
+            "coincidence": tail(np.full(len(hit), min(rate, 1.0)), int(hit.sum())),
+        }
+
+
+def p_values() -> Iterator[dict]:
+    """What Tables VII and VIII say beside the F1 of Tables II and III, for a paired t-test over five runs."""
+    from lmam_book.paper import p_values as implied  # brings a statistics library that takes a second
+
+    found = implied.printed()
+    for r in found[found["gain"] == 0].to_dict("records"):
+        main = paper.ROMAN[implied.TABLES[r["table"]][0] - 1]
+        text = (
+            f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and without."
+        )
+        record = {"table": r["table"], "dataset": r["dataset"].upper(), "row": r["row"], "column": r["class"]}
+        yield record | {
+            "kind": "p-value",
+            "finding": text,
+            "tolerance": "none",
+            "refuted_by": "five F1 of either side whose means differ and print as these",
+            "chance": np.nan,
+        }
+    for number, part in found[found["gain"] != 0].groupby("table"):
+        narrow = (part["spread"] < part["one_utterance"] / implied.RUNS**0.5).sum()
+        text = f"In {narrow} of {len(part)} entries p and the printed change of F1 imply a standard deviation of the "
+        text += "five differences below that of four equal ones and one that is off by a single prediction."
+        yield {"table": number, "dataset": part["dataset"].iloc[0].upper(), "row": "", "kind": "p-value"} | {
+            "finding": text,
+            "tolerance": "df = 4, two-sided; as many predictions as utterances of the class",
+            "refuted_by": "the F1 of the five runs, or a test over other units than runs",
+            "chance": np.nan,
+        }
+
+
+def sizes() -> Iterator[dict]:
+    """Parameters of Table VI beside those of Table XII."""
+    plain, starred = ({r: paper.cell(6, r + s, "overall", "params_M") for r in _backbones()} for s in ("", "*"))
+    added = {r: round(starred[r] - plain[r], 2) for r in plain}
+    text = f"LMAM adds {' or '.join(f'{v:.2f}' for v in sorted(set(added.values())))} M parameters to each of "
+    text += f"{len(added)} backbones."
+    base = {"dataset": "all", "tolerance": "half a unit of the last digit", "chance": np.nan}
+    other = "a layer list in which no size depends on the features or on the backbone"
+    yield base | {"table": 6, "row": "", "column": "params_M", "kind": "sizes", "finding": text, "refuted_by": other}
+    attention = paper.cell(6, "bc-LSTM+Att", "overall", "params_M") - plain["bc-LSTM"]
+    printed = paper.cell(12, "Self-attention", "overall", "params_M")
+    text = f"Self-attention adds {attention:.2f} M parameters to bc-LSTM in Table VI and holds {printed:.2f} M in "
+    text += "Table XII."
+    other = "a statement that the two are different modules"
+    record = {"table": 12, "row": "Self-attention", "column": "params_M", "kind": "sizes"}
+    yield base | record | {"finding": text, "refuted_by": other}
+
+
+def test_set(found: int) -> Iterator[dict]:
+    """The number of test utterances of IEMOCAP: printed, found, and what the split of Sec. V-A would leave."""
+    printed = int(paper.cell(1, "test", "utterances", "count", "IEMOCAP"))
+    text = f"Table I prints {printed:,} test utterances; the supports that serve most starred rows of Table II add "
+    text += f"up to {found:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
+    record = {"table": 1, "dataset": "IEMOCAP", "row": "test", "column": "utterances", "kind": "test set"}
+    other = "supports of the printed total that serve as many pairs"
+    yield record | {"finding": text, "tolerance": "none, whole numbers", "refuted_by": other, "chance": np.nan}
+
+
+def earlier() -> Iterator[dict]:
+    """Which rows equal numbers published before, where these are at hand."""
+    for number, dataset in ((2, "IEMOCAP"), (3, "MELD")):
+        ours = {c: paper.cell(number, "MM-DFN", c, "F1", dataset) for c in README[dataset]}
+        same = [c for c, v in README[dataset].items() if v == ours[c]]
+        average = [paper.cell(number, "MM-DFN", paper.AVERAGE, m, dataset) for m in ("Acc", "F1")]
+        other = "; ".join(f"{c} {ours[c]:.2f} and {v:.2f} there" for c, v in README[dataset].items() if c not in same)
+        text = f"MM-DFN: {len(same)} of {len(ours)} F1 equal those of MM-DFN's own repository" + (
+            f"; {other}" if other else ""
+        )
+        text += "; averages {:.2f} and {:.2f}, {:.2f} and {:.2f} there.".format(*average, *AVERAGES[dataset])
+        yield {"table": number, "dataset": dataset, "row": "MM-DFN", "column": "F1", "kind": "published before"} | {
+            "finding": text,
+            "tolerance": "none, digit for digit",
+            "refuted_by": "runs of the paper's own that print the same digits",
+            "chance": np.nan,
+            "coincidence": tail(np.full(len(ours), 0.01), len(same)),  # within half a point, a hundred numbers
+        }
+    text = "Whether other rows equal earlier publications is not testable here: their tables are not at hand in a "
+    text += "form that can be cited."
+    yield {"table": 0, "dataset": "all", "row": "", "kind": "published before", "finding": text} | {
+        "tolerance": "", "refuted_by": "the tables of the publications that the rows cite", "chance": np.nan
+    }  # fmt: skip
+
+
+def _at(d: dict, kind: str, text: str, tolerance: str) -> dict:
+    where = {"table": d["table"], "dataset": d["dataset"], "row": d["row"], "column": f"{d['column']} {d['metric']}"}
+    return where | {"kind": kind, "finding": text, "tolerance": tolerance}
+
+
+def _backbones() -> list[str]:
+    return [r.removesuffix("*") for r in paper.table(6)["row"].unique() if r.endswith("*")]
+
+
+def _share(units: int, n: int, places: int) -> bool:
+    """Whether some k / n prints as `units` of the last digit."""
+    whole = 200 * 10**places
+    return -((-(2 * units - 1) * n) // whole) <= (2 * units + 1) * n // whole

@@ -1,0 +1,177 @@
+"""The audit of every table of the LMAM paper: `findings()`, and `cells()` with a verdict for each printed cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from lmam_book.forensics import other_tables as claims
+from lmam_book.forensics import text_claims as said
+from lmam_book.forensics.audit import Audit, audit
+from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
+from lmam_book.forensics.completion import completed
+from lmam_book.paper import consistency
+from lmam_book.paper import printed as paper
+
+MAIN = {"IEMOCAP": 2, "MELD": 3}
+"""The two classification sets, each with its table of classes."""
+COLUMNS = ["id", "table", "dataset", "row", "column", "kind", "finding", "tolerance", "refuted_by", "chance"]
+
+
+def frame(dataset: str) -> pd.DataFrame:
+    """Table II or III as `audit` takes it: methods by (class, metric), printed strings, without the rows of changes."""
+    cells = paper.table(MAIN[dataset])
+    cells = cells[~cells["row"].str.endswith(paper.DELTA)]
+    return cells.set_index(["row", "column", "metric"])["value"].unstack([1, 2]).loc[list(dict.fromkeys(cells["row"]))]
+
+
+@cache
+def audited(dataset: str) -> Audit:
+    """The audit of Table II (IEMOCAP) or III (MELD) with the supports of the public test sets; do not change it."""
+    return audit(frame(dataset), paper.TEST_SUPPORT[dataset], called="public")
+
+
+@cache
+def findings() -> pd.DataFrame:
+    """All findings on the paper's tables, one a row; `table` is 0 where a finding is on none in particular.
+
+    Columns: id, table, dataset, row, column, kind, finding, tolerance, refuted_by, chance (the share of simulated
+    correct tables of this size that show it, NaN where nothing was simulated), chance_means (the same, were cells
+    means over five runs) and coincidence (the chance that arbitrary numbers fit as well). Computed once a process;
+    copy before changing it.
+    """
+    parts = [audited(d).findings.drop(columns="id").assign(table=number, dataset=d) for d, number in MAIN.items()]
+    others = pd.DataFrame([f for source in _others() for f in source])
+    every = pd.concat([*parts, others], ignore_index=True).sort_values("table", kind="stable", ignore_index=True)
+    number = every.groupby("table").cumcount() + 1
+    roman = ["" if t == 0 else paper.ROMAN[t - 1] for t in every["table"]]
+    every["id"] = [f"{r or 'text'}-{k:02d}" for r, k in zip(roman, number, strict=True)]
+    text = ["row", "column", "tolerance", "refuted_by"]
+    every[text] = every[text].fillna("")
+    return every[[*COLUMNS, "chance_means", "coincidence"]]
+
+
+@cache
+def cells() -> pd.DataFrame:
+    """Every printed cell of all tables with one verdict, a key of `WORDS`.
+
+    Columns: table, dataset, row, column, metric, value, verdict. Of a cell that stands in two places, the first keeps
+    the verdict of its own table, and the later one says whether they agree. Copy before changing it.
+    """
+    parts = [paper.table(k) for k in range(1, len(paper.ROMAN) + 1)]
+    every = pd.concat(parts, ignore_index=True)[["table", *paper.KEY, "value"]]
+    verdicts = {key: "not checkable" for key in every[["table", *paper.KEY]].itertuples(index=False, name=None)}
+    for dataset, number in MAIN.items():
+        for c in audited(dataset).cells.itertuples():
+            verdicts[number, dataset, c.row, c.column, c.metric] = c.verdict
+    for d in consistency.audit_deltas().itertuples():
+        verdicts[d.table, d.dataset, d.row, d.column, d.metric] = _word(d.agrees)
+    verdicts |= _second_places()
+    for f in claims.p_values():
+        if f.get("column"):
+            verdicts[f["table"], f["dataset"], f["row"], f["column"], "p"] = "disagrees"
+    return every.assign(verdict=list(verdicts.values()))
+
+
+def _second_places() -> dict[tuple, str]:
+    """Verdicts on cells that repeat a cell of an earlier table: disagrees if any comparison does."""
+    found: dict[tuple, str] = {}
+    across = consistency.audit_cross_table()
+    names = {(number, method): row for (number, row), method in consistency.SAME_SYSTEM.items()}
+    for d in across[across["other_place"].str.startswith("Table")].itertuples():
+        place, residual = d.other_place.removeprefix("Table ").removesuffix(" (R)"), d.other_place.endswith("(R)")
+        number = paper.ROMAN.index(place) + 1
+        row = names.get((number, d.method), d.method) + "(R)" * residual
+        key = (number, d.dataset, row, "overall", d.metric)
+        found[key] = _word(d.agrees and found.get(key) != "disagrees")
+    return found
+
+
+def _others() -> Iterator[Iterator[dict]]:
+    """Findings beyond the arithmetic of one table."""
+    yield _readings()
+    yield _elsewhere()
+    yield claims.test_set(audited("IEMOCAP").sets[-1].total)
+    for dataset in MAIN:
+        yield _weights(dataset)
+        totals = {s.name + " supports": s.total for s in audited(dataset).sets}
+        for number in (MAIN[dataset], 5, 9, 10, 11):
+            yield claims.grid(number, dataset, totals)
+    for dataset in ("CMU-MOSI", "POM"):
+        yield claims.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
+    yield from (
+        claims.deltas(),
+        claims.across(),
+        claims.p_values(),
+        claims.sizes(),
+        said.statements(),
+        claims.earlier(),
+    )
+
+
+def _readings() -> Iterator[dict]:
+    """How many plain and starred rows of a table read as what."""
+    for dataset, number in MAIN.items():
+        rows = audited(dataset).rows
+        parts = []
+        for kind, part in (
+            ("plain", rows[~rows["row"].str.endswith("*")]),
+            ("starred", rows[rows["row"].str.endswith("*")]),
+        ):
+            counts = part["reading"].replace({"none": "unsettled"}).value_counts()
+            parts.append(f"of {len(part)} {kind} rows " + ", ".join(f"{n} {r}" for r, n in counts.items()))
+        text = f"What Acc. is by the counts that exist: {' and '.join(parts)}."
+        yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "readings", "finding": text} | {
+            "tolerance": "half a unit of the last digit",
+            "refuted_by": "one reading with one set of supports that serves as many pairs",
+            "chance": np.nan,
+        }
+
+
+def _elsewhere() -> Iterator[dict]:
+    """Accuracy and weighted F1 of the counts behind a row, on their own utterances, beside its (R) row of Table XI."""
+    found = audited("IEMOCAP")
+    for k, name in enumerate(found.table.rows):
+        completion = completed(found, k)
+        joined = completion.joined if completion else found.whole(k)
+        if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
+            continue
+        f1, n = found.table.f1[k] / found.table.scale, found.fits[k].supports.array
+        if completion and completion.metric == "F1":
+            f1[completion.column] = completion.follows
+        ours = {"Acc": joined.accuracy[0], "F1": float(f1 @ n) / n.sum()}
+        printed = {m: paper.cell(11, f"{name}(R)", "overall", m, "IEMOCAP") for m in ours}
+        same = [m for m in ours if abs(ours[m] - printed[m]) <= 0.0101]
+        text = f"{name}: the counts behind Table II's row{' (one pair completed)' if completion else ''} give accuracy "
+        text += f"{ours['Acc']:.2f} and weighted F1 {ours['F1']:.2f} on their own {joined.total:,} utterances; "
+        text += f"Table XI prints {printed['Acc']:.2f} and {printed['F1']:.2f} for (R), Table II "
+        text += f"{found.table.average[k, 0]:.2f} and {found.table.average[k, 1]:.2f}."
+        yield {"table": 11, "dataset": "IEMOCAP", "row": f"{name}(R)", "kind": "counts elsewhere", "finding": text} | {
+            "tolerance": "one unit of the last digit",
+            "refuted_by": "another set of whole numbers that prints as the row",
+            "chance": np.nan,
+            "coincidence": 0.03 ** len(same),  # three of the hundred values within half a point either way
+        }
+
+
+def _weights(dataset: str) -> Iterator[dict]:
+    """With which weights the averages of a table follow from its cells."""
+    found = audited(dataset)
+    plain = largest_difference(found.table, np.full(len(found.table.classes), 1 / len(found.table.classes)))
+    weights, least = best_weights(found.table)
+    near = near_supports(found.table, found.sets[0])
+    text = f"With any weights that add up to one, the largest difference of the averages can be {least:.4f} at least, "
+    text += f"with {', '.join(f'{c} {w:.4f}' for c, w in zip(found.table.classes, weights, strict=True))}; plain "
+    text += f"means miss by {plain:.2f}; "
+    text += f"{len(near)} sets of supports within 2 utterances a class of the public ones serve every average"
+    text += f", the nearest {', '.join(map(str, near[0]))}." if near else "."
+    record = {"table": MAIN[dataset], "dataset": dataset, "row": "", "column": paper.AVERAGE, "kind": "weights"}
+    other = "a statement of the weights"
+    yield record | {"finding": text, "tolerance": "one unit of the last digit", "refuted_by": other, "chance": np.nan}
+
+
+def _word(agrees: bool) -> str:
+    return "agrees" if agrees else "disagrees"

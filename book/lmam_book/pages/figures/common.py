@@ -1,0 +1,346 @@
+"""The figures that more than one chapter draws; each returns its figure, in the look of `reporting.style()`."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+import textalloc
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import EngFormatter
+
+from lmam_book.pages.style import COLOURS, INK
+from lmam_book.verdicts.intervals import Interval, interval
+
+HEAT = LinearSegmentedColormap.from_list("lmam", ["#8a93a022", COLOURS["lmam"]])
+"""From nearly transparent to LMAM's red, so that an empty cell shows the page on both schemes."""
+
+AROUND = LinearSegmentedColormap.from_list("around", [COLOURS["text"], "#8a93a018", COLOURS["lmam"]])
+"""Blue below the middle, nearly transparent at it, red above."""
+
+Box = tuple[str, str]
+"""A box of a drawing: its label and the name of its colour in `COLOURS`."""
+
+
+def pipeline(
+    axes: Axes, columns: Sequence[Sequence[Box]], title: str = "", skip: tuple[int, int] | None = None
+) -> None:
+    """Draw columns of boxes with an arrow from every box to those of the next column that it feeds.
+
+    A column as tall as the one before is fed box by box, otherwise all feed all. `skip` draws a residual arrow over the
+    top from all boxes of one column to another.
+    """
+    tallest = max(map(len, columns))
+    places = [[(x, (tallest - len(c)) / 2 + y) for y in range(len(c))] for x, c in enumerate(columns)]
+    for x, (column, place) in enumerate(zip(columns, places, strict=True)):
+        for (label, colour), (_, y) in zip(column, place, strict=True):
+            box = FancyBboxPatch((x - 0.36, -y - 0.3), 0.72, 0.6, boxstyle="round,pad=0,rounding_size=0.08")
+            box.set(facecolor=COLOURS[colour] + "33", edgecolor=COLOURS[colour], linewidth=1.2)
+            axes.add_patch(box)
+            axes.text(x, -y, label, ha="center", va="center", fontsize=8)
+    for here, there in pairwise(places):
+        one_to_one = len(here) == len(there)
+        for a, (x, y) in enumerate(here):
+            for b, (u, v) in enumerate(there):
+                if a == b or not one_to_one:
+                    _arrow(axes, (x + 0.37, -y), (u - 0.37, -v))
+    if skip:
+        start, end = skip
+        top = 0.55
+        side = start - 0.44  # a bracket around all boxes of the column: all of them are added
+        heights = [-y for _, y in places[start]]
+        for y in heights:
+            axes.plot([start - 0.36, side], [y, y], color=COLOURS["baseline"], lw=1.2)
+        axes.plot([side, side, end], [min(heights), top, top], color=COLOURS["baseline"], lw=1.2)
+        _arrow(axes, (end, top), (end, -places[end][0][1] + 0.32), COLOURS["baseline"])
+    axes.set_title(title, fontsize=9)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-tallest + 0.45, 0.75))
+    axes.axis("off")
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = INK) -> None:
+    axes.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+    )
+
+
+def embeddings(backbone: str, modalities: Sequence[str], multimodal: bool = False) -> Figure:
+    """The three ways to embed LMAM in a backbone (Fig. 4a to c), drawn for these modalities.
+
+    A `multimodal` backbone stays whole: it is handed LMAM's output in one part a modality, or its own contexts fused.
+    """
+    inputs, parts = [(m, m) for m in modalities], [(f"{m}'", m) for m in modalities]
+    lmam, plus = [("LMAM", "lmam")], [("+", "baseline")]
+    context, head = [(backbone, "baseline")], [("classifier", "baseline")]
+    rest = [parts, context, head] if multimodal else [context, head]
+    each = context if multimodal else [(backbone, m) for m in modalities]
+    figure, axes = plt.subplots(3, 1, figsize=(7, 1.9 * 3))
+    pipeline(axes[0], [inputs, lmam, *rest], "early: fuse the features, then encode")
+    pipeline(axes[1], [inputs, lmam, plus, *rest], "early_residual: add the features of all modalities back", (0, 2))
+    pipeline(axes[2], [inputs, each, lmam, head], "late: encode each modality, then fuse the contexts")
+    return figure
+
+
+def attention(maps: Mapping[str, np.ndarray], ticks: Sequence[str] | None = None) -> Figure:
+    """Attention weights of one conversation as heat maps, queries down and keys across, in units of 1 / n.
+
+    1 is uniform averaging. `maps[title]` is (n, n); `ticks` names the utterances where there are few.
+    """
+    figure, axes = plt.subplots(1, len(maps), figsize=(2.5 * len(maps) + 0.8, 2.9), squeeze=False)
+    reach = max(float(np.abs(a * a.shape[1] - 1).max()) for a in maps.values())
+    for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
+        image = ax.imshow(weights * weights.shape[1], cmap=AROUND, vmin=1 - reach, vmax=1 + reach)
+        ax.set_title(title)
+        ax.set_xlabel("key utterance")
+        if ticks is not None and len(ticks) <= 24:
+            ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
+    axes[0][0].set_ylabel("query utterance")
+    figure.colorbar(image, ax=axes[0], label="weight x n (1 = uniform)", shrink=0.8)
+    return figure
+
+
+def curves(trainings: Mapping[str, tuple[Sequence[float], Sequence[float]]], score: str) -> Figure:
+    """Training loss and selection score by epoch of each named training, `(train_loss, selection_score)`."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
+    others = iter(("baseline", "text", "audio", "video", "nonverbal"))
+    for name, (loss, selection) in trainings.items():
+        colour = COLOURS["lmam" if "LMAM" in name else next(others)]
+        for ax, values in zip(axes, (loss, selection), strict=True):
+            ax.plot(range(1, len(values) + 1), values, marker="o", ms=2.5, lw=1.2, label=name, color=colour)
+    axes[0].set(xlabel="epoch", title="training loss")
+    axes[1].set(xlabel="epoch", title=f"validation {score}")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axis: str) -> Figure:
+    """Each arm's seeds as dots with mean and 95 % interval; the value that the paper prints as a diamond."""
+    figure, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
+    for row, (name, found) in enumerate(values.items()):
+        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
+        _bar(ax, row, interval(found), colour)
+        if name in paper:
+            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
+    if paper:
+        ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
+        figure.legend(loc="outside upper right", fontsize=8)  # within the axes its diamond would pass for a number
+    _name_rows(ax, {name: len(found) for name, found in values.items()}, axis)
+    return figure
+
+
+def _name_rows(ax: Axes, counts: Mapping[str, int], axis: str) -> None:
+    """Name the rows from the top down, each with its number of seeds."""
+    ax.set_yticks(range(len(counts)), [f"{name} (n={n})" for name, n in counts.items()])
+    ax.invert_yaxis()
+    ax.set_xlabel(axis)
+
+
+def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
+    """A mean with its interval, and every seed as a dot."""
+    jitter = 0.12 * np.sin(2.4 * np.arange(len(found.values)))  # apart, and the same on every build
+    ax.scatter(found.values, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
+    if found.n > 1:
+        ax.plot([found.low, found.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+    ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
+
+
+def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] | None = None) -> Figure:
+    """Forest plot of differences: seeds, mean, 95 % interval each, 0 as a line; the paper's as diamonds where given."""
+    figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
+    ax.axvline(0, color=INK, lw=0.9)
+    for row, difference in enumerate(found.values()):
+        _bar(ax, row, difference, COLOURS["lmam"])
+    if paper:
+        places = [paper[name] for name in found]
+        style = {"marker": "D", "s": 34, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.4}
+        ax.scatter(places, range(len(places)), label="printed in the paper", **style)
+        figure.legend(loc="outside upper right", fontsize=8)
+    _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
+    return figure
+
+
+DOT = """<style>
+.lmam-dot { cursor: pointer; outline: none; }
+.lmam-dot circle { fill: transparent; }
+.lmam-dot text { display: none; fill: currentColor; font: 9px sans-serif; }
+.lmam-dot:is(:hover, :focus) text { display: inline; }
+.lmam-dots:has(.lmam-dot:hover) .lmam-dot:focus:not(:hover) text { display: none; }
+.lmam-dot:is(:hover, :focus) circle { stroke: currentColor; stroke-width: 1.5; }
+@media (max-width: 768px) { .lmam-dots svg { max-width: none !important; } }
+</style>"""
+"""How a dot of `trade` shows what it says, in the colour of the page's own text."""
+
+
+def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -> HTML:
+    """Score with its 95 % interval against a cost, both of every named arm; a dot says its name and numbers.
+
+    The first line of `axis` names the cost. An SVG that needs no script: a dot that is pointed at, tapped or reached
+    with the Tab key shows its numbers above the axes, and a screen reader is told them.
+    """
+    figure, ax = plt.subplots(figsize=(7, 4.8))
+    ax.set_title("\n\n")  # keeps the three lines of a dot's text free
+    for k, (name, (cost, found)) in enumerate(points.items()):
+        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
+        if found.n > 1:
+            ax.plot([cost, cost], [found.low, found.high], color=colour, lw=1.2, alpha=0.6)
+        ax.scatter(max(cost, 1e-9), found.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
+    ax.set(xlabel=axis, ylabel=score)
+    ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+    _name_dots(ax, points)
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg")
+    plt.close(figure)
+    svg = drawn.getvalue()
+    for k, (name, (cost, found)) in enumerate(points.items()):
+        amount = f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}"
+        said = [name, f"{score}: {found}", f"{axis.splitlines()[0]}: {amount}"]
+        group = f'<g id="point-{k}">'
+        place = re.search(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)
+        svg = svg.replace(group, _dot([html.escape(line) for line in said], *map(float, place.groups())))
+    opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
+    return HTML(f"{DOT}<div class='lmam-dots'>{svg[svg.index('<svg') :].replace('<svg', opened, 1)}</div>")
+
+
+def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
+    """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
+    ax.figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # or a line to a name would move the axes under the others
+    costs, means = [cost for cost, _ in points.values()], [found.mean for _, found in points.values()]
+    bars = [(cost, found) for cost, found in points.values() if found.n > 1]
+    *_, lines = textalloc.allocate(
+        ax, costs, means, list(points), x_scatter=costs, y_scatter=means, scatter_sizes=[52] * len(points),
+        x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[f.low, f.high] for _, f in bars] or None,
+        textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, margin=0.004, nbr_candidates=1000,
+        priority_strategy="largest", avoid_crossing_label_lines=True, avoid_label_lines_overlap=True,
+    )  # fmt: skip
+    for line in filter(None, lines):
+        line.set_linestyle(":")  # not to be taken for a bar
+
+
+def _dot(said: Sequence[str], x: float, y: float) -> str:
+    """What the group of a dot of `trade` at (x, y) opens with: its name for screen readers, a ring, its text on top."""
+    lines = "".join(f'<tspan x="{x:.0f}" dy="11">{line}</tspan>' for line in said)
+    anchor = "start" if x < 300 else "end"  # of 504, so that a line ends within
+    return (
+        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{"; ".join(said)}">'
+        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2" text-anchor="{anchor}">{lines}</text>'
+    )
+
+
+def growth(
+    rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]], timed: Collection[str] = ()
+) -> Figure:
+    """How quantities grow, on logarithmic axes: `rows[quantity][variable][method]` maps the variable to the quantity.
+
+    Above a panel stands each curve's slope at the right end, in its colour: the power with which the quantity grows;
+    not above quantities that are `timed`, whose last two points are too noisy for it.
+    """
+    columns = len(next(iter(rows.values())))
+    size = (2.05 * columns, 1.85 * len(rows))
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, sharex="col", sharey="row", squeeze=False)
+    colours = {"self-attention": "baseline", "LMAM": "lmam"}
+    for line, (quantity, variables) in zip(axes, rows.items(), strict=True):
+        for ax, (variable, methods) in zip(line, variables.items(), strict=True):
+            for k, (method, found) in enumerate(methods.items()):
+                colour = COLOURS[colours.get(method, "audio")]
+                ax.plot(list(found), list(found.values()), marker="o", ms=2.5, lw=1.2, color=colour, label=method)
+                if quantity not in timed:
+                    power = f"{slope(found):.1f}".replace("-0.0", "0.0")
+                    ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
+            ax.set(xscale="log", yscale="log")
+            ax.set_xticks(ticks := list(found)[::2], labels=[f"{v:g}" for v in ticks])
+            ax.xaxis.set_minor_locator(plt.NullLocator())
+            ax.tick_params(labelsize=7)
+            ax.tick_params(which="minor", labelsize=5)
+            if ax in axes[-1]:
+                ax.set_xlabel(variable, fontsize=8)
+        line[0].set_ylabel(quantity, fontsize=8)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
+def slope(curve: Mapping[float, float]) -> float:
+    """The power of growth between the last two points (x, y) of a curve: log(y' / y) / log(x' / x)."""
+    (x, y), (u, v) = list(curve.items())[-2:]
+    return float(np.log(v / y) / np.log(u / x))
+
+
+def over(
+    values: Mapping[float, Sequence[float]], axis: str, score: str, beyond: Mapping[str, Sequence[float]] | None = None
+) -> Figure:
+    """Every seed as a dot over a quantity on a logarithmic axis, with mean and 95 % interval; arms without one beside.
+
+    `values` maps the quantity to one value a seed; `beyond` names arms that have no such quantity. The axis says how
+    many seeds most arms have, and which have others.
+    """
+    figure, ax = plt.subplots(figsize=(7, 3.2))
+    places = {f"{x:g}": (float(x), found) for x, found in sorted(values.items())}
+    step = 1.5
+    for k, (name, found) in enumerate((beyond or {}).items(), 1):
+        places[name] = (max(values) * step ** (k + 0.3), found)
+    for name, (x, found) in places.items():
+        colour = COLOURS["baseline" if name in (beyond or {}) else "lmam"]
+        jitter = 1 + 0.035 * np.sin(2.4 * np.arange(len(found)))  # apart, and the same on every build
+        ax.scatter(x * jitter, found, s=14, color=colour, alpha=0.5, lw=0)
+        mean = interval(found)
+        if mean.n > 1:
+            ax.plot([x, x], [mean.low, mean.high], color=colour, lw=2.2, solid_capstyle="round")
+        ax.scatter(x, mean.mean, s=46, marker="_", color=colour, lw=2.2, zorder=3)
+    counts = {name: len(found) for name, (_, found) in places.items()}
+    most = max(counts.values(), key=list(counts.values()).count)
+    others = "".join(f", {name}: {n}" for name, n in counts.items() if n != most)
+    ax.set(xscale="log", xlabel=f"{axis} (n = {most}{others})", ylabel=score)
+    ax.set_xticks([x for x, _ in places.values()], labels=list(places), fontsize=7)
+    ax.xaxis.set_minor_locator(plt.NullLocator())
+    return figure
+
+
+def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, float] | None = None) -> Figure:
+    """Singular values by their number, one panel a title: `panels[title][name]`, in units of the largest of each.
+
+    `marks` draws a vertical line in every panel, named.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(7, 2.7), sharey=True, squeeze=False)
+    styles = dict(zip(next(iter(panels.values())), (("baseline", ":"), ("lmam", "-"), ("audio", "--")), strict=False))
+    for ax, (title, curves_) in zip(axes[0], panels.items(), strict=True):
+        for name, s in curves_.items():
+            kept = np.asarray(s)[np.asarray(s) > 0]
+            colour, line = styles[name]
+            ax.plot(range(1, len(kept) + 1), kept / kept[0], line, color=COLOURS[colour], lw=1.3, label=name)
+        for name, x in (marks or {}).items():
+            ax.axvline(x, color=INK, lw=0.8)
+            ax.annotate(name, (x, 1), xytext=(3, -2), textcoords="offset points", fontsize=7)
+        ax.set(yscale="log", ylim=(1e-3, 1.3), xlabel="number of the singular value", title=title)
+    axes[0][0].set_ylabel("over the largest")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
+def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Confusion matrices beside each other: rows true, columns predicted, percent of the true class."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.6), squeeze=False)
+    for ax, (title, counts) in zip(axes[0], matrices.items(), strict=True):
+        percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        sns.heatmap(
+            percent, ax=ax, cmap=HEAT, vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False, annot_kws={"size": 7}
+        )
+        ax.set_xticks(np.arange(len(classes)) + 0.5, classes, rotation=45, ha="right", fontsize=7)
+        ax.set_yticks(np.arange(len(classes)) + 0.5, classes, rotation=0, fontsize=7)
+        for text, value in zip(ax.texts, percent.ravel(), strict=True):
+            text.set_color("white" if value > 45 else INK)
+        ax.set_title(title)
+        ax.set_xlabel("predicted")
+    axes[0][0].set_ylabel("true (cells: % of it)")
+    return figure

@@ -1,0 +1,114 @@
+"""The figures of the chapter on significance: two kinds of interval, implied and measured spread, classes, power."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmam_book.pages.style import COLOURS, INK
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One difference: its value in every seed, the ends of both 95 % intervals, and the paper's number or NaN."""
+
+    seeds: Sequence[float]
+    over_seeds: tuple[float, float]
+    over_dialogues: tuple[float, float]
+    printed: float = np.nan
+
+
+def forest(found: Mapping[str, Gain], axis: str) -> Figure:
+    """Every seed's difference as a dot, above it the interval over seeds, below it that over dialogues; 0 as a line."""
+    figure, ax = plt.subplots(figsize=(7, 0.6 * len(found) + 1.3))
+    ax.axvline(0, color=INK, lw=0.9)
+    for row, gain in enumerate(found.values()):
+        ax.scatter(gain.seeds, np.full(len(gain.seeds), row), s=15, color=COLOURS["lmam"], alpha=0.5, lw=0)
+        for ends, place, colour in (
+            (gain.over_seeds, row - 0.2, COLOURS["lmam"]),
+            (gain.over_dialogues, row + 0.2, COLOURS["text"]),
+        ):
+            ax.plot(ends, [place, place], color=colour, lw=2.4, solid_capstyle="round")
+        if np.isfinite(gain.printed):
+            style = {"marker": "D", "s": 32, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.3}
+            ax.scatter(gain.printed, row, **style)
+    for label, colour in (("over seeds", "lmam"), ("over dialogues", "text")):
+        ax.plot([], [], color=COLOURS[colour], lw=2.4, label=f"95 % interval {label}")
+    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    ax.set_yticks(range(len(found)), [f"{name} (n={len(g.seeds)})" for name, g in found.items()], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel(axis)
+    return figure
+
+
+def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
+    """Standard deviations of paired differences on a logarithmic axis: implied by printed p-values, and measured.
+
+    `implied` has `row` and `spread`, one a class; `measured` has `row` and `deviation`. An implied spread of 0, where
+    the printed F1 does not change at all, is drawn at the left end.
+    """
+    rows = list(dict.fromkeys(implied.row))
+    figure, ax = plt.subplots(figsize=(7, 0.42 * len(rows) + 1.3))
+    floor = implied.spread[implied.spread > 0].min() / 2
+    shift = lambda k: 0.13 * np.sin(2.4 * np.arange(k))  # noqa: E731  apart, and the same on every build
+    for y, row in enumerate(rows):
+        x = np.maximum(implied.spread[implied.row == row], floor)
+        style = {"marker": "D", "s": 22, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.1}
+        ax.scatter(x, y - 0.17 + shift(len(x)), **style)
+        x = measured.deviation[measured.row == row]
+        ax.scatter(x, y + 0.17 + shift(len(x)), s=18, color=COLOURS["lmam"], alpha=0.65, lw=0)
+    ax.scatter(
+        [], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="implied by a printed p, a class"
+    )
+    ax.scatter([], [], s=18, color=COLOURS["lmam"], label="measured here, a class")
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.invert_yaxis()
+    ax.set(xscale="log", xlabel="standard deviation over runs of the paired difference in F1, percentage points")
+    return figure
+
+
+def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Each class's gain with its seeds as dots and its interval; a panel a backbone, the printed gain a diamond.
+
+    `found[title]` is a frame of `significance.classes`; `printed[title]` maps a class to the paper's gain.
+    """
+    columns = min(3, len(found))
+    lines = -(-len(found) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(7, 2.1 * lines), sharey=True, squeeze=False)
+    for ax, (title, frame) in zip(axes.flat, found.items(), strict=False):
+        ax.axvline(0, color=INK, lw=0.9)
+        for y, row in enumerate(frame.itertuples()):
+            name = row[frame.columns.get_loc("class") + 1]
+            colour = COLOURS["lmam" if row.low > 0 else "text" if row.high < 0 else "baseline"]
+            ax.scatter(row.seeds, np.full(len(row.seeds), y + 0.28), s=6, color=colour, alpha=0.5, lw=0)
+            ax.plot([row.low, row.high], [y, y], color=colour, lw=2)
+            ax.scatter(row.gain, y, s=26, marker="|", color=colour, lw=2)
+            style = {"marker": "D", "s": 24, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.1}
+            ax.scatter(printed[title].get(name, np.nan), y, **style)
+        ax.set_title(title, fontsize=9)
+        ax.set_yticks(range(len(frame)), frame["class"], fontsize=8)
+        ax.tick_params(axis="x", labelsize=8)
+    axes[0][0].invert_yaxis()
+    for ax in list(axes.flat)[len(found) :]:
+        ax.axis("off")
+    figure.supxlabel("gain in F1 with LMAM, percentage points", fontsize=9)
+    return figure
+
+
+def power(curves: Mapping[str, Mapping[int, float]], goal: float = 0.8) -> Figure:
+    """The probability of finding a difference over the number of seeds, one curve a difference."""
+    figure, ax = plt.subplots(figsize=(7, 2.8))
+    colours = (COLOURS[name] for name in ("lmam", "audio", "video", "text", "nonverbal"))
+    for (name, found), colour in zip(curves.items(), colours, strict=False):
+        ax.plot(list(found), list(found.values()), marker="o", ms=3, lw=1.3, color=colour, label=name)
+    ax.axhline(goal, color=INK, lw=0.8, ls=":")
+    ax.set(xlabel="seeds of each arm", ylabel="power", ylim=(0, 1.03))
+    ax.legend(fontsize=8)
+    return figure

@@ -1,0 +1,134 @@
+"""What chapters show: figures' style, package code, tables of the paper beside ours, provenance."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import platform
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+if TYPE_CHECKING:
+    from lmam_core.data.dataset import Dataset
+    from lmam_core.runs.store import Store
+
+INK = "#7a828c"
+"""Text and axes: a mid-tone that reads on white and on near-black."""
+COLOURS = {
+    "text": "#4c86c6",
+    "audio": "#d9822b",
+    "video": "#57a773",
+    "nonverbal": "#b07aa1",
+    "lmam": "#c9504a",
+    "baseline": "#8a93a0",
+    "paper": "#9467bd",
+}
+"""One colour for one thing in every figure."""
+SENTENCE = 40
+"""Cells of more characters are sentences, which wrap at a width that reads well."""
+
+
+def style() -> None:
+    """Set matplotlib up for the book: transparent SVG in mid-tones that read in the light and the dark scheme."""
+    import matplotlib as mpl
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("svg")
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "savefig.transparent": True,
+            "figure.figsize": (7.0, 3.2),
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "axes.prop_cycle": mpl.cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
+            # Reproducible markup: the same figure gives the same bytes.
+            "svg.hashsalt": "lmam",
+            **dict.fromkeys(
+                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"),
+                INK,
+            ),
+        }
+    )
+
+
+def source(thing: Callable[..., Any] | type) -> Markdown:
+    """The package's own code of a function, class or method, as a code block: what a chapter shows is what runs."""
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
+
+
+def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
+    """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash.
+
+    Sentences and words wrap, so that wide tables fit; what holds a digit, as numbers and intervals do, stays on a line.
+    """
+
+    def cell(v: Any) -> Any:
+        if isinstance(v, float):
+            return f"{v:.{digits}f}" if pd.notna(v) else "–"
+        plain = re.sub("<[^>]*>", "", v) if isinstance(v, str) else ""
+        if len(plain) > SENTENCE:
+            return f"<span class='lmam-sentence'>{v}</span>"
+        words = v == plain and " " in plain and not re.search(r"\d", plain)
+        return f"<span class='lmam-words'>{v}</span>" if words else v
+
+    shown = frame.map(cell)
+    body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
+    title = f"<p class='lmam-caption'>{caption}</p>" if caption else ""
+    return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")
+
+
+def prose(text: str) -> Markdown | HTML:
+    """Markdown, or nothing for an empty text: of an empty Markdown object a page shows the name of its class."""
+    return Markdown(text) if text else HTML("")
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word."""
+    return f"<span class='verdict verdict-{verdict.replace(' ', '-')}'>{html.escape(verdict)}</span>"
+
+
+def note(data: Dataset) -> HTML:
+    """The sentence on where a page's numbers come from; a banner where the data is generated."""
+    kind = "synthetic-note" if data.synthetic else "data-note"
+    sets = ", ".join(f"{m} {name} ({data.widths[m]})" for m, name in data.feature_sets.items())
+    label = "Synthetic data. " if data.synthetic else ""
+    return HTML(f"<div class='{kind}'><strong>{label}</strong>{html.escape(data.about)} Features here: {sets}.</div>")
+
+
+def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:
+    """Where a page's numbers came from: package version, code, libraries, machine and the notebook's parameters."""
+    import torch
+
+    from lmam_core import __version__
+    from lmam_core.runs.provenance import code_version
+
+    rows: dict[str, Any] = {
+        "lmam_core": f"{__version__}, code {code_version()}",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+    }
+    if parameters:
+        rows["parameters"] = ", ".join(f"{k}={v}" for k, v in parameters.items())
+    if store is not None:
+        frame = store.frame()
+        rows["stored runs"] = f"{len(frame)}, made by code {', '.join(_distinct(frame, 'code'))}"
+    cells = "".join(f"<tr><th>{k}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
+    return HTML(f"<table class='provenance'>{cells}</table>")
+
+
+def _distinct(frame: pd.DataFrame, column: str) -> Sequence[str]:
+    return sorted(frame[column].dropna().unique()) if column in frame else ["none"]

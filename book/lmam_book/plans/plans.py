@@ -1,0 +1,142 @@
+"""The measured runs of the first protocol: which arms, which learning rates are tried, how many seeds.
+
+Every arm of a plan gets the same budget: each of the plan's rates is tried with each of its tuning seeds under
+`tuning1` (the test set is never touched), the rate with the best mean validation score is taken, and the arm is then
+run with `SEEDS`, which are other seeds, under `protocol1`. `studies` has the plans of the protocol that replaced it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from lmam_book.plans.arms import (
+    CLEAN,
+    IEMOCAP,
+    MOSI,
+    bc_lstm,
+    bc_lstm_clean,
+    equal,
+    faithful,
+    fusions,
+    fusions_patient,
+    lmcm,
+    meld,
+    modalities,
+    plugged,
+    ranks,
+    ways,
+)
+from lmam_core.errors import LmamError
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
+from lmam_core.runs.sweep import sweep
+
+RATES = (3e-4, 1e-3, 3e-3)
+SEEDS = tuple(range(10))
+FIRST = 5
+"""How many seeds every cell of the book gets before any cell gets the rest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Arms that share a tuning budget; `arms` makes them, resolved."""
+
+    arms: Callable[[], list[Experiment]]
+    tuning_seeds: tuple[int, ...] = (1000,)
+    rates: tuple[float, ...] = RATES
+
+
+PLANS: dict[str, Plan] = {
+    "text_cnn": Plan(plugged("text_cnn")),
+    "bc_lstm": Plan(bc_lstm, tuning_seeds=(1000, 1001)),
+    "bc_lstm_clean": Plan(bc_lstm_clean, tuning_seeds=(1000, 1001)),
+    "dialogue_gcn": Plan(plugged("dialogue_gcn")),
+    "emocaps": Plan(plugged("emocaps")),
+    "m2fnet": Plan(plugged("m2fnet")),
+    "mm_dfn": Plan(plugged("mm_dfn")),
+    "dialogue_rnn": Plan(plugged("dialogue_rnn")),
+    "meld": Plan(meld),
+    "faithful_bc_lstm": Plan(faithful("bc_lstm"), tuning_seeds=(1000, 1001)),
+    "faithful": Plan(faithful("dialogue_gcn", "mm_dfn")),
+    "modalities": Plan(modalities, tuning_seeds=(1000, 1001)),
+    "equal_bc_lstm": Plan(equal("bc_lstm"), tuning_seeds=(1000, 1001)),
+    # Of the first 18 arms 14 took the largest of three rates, so that a fourth was added, for all of them.
+    "ranks": Plan(ranks, tuning_seeds=(1000, 1001), rates=(*RATES, 1e-2)),
+    "fusions_bc_lstm": Plan(fusions("bc_lstm", MOSI, IEMOCAP), tuning_seeds=(1000, 1001)),
+    "fusions_bc_lstm_clean": Plan(fusions("bc_lstm", CLEAN), tuning_seeds=(1000, 1001)),
+    "fusions_patient": Plan(fusions_patient, tuning_seeds=(1000, 1001)),
+    "fusions_emocaps": Plan(fusions("emocaps", MOSI, IEMOCAP)),
+    "equal": Plan(equal("m2fnet", "emocaps", "mm_dfn")),
+    "ways": Plan(ways),
+    "lmcm": Plan(lmcm, tuning_seeds=(1000, 1001)),
+}
+"""Every plan of the book: `all` carries them out in this order.
+
+Within a plan all tune alike. Between plans the budget differs where it says so here: bc-LSTM's arms have two tuning
+seeds and the other backbones' one, `ranks` a fourth rate, `fusions_patient` more patience. So a backbone's level beside
+bc-LSTM's, or a rank beside another fusion method, compares budgets as well.
+"""
+
+
+def plan(name: str) -> Plan:
+    """The plan of this name; raises LmamError where there is none."""
+    if name not in PLANS:
+        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(PLANS)}, all.")
+    return PLANS[name]
+
+
+def tuning(chosen: Plan, arms: Sequence[Experiment]) -> list[Experiment]:
+    """The runs that choose each arm's learning rate."""
+    return [
+        dataclasses.replace(arm, protocol="tuning1", learning_rate=rate, seed=seed).resolved()
+        for seed in chosen.tuning_seeds
+        for rate in chosen.rates
+        for arm in arms
+    ]
+
+
+def tuned(chosen: Plan, arm: Experiment, store: Store) -> Experiment:
+    """The arm with its best learning rate by mean validation score; raises LmamError while tuning runs are missing."""
+    sign = -1 if store.get(tuning(chosen, [arm])[0]).classes is None else 1
+
+    def score(rate: float) -> float:
+        tried = [e for e in tuning(chosen, [arm]) if e.learning_rate == rate]
+        return sign * float(np.mean([store.get(e).training.best_score for e in tried]))
+
+    return dataclasses.replace(arm, learning_rate=max(chosen.rates, key=score))
+
+
+def measured(chosen: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
+    """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
+    best = [tuned(chosen, arm, store) for arm in arms]
+    return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in best]
+
+
+def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """A plan's measured runs that the store holds, in the plan's order; arms that are not tuned yet have none."""
+    chosen, runs = plan(name), []
+    for arm in chosen.arms():
+        if all(e in store for e in tuning(chosen, [arm])):
+            runs += [store.get(e) for e in measured(chosen, [arm], store, seeds) if e in store]
+    return runs
+
+
+def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
+    """Tune and measure plans, or go on where they stopped; returns one sentence for each failure.
+
+    Each plan in turn is tuned and run with the first seeds, then each with the rest. What fails is left out, with the
+    measured runs of its arm, and everything else goes on. Raises LmamError where the store cannot be written.
+    """
+    chosen = [plan(name) for name in names]
+    failures: list[str] = []
+    for seeds in (SEEDS[:FIRST], SEEDS):
+        for one in chosen:
+            arms = one.arms()
+            failures += sweep(tuning(one, arms), store, jobs, device)
+            ready = [arm for arm in arms if all(e in store for e in tuning(one, [arm]))]
+            failures += sweep(measured(one, ready, store, seeds), store, jobs, device)
+    return list(dict.fromkeys(failures))

@@ -1,0 +1,165 @@
+"""The measured arms of the book's headline: which are compared, on what, and what is left to run.
+
+Every arm is searched alike (`search`) and then measured with `SEEDS`. A study's arms have the same encoders in the same
+place, so that they differ in the fusion alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lmam_book.plans import search
+from lmam_book.plans.arms import STARRED
+from lmam_core.errors import LmamError
+from lmam_core.models.backbones import backbone
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
+from lmam_core.runs.sweep import sweep
+
+SEEDS = tuple(range(10))
+FIRST = 5
+"""How many seeds every cell gets before any cell gets the rest."""
+
+DATASETS = ("iemocap", "mosi", "meld")
+"""Each with text and audio, whose features have seen no label of the dataset."""
+READINGS: dict[str, dict[str, str]] = {
+    "own": {},
+    "released": {"variant": "released"},
+    "others": {"readings": "keys=others"},
+}
+"""The versions of LMAM that a claim is held against: the equations as printed, the authors' code, and the introduction,
+where a modality's keys are those of the others."""
+PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
+
+
+def base(dataset: str, name: str) -> Experiment:
+    """A backbone on a dataset's text and audio, with concatenation in LMAM's place."""
+    late = STARRED[name] == "late"
+    way = "late" if late else backbone(name).native
+    return Experiment(dataset, modalities=("text", "audio"), backbone=name, fusion="concat", embedding=way)
+
+
+def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
+    """A backbone with concatenation and with each reading of LMAM in the way of its starred row."""
+    found = []
+    for dataset in datasets:
+        plain = base(dataset, name)
+        # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
+        narrow = dataset == "meld" and STARRED[name] != "late"
+        lmam = dataclasses.replace(plain, fusion="lmam", embedding=STARRED[name], rank=10 if narrow else None)
+        found += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
+    return [e.resolved() for e in found]
+
+
+def products(name: str) -> list[Experiment]:
+    """Table IX's fusion methods by products on IEMOCAP, where the modalities' contexts meet; concatenation and LMAM."""
+    late = dataclasses.replace(base("iemocap", name), embedding="late")
+    return [dataclasses.replace(late, fusion=fusion).resolved() for fusion in ("concat", *PRODUCTS, "lmam")]
+
+
+STUDIES: dict[str, Callable[[], list[Experiment]]] = {
+    "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
+    "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
+    "products_bc_lstm": lambda: products("bc_lstm"),
+    "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
+    "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
+    "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
+    "products_emocaps": lambda: products("emocaps"),
+    "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
+}
+"""In the order in which they are carried out, the quick ones first."""
+
+
+def study(name: str) -> list[Experiment]:
+    """The arms of a study; raises LmamError where there is none of this name."""
+    if name not in STUDIES:
+        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
+    return STUDIES[name]()
+
+
+def measured(arm: Experiment, store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
+    """The runs of a searched arm."""
+    best = search.tuned(arm, store)
+    return [dataclasses.replace(best, seed=seed) for seed in seeds]
+
+
+def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """The measured runs of a study that the store holds; an arm whose search is not over has none."""
+    ready = [arm for arm in study(name) if not search.needed(arm, store)]
+    return [store.get(e) for arm in ready for e in measured(arm, store, seeds) if e in store]
+
+
+def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
+    """Search and measure studies, or go on where they stopped; returns one sentence for each failure.
+
+    Each study is searched and measured with the first seeds, then each with the rest. What fails is left out, with what
+    depends on it, and everything else goes on. Raises LmamError where the store cannot be written.
+    """
+    chosen = {name: study(name) for name in names}
+    failures: list[str] = []
+    for seeds in (SEEDS[:FIRST], SEEDS):
+        for arms in chosen.values():
+            tried: set[Experiment] = set()
+            while missing := [e for arm in arms for e in search.needed(arm, store) if e not in tried]:
+                tried.update(missing)
+                failures += sweep(missing, store, jobs, device)
+            ready = [arm for arm in arms if not search.needed(arm, store)]
+            runs = [measured(arm, store, seeds) for arm in ready]
+            # Breadth first: one seed of each arm before the next seed.
+            failures += sweep([e for one_seed in zip(*runs, strict=True) for e in one_seed], store, jobs, device)
+    return list(dict.fromkeys(failures))
+
+
+def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame:
+    """What is left to run, one row for each study and dataset, in core-hours of this machine's one thread.
+
+    Updates times the median seconds of one, from stored runs on the same dataset and backbone: NaN where there is none.
+    A search is counted without extensions of its rates, a measured run with `TYPICAL` updates.
+    """
+    pace = _pace(store)
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for name in names:
+        for arm in study(name):
+            waiting = search.needed(arm, store)
+            if waiting or any(e not in store for e in search.first_round(arm)):
+                updates = _search_left(arm, store) + seeds * TYPICAL
+                runs = 0
+            else:
+                left = [e for e in measured(arm, store, range(seeds)) if e not in store]
+                updates, runs = len(left) * TYPICAL, seeds - len(left)
+            row = rows.setdefault((name, arm.dataset), {"arms": 0, "runs": 0, "updates": 0})
+            row["arms"] += 1
+            row["runs"] += runs
+            row["updates"] += updates
+    found = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
+    seconds = [pace.get((d, study(n)[0].backbone), np.nan) for n, d in rows]
+    return found.assign(core_hours=(found.updates * seconds / 3600).round(2))
+
+
+TYPICAL = 800
+"""Updates of a measured run: the least, and patience."""
+
+
+def _search_left(arm: Experiment, store: Store) -> int:
+    """Updates that the search of an arm has left, without extensions."""
+    first = [e for e in search.first_round(arm) if e not in store]
+    if first:
+        return sum(e.updates or 0 for e in first) + search.KEPT * len(search.SEEDS) * 600
+    return sum(e.updates or 0 for e in search.needed(arm, store))
+
+
+def _pace(store: Store) -> dict[tuple[str, str], float]:
+    """The median seconds of an update by dataset and backbone, over the store's runs that count them."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in store:
+        t = run.training
+        if t.updates:
+            pace = t.seconds_per_epoch * len(t.train_loss) / t.updates
+            found.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(pace)
+    return {place: float(np.median(paces)) for place, paces in found.items()}

@@ -1,0 +1,354 @@
+"""The paper beside ours for a backbone's chapter: arms, printed cells, differences and verdicts.
+
+Everything here is a function of a plan's runs in the store (`plans.held`) and of `data/paper`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lmam_book.paper import printed as paper
+from lmam_book.plans.arms import STARRED
+from lmam_book.verdicts.intervals import Comparison, Interval, compare, interval, verdict
+from lmam_core.errors import LmamError
+from lmam_core.runs.metrics import SUMS, per_class
+from lmam_core.runs.names import BACKBONES, WAYS, arm
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import row
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "mosi": ("acc2", "f1", "mae", "corr", "acc7"),
+    "iemocap": ("accuracy", "weighted_f1"),
+    "meld": ("accuracy", "weighted_f1"),
+}
+"""What the paper prints for a dataset, in its order; the first named in `HEADLINE` decides a claim."""
+HEADLINE = {"mosi": "acc2", "iemocap": "weighted_f1", "meld": "weighted_f1", "pom": "accuracy"}
+PRINTED = {
+    "accuracy": "Acc",
+    "weighted_f1": "F1",
+    "acc2": "Acc-2",
+    "f1": "F1",
+    "mae": "MAE",
+    "corr": "Corr",
+    "acc7": "Acc-7",
+}
+"""Our names of metrics and the paper's."""
+TITLES = {
+    "accuracy": "accuracy %",
+    "weighted_f1": "weighted F1 %",
+    "acc2": "Acc-2 %",
+    "f1": "F1 %",
+    "mae": "MAE (less is better)",
+    "corr": "correlation",
+    "acc7": "Acc-7 %",
+}
+POINTS = {"accuracy": "accuracy points", "weighted_f1": "weighted F1 points", "acc2": "Acc-2 points"}
+"""What a difference of a headline metric is counted in."""
+PLACES = {
+    "iemocap": (2, "IEMOCAP", "Average(w)"),
+    "mosi": (4, "CMU-MOSI", "overall"),
+    "meld": (3, "MELD", "Average(w)"),
+    "pom": (4, "POM", "overall"),
+}
+"""The main table of a dataset: its number, the dataset's and the column's printed names. POM has no runs here."""
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run with its `arm` under the name that tables use, in the order of the plan.
+
+    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`; `largest_share` is
+    that of the test utterances that it gives one class. Raises LmamError where there are none.
+    """
+    if not runs:
+        raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
+    rows = []
+    for run in runs:
+        share = _largest_share(run)
+        ended = {"at_limit": _at_limit(run), "one_class": share == 1, "largest_share": share}
+        rows.append(row(run) | {"arm": arm(run.experiment)} | ended)
+    return pd.DataFrame(rows)
+
+
+def _at_limit(run: Run) -> bool:
+    """Whether a run used its whole budget and its best epoch was within patience of the last: it might have gone on."""
+    e, training = run.experiment, run.training
+    epochs = len(training.train_loss)
+    if e.updates is None:
+        return epochs == e.epochs and training.best_epoch > e.epochs - e.patience
+    per_epoch = training.updates // epochs
+    return training.updates >= e.updates and (epochs - training.best_epoch) * per_epoch < e.patience
+
+
+def _largest_share(run: Run) -> float:
+    """The share of the test utterances in the class that a run gives most; of a regression, of the two of Acc-2."""
+    if run.classes is None:
+        first = SUMS.index("negative_as_negative")
+        counts = run.total[first : first + 4].reshape(2, 2)
+    else:
+        counts = run.total.reshape(len(run.classes), -1)
+    return float(counts.sum(0).max() / counts.sum())
+
+
+def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
+    """The paper's number for an arm of a backbone; NaN where it prints none.
+
+    The way of `arms.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
+    which names them.
+    """
+    number, printed_dataset, column = PLACES[dataset]
+    rows = {"concatenation": "", "self-attention": "+Att", starred(backbone): "*"}
+    if name in rows:
+        place = (number, BACKBONES[backbone] + rows[name], column)
+    elif name in ("LMAM early", "LMAM early + residual"):
+        place = (11, BACKBONES[backbone] + ("*(R)" if "residual" in name else "*"), "overall")
+    else:
+        return np.nan
+    try:
+        return paper.cell(*place, PRINTED[metric], printed_dataset)
+    except LmamError:
+        return np.nan
+
+
+def starred(backbone: str) -> str:
+    """The arm that stands for the paper's starred row of a backbone."""
+    return WAYS[STARRED[backbone]]
+
+
+def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int, float]]:
+    """The metric by seed, for each arm in the order of the plan."""
+    grouped = frame[frame.dataset == dataset].groupby("arm", sort=False)
+    return {name: dict(zip(rows.seed.astype(int), rows[metric], strict=True)) for name, rows in grouped}
+
+
+def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
+    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
+
+    `at limit` counts the runs that were still within patience of their best epoch when the epochs ran out.
+
+    The columns have two levels, the metric above `paper` and `ours`.
+    """
+    table: dict[str, dict[tuple[str, str], object]] = {}
+    for metric in METRICS[dataset]:
+        digits = 3 if metric in ("mae", "corr") else 1
+        for name, by_seed in values(frame, dataset, metric).items():
+            ours = interval(list(by_seed.values()))
+            at_limit = int(frame[(frame.dataset == dataset) & (frame.arm == name)].at_limit.sum())
+            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
+            number = printed(backbone, name, dataset, metric)
+            cells[TITLES[metric], "paper"] = str(number) if np.isfinite(number) else "–"
+            cells[TITLES[metric], "ours"] = spread(ours, digits)
+    found = pd.DataFrame(table.values())
+    return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
+
+
+def spread(found: Interval, digits: int, plus: str = "") -> str:
+    """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
+    half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
+    return f"{found.mean:{plus}.{digits}f}{half}"
+
+
+def side(found: Interval | None) -> str:
+    """Where the interval of a difference lies; a dash for fewer than two seeds, which have none."""
+    if found is None or found.n < 2:
+        return "–"
+    return "above 0" if found.low > 0 else "below 0" if found.high < 0 else "holds 0"
+
+
+def sign(metric: str) -> int:
+    """1 where more is better, -1 where less is."""
+    return -1 if metric == "mae" else 1
+
+
+def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
+    """How much better `other` is than `baseline`, paired by seed, positive for better; None where one has no runs."""
+    found = values(frame, dataset, metric)
+    if baseline not in found or other not in found:
+        return None
+    signed = [{s: sign(metric) * v for s, v in found[name].items()} for name in (baseline, other)]
+    return compare(*signed)
+
+
+def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
+    """`gain` over the seeds of which no run gives more than half of the test utterances one class.
+
+    None where every seed is such a one, as it is `gain` then, and where none is.
+
+    Where no class holds half of the utterances, such a run has hardly begun to learn. It counts in `gain`.
+    """
+    stuck = frame[(frame.dataset == dataset) & (frame.largest_share > 0.5) & frame.arm.isin([baseline, other])]
+    return gain(frame[~frame.seed.isin(stuck.seed)], dataset, metric, baseline, other) if len(stuck) else None
+
+
+def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
+    """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that is trained out.
+
+    An arm is not trained out if any run gives every utterance the same class, or if most ended at the limit of epochs
+    while still within patience of their best one. A model begins with nearly one class; where an epoch has few updates,
+    some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more
+    than any method does.
+    """
+    mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
+    if mine.one_class.any():
+        n = mine.one_class.sum()
+        return f"{n} give{'s' if n == 1 else ''} every utterance the same class"
+    return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
+
+
+def trained_out(frame: pd.DataFrame, dataset: str, *names: str) -> list[bool]:
+    """Whether each of some arms has no `shortfall`; True for an arm without runs."""
+    return [not shortfall(frame, dataset, name) for name in names]
+
+
+def fuses(frame: pd.DataFrame, dataset: str) -> bool:
+    """Whether any run on a dataset had more than one modality: without a second one a gain says nothing of fusion."""
+    return bool(frame[frame.dataset == dataset].modalities.str.contains("+", regex=False).any())
+
+
+def claims(backbone: str) -> list[tuple[str, str, str]]:
+    """The paper's claims about a backbone as (baseline, other, where the paper prints the gain)."""
+    main = [("concatenation", starred(backbone), "Tables II to IV")]
+    if backbone != "bc_lstm":
+        return main
+    return [
+        *main,
+        ("self-attention", "LMAM late", "Tables II to IV"),
+        ("concatenation", "LMAM early + residual", "Tables II and XI"),
+        ("LMAM early", "LMAM early + residual", "Table XI"),
+    ]
+
+
+def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
+    """One row a claim, dataset and printed metric: the paper's gain, ours with interval and effect, and the verdict.
+
+    A claim that the paper's numbers do not make for a dataset and metric, by a gain above 0, has no row. Runs on one
+    modality cannot test a claim about several, whatever they gain.
+    """
+    rows = []
+    for dataset in (d for d in PLACES if d in set(frame.dataset)):
+        several = fuses(frame, dataset)
+        for baseline, other, where in claims(backbone):
+            for metric in METRICS[dataset]:
+                numbers = [printed(backbone, name, dataset, metric) for name in (baseline, other)]
+                paper_gain = sign(metric) * (numbers[1] - numbers[0])
+                if not paper_gain > 0:  # nor where one of them is not printed
+                    continue
+                ours = gain(frame, dataset, metric, baseline, other)
+                ended = trained_out(frame, dataset, baseline, other)
+                digits = 3 if metric in ("mae", "corr") else 2
+                d = ours.difference if ours else None
+                rows.append(
+                    {
+                        "claim": f"{other} beats {baseline}",
+                        "verdict": verdict(paper_gain, ours, *ended) if several else "not testable",
+                        "dataset": dataset,
+                        "metric": metric,
+                        "paper": f"{paper_gain:+.{digits}f}",
+                        "ours": spread(d, digits, "+") if d else "–",
+                        "n": d.n if d else 0,
+                        "interval": side(d),
+                        "effect": f"{ours.effect:+.2f}" if ours else "–",
+                        "where": where,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFrame:
+    """F1 of each class, mean over the seeds that both arms have, without and with LMAM, the paper's F1 beside it.
+
+    The columns have two levels, the arm above `paper` and `ours`.
+    """
+    number, printed_dataset, _ = PLACES[dataset]
+    other = starred(backbone)
+    shared = shared_seeds(runs, dataset, "concatenation", other)
+    found = {name: _class_scores(runs, dataset, name, shared) for name in ("concatenation", other)}
+    table = []
+    for k, (name, support) in enumerate(found["concatenation"][1]):
+        cells: dict[tuple[str, str], object] = {("", "class"): name, ("", "n in test"): support}
+        for label, suffix in (("concatenation", ""), (other, "*")):
+            place = (number, BACKBONES[backbone] + suffix, name.title(), "F1", printed_dataset)
+            cells[label, "paper"] = paper.cell(*place)
+            cells[label, "ours"] = found[label][0][k]
+        cells["gain", "paper"] = cells[other, "paper"] - cells["concatenation", "paper"]
+        cells["gain", "ours"] = cells[other, "ours"] - cells["concatenation", "ours"]
+        table.append(cells)
+    shown = pd.DataFrame(table)
+    return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
+
+
+def shared_seeds(runs: Sequence[Run], dataset: str, *names: str) -> set[int]:
+    """The seeds that all of some arms have on a dataset."""
+    mine = [r.experiment for r in runs if r.experiment.dataset == dataset]
+    return set.intersection(*({e.seed for e in mine if arm(e) == name} for name in names))
+
+
+def _class_scores(
+    runs: Sequence[Run], dataset: str, name: str, seeds: set[int]
+) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """Mean F1 of each class over some of an arm's seeds, (C,), and the classes with their support."""
+    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
+    chosen = [r for r in chosen if r.experiment.seed in seeds]
+    C = len(chosen[0].classes)
+    tables = [per_class(r.total.reshape(C, C)) for r in chosen]
+    return np.mean([t["f1"] for t in tables], axis=0), list(zip(chosen[0].classes, tables[0]["support"], strict=True))
+
+
+def confusion(runs: Sequence[Run], dataset: str, name: str) -> np.ndarray:
+    """The confusion counts of an arm, (C, C), rows true, summed over its seeds."""
+    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
+    C = len(chosen[0].classes)
+    return sum(r.total.reshape(C, C) for r in chosen)
+
+
+SAME_BACKBONE = (
+    ("concatenation", "LMAM early"),
+    ("concatenation", "LMAM early + residual"),
+    ("concatenation, late", "LMAM late"),
+    ("concatenation, late", "LMAM late, keys=others"),
+    ("concatenation, late", "LMAM late, released variant"),
+)
+"""Pairs of arms with the same encoders in the same place, so that they differ in the fusion alone."""
+
+
+def fusion_alone(frame: pd.DataFrame, dataset: str) -> dict[str, Comparison]:
+    """What each LMAM arm gains over concatenation in the same place, in the dataset's headline metric."""
+    found = {f"{other} − {base}": gain(frame, dataset, HEADLINE[dataset], base, other) for base, other in SAME_BACKBONE}
+    return {name: comparison for name, comparison in found.items() if comparison}
+
+
+def level(runs: Sequence[Run], reference: Sequence[Run], backbone: str) -> str:
+    """Where a backbone stands before LMAM, a Markdown line a dataset: its own fusion beside print and beside bc-LSTM.
+
+    bc-LSTM is the concatenation among the runs `reference`, on the same features, paired by seed. Of the backbone's own
+    fusion and of the starred arm the line counts the runs that ended at the limit of epochs, as `beside` does.
+    """
+    lines = []
+    for dataset in (d for d in PLACES if any(r.experiment.dataset == d for r in runs)):
+        metric, without = HEADLINE[dataset], _arm(runs, backbone, dataset, "concatenation")
+        if not without:
+            continue
+        own, other = (
+            {r.experiment.seed: r.metrics[metric] for r in some}
+            for some in (without, _arm(reference, "bc_lstm", dataset, "concatenation"))
+        )
+        ours, number = interval(list(own.values())), printed(backbone, "concatenation", dataset, metric)
+        line = f"- **{dataset}**, {TITLES[metric]}: {spread(ours, 1)} over {ours.n} runs without LMAM, "
+        line += f"{ours.mean - number:+.1f} from the printed {number}"
+        if shared := own.keys() & other.keys():
+            apart, theirs = compare(other, own).difference, interval([other[seed] for seed in shared])
+            line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(theirs, 1)} over the {apart.n} seeds of both"
+        ended = [
+            f"{sum(map(_at_limit, some))} of {len(some)} {said}"
+            for said, some in (("without", without), ("with", _arm(runs, backbone, dataset, starred(backbone))))
+        ]
+        lines.append(f"{line}. Might have gone on at the limit of epochs: {', '.join(ended)}.")
+    return "\n".join(lines) or "No measured runs yet."
+
+
+def _arm(runs: Sequence[Run], backbone: str, dataset: str, name: str) -> list[Run]:
+    """The runs of one arm of a backbone on a dataset."""
+    mine = [r for r in runs if (r.experiment.backbone, r.experiment.dataset) == (backbone, dataset)]
+    return [r for r in mine if arm(r.experiment) == name]

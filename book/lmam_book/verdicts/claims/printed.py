@@ -1,0 +1,93 @@
+"""Rules that hold the paper's printed numbers against each other."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lmam_book.paper import consistency
+from lmam_book.paper import printed as paper
+from lmam_book.paper.p_values import printed as p_values
+from lmam_book.verdicts.claims import Evidence, Finding, rule
+
+MOST = 0.95
+"""The share that has to agree for *same direction*."""
+UNIT = 0.01 + 1e-9
+"""What a difference of two numbers with two decimals can be off when it was taken before they were rounded."""
+
+
+def _agreement(agrees: pd.Series, what: str) -> Finding:
+    """Reproduced when all agree, same direction when at least 95 % do."""
+    n, right = len(agrees), int(agrees.sum())
+    word = "reproduced" if right == n else "same direction" if right >= MOST * n else "not reproduced"
+    return Finding(word, f"{n} printed", f"{right} agree", 0, f"{what}; not in agreement: {n - right} of {n}.")
+
+
+@rule
+def deltas_follow(evidence: Evidence, table: str) -> Finding:
+    """Every printed change of a table is the difference of its printed cells, or was before they were rounded."""
+    found = consistency.audit_deltas()
+    found = found[found.table == int(table)]
+    off = (found.printed - found.recomputed).abs()
+    what = (
+        "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the last "
+    )
+    what += "digit"
+    return _agreement(found.agrees | (off <= UNIT), f"{what}; the largest difference is {off.max():.2f}")
+
+
+@rule
+def averages_follow(evidence: Evidence, table: str) -> Finding:
+    """Every printed weighted average follows from its cells and the public test supports, to 0.01."""
+    found = consistency.audit_averages()
+    found = found[found.table == int(table)]
+    what = "Recomputed with the supports of the public test set, to 0.01; the largest difference is "
+    return _agreement(found.agrees, f"{what}{found.difference.abs().max():.3f}")
+
+
+@rule
+def told_alike(evidence: Evidence, places: str) -> Finding:
+    """What is printed in several places is the same: in `tables`, or in the `text` and a table.
+
+    Table XI has two cells where the others have one, without and with the residual: the nearer of them counts.
+    """
+    found = consistency.audit_cross_table()
+    text = found.other_place.str.startswith("Sec.")
+    if places == "text":
+        return _agreement(found[text].agrees, "Numbers of the text beside the cells that they speak of")
+    found = found[~text].assign(apart=found.difference.abs(), table=found.other_place.str.removesuffix(" (R)"))
+    found = found.sort_values("apart").drop_duplicates(["method", "dataset", "metric", "place", "table"])
+    apart = found[~found.agrees].table.value_counts()
+    where = ", ".join(f"{n} in {table}" for table, n in apart.items())
+    what = (
+        "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an earlier "
+    )
+    return _agreement(found.agrees, f"{what}table: {where}")
+
+
+@rule
+def best_in_table(evidence: Evidence, table: str, row: str) -> Finding:
+    """A row has the highest printed number in every column of its table; a tie: same direction."""
+    cells = paper.table(int(table))
+    tied, beaten = [], []
+    for (dataset, _, metric), group in cells.groupby(["dataset", "column", "metric"], sort=False):
+        mine = group[group.row == row].number.item()
+        others = group[group.row != row].number.max()
+        (tied if others == mine else beaten if others > mine else []).append(f"{dataset} {metric}")
+    columns = len(cells.groupby(["dataset", "column", "metric"]))
+    word = "not reproduced" if beaten else "same direction" if tied else "reproduced"
+    reason = f"Of {columns} printed columns it leads {columns - len(tied) - len(beaten)}"
+    reason += f", ties in {', '.join(tied)}" if tied else ""
+    reason += f", is behind in {', '.join(beaten)}" if beaten else ""
+    return Finding(word, "best", f"{columns - len(tied) - len(beaten)} of {columns}", 0, reason + ".")
+
+
+@rule
+def printed_p_values(evidence: Evidence, table: str) -> Finding:
+    """Every p below 0.05 stands beside a printed change of F1, up or down; where none changes, nothing can differ."""
+    found = p_values()
+    found = found[(found.table == int(table)) & (found.p < 0.05)]
+    rises, falls = int((found.gain > 0).sum()), int((found.gain < 0).sum())
+    what = (
+        f"Of {len(found)} p-values below 0.05, {rises} belong to a printed F1 that rises with LMAM and {falls} to one "
+    )
+    return _agreement(found.gain != 0, f"{what}that falls")

@@ -1,0 +1,174 @@
+"""Tables V, IX, X, XI and Fig. 5 and the parts of LMCM as comparisons of stored runs: the arm of a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmam_book.paper import printed as paper
+from lmam_book.plans.arms import STARRED
+from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts.cells import Cells
+from lmam_core.errors import LmamError
+from lmam_core.runs import names as run_names
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.store import Store
+
+METHODS = {
+    "add": "Add",
+    "concat": "Concatenate",
+    "tfn": "TFN",
+    "lmf": "LFM",
+    "dual_lmf": "Dual-LMF",
+    "att_lmf": "Att-LMF",
+    "lmf_mult": "LMF-MuLT",
+    "auxformer": "AuxFormer",
+    "cmcf_srnet": "CMCF-SRNet",
+    "lora_random": "LoRA◇",
+    "lora_trained": "LoRA*",
+    "self_attention": "self-attention",
+    "cross_modal": "cross-modal attention",
+    "lmam": "LMAM",
+}
+"""What the paper's Table IX calls the fusion methods, and the two not in it; any other goes by its own name."""
+
+LMCM_ARMS = {
+    "concat": "concatenation",
+    "lmam": "LMAM",
+    "lmcm": "LMCM",
+    "lmcm_single": "LMCM, one branch",
+    "lmcm_plain": "LMCM, no residual",
+    "lmcm_layer_norm": "LMCM, LayerNorm",
+}
+"""What the chapter on LMCM calls its arms, by fusion method."""
+
+
+def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
+    """Table IX: every fusion method behind a backbone; LMAM in its variants."""
+    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
+    return _methods(f"behind {run_names.BACKBONES[backbone]}", plans, backbone, store)
+
+
+def patient_methods(store: Store | None = None) -> Cells:
+    """Table IX behind bc-LSTM with three times the patience: fusion by products, concatenation and LMAM."""
+    return _methods("behind bc-LSTM, patience 30", ("fusions_patient",), "bc_lstm", store)
+
+
+def clean_methods(store: Store | None = None) -> Cells:
+    """Every fusion method behind bc-LSTM on CMU-MOSI without its video. Table IX has no row for it."""
+    plans = ("bc_lstm_clean", "fusions_bc_lstm_clean")
+    return _methods("behind bc-LSTM, text and audio", plans, "bc_lstm", store)
+
+
+def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | None) -> Cells:
+    """Fusion methods where a backbone's modalities meet late, by their names in Table IX."""
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone != backbone or e.embedding != "late" or e.readings or e.width or e.faithful:
+            return None
+        return METHODS.get(e.fusion, e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
+
+    return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
+
+
+def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
+    """Table XI: a backbone with its own fusion, and with LMAM in the three ways."""
+    name = run_names.BACKBONES[backbone]
+    rows = {"LMAM early": f"{name}*", "LMAM early + residual": f"{name}*(R)"}
+
+    def label(e: Experiment) -> str | None:
+        plain = not (e.width or e.faithful or e.shuffled or e.readings)
+        known = e.fusion == "concat" or (e.fusion == "lmam" and e.variant == "paper")
+        wanted = run_names.arm(e) if plain and known and e.backbone == backbone else None
+        return wanted if wanted in ("concatenation", *run_names.WAYS.values()) else None
+
+    def number(arm: str, dataset: str, metric: str) -> float:
+        if arm == "concatenation":
+            return plugin.printed(backbone, arm, dataset, metric)
+        return printed(11, rows[arm], dataset, metric) if arm in rows else np.nan
+
+    plans = (backbone,) if backbone == "bc_lstm" else (backbone, "ways")
+    return Cells(name, plans, label, "concatenation", number, store or Store())
+
+
+def equal_parameters(backbone: str, store: Store | None = None) -> Cells:
+    """Table V: a backbone, itself widened to LMAM's number of parameters, and with LMAM."""
+    name, starred = run_names.BACKBONES[backbone], run_names.WAYS[STARRED[backbone]]
+    rows = {"concatenation": name, "concatenation, widened": f"{name}◇", starred: f"{name}*"}
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone != backbone or e.readings or e.faithful or e.variant not in (None, "paper"):
+            return None
+        arm = run_names.arm(e) + (", widened" if e.width else "")
+        return arm if arm in rows else None
+
+    plans = (backbone, "equal_bc_lstm" if backbone == "bc_lstm" else "equal")
+    number = lambda arm, *at: printed(5, rows[arm], *at)  # noqa: E731
+    return Cells(name, plans, label, "concatenation, widened", number, store or Store())
+
+
+def rank_sweep(store: Store | None = None) -> Cells:
+    """Fig. 5: LMAM behind bc-LSTM at each rank, and with its weight whole. The figure prints no numbers."""
+
+    def label(e: Experiment) -> str | None:
+        if (e.backbone, e.fusion, e.embedding) != ("bc_lstm", "lmam", "late") or e.variant != "paper":
+            return None
+        if e.readings:
+            return "full weight" if e.readings == "weight=full" else None
+        return f"rank {e.rank}"
+
+    return Cells("LMAM behind bc-LSTM", ("ranks",), label, "rank 45", store=store or Store())
+
+
+LETTERS = {"text": "T", "audio": "A", "video": "V"}
+
+
+SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=others")
+"""The arms of Table X's chapter, as `run_names.arm` calls them."""
+
+
+def modality_sets(arm: str, store: Store | None = None) -> Cells:
+    """Table X: bc-LSTM in one of `SETS` on every subset of modalities; and on all, some of them shuffled.
+
+    With one modality early and late concatenation are one model, as are own and other keys of LMAM, and one run stands
+    for both. Table X is of LMAM, so that concatenation has no number of the paper beside it.
+    """
+    with_lmam, others = arm.startswith("LMAM"), arm.endswith("keys=others")
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone != "bc_lstm" or e.faithful or e.width:
+            return None
+        alone = {"concatenation, late": "concatenation", "LMAM late, keys=others": "LMAM late"}
+        if run_names.arm(e) != (alone.get(arm, arm) if len(e.modalities) == 1 else arm):
+            return None
+        name = "+".join(LETTERS[m] for m in e.modalities)
+        dealt = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
+        return f"{name}, {dealt} shuffled" if dealt else name
+
+    def number(subset: str, dataset: str, metric: str) -> float:
+        return printed(10, {"A+V": "V+A"}.get(subset, subset), dataset, metric) if with_lmam and not others else np.nan
+
+    return Cells(
+        f"bc-LSTM with {arm}", ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store()
+    )
+
+
+def lmcm_parts(store: Store | None = None) -> Cells:
+    """LMCM, LMCM with a part taken away, and its rivals; one modality is text. The abstract prints no numbers."""
+
+    def label(e: Experiment) -> str | None:
+        if e.fusion not in LMCM_ARMS:
+            return None
+        if len(e.modalities) == 1:
+            return "text alone" if e.fusion == "concat" else f"{LMCM_ARMS[e.fusion]}, text alone"
+        return LMCM_ARMS[e.fusion] + (", second shuffled" if e.shuffled else "")
+
+    return Cells("LMCM and its rivals", ("lmcm",), label, "concatenation", store=store or Store())
+
+
+def printed(number: int, row: str, dataset: str, metric: str) -> float:
+    """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
+    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
+    try:
+        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
+    except (LmamError, KeyError):
+        return np.nan

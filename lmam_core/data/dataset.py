@@ -1,0 +1,161 @@
+"""The dataset that batches come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from lmam_core.batch import MODALITIES, Conversation, Conversations, collate
+from lmam_core.errors import LmamError
+
+DRAWS = 100
+"""How often a validation split is drawn before it is believed that every one leaves a class without an utterance."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset with its splits; `classes` is None for regression, where labels are real numbers.
+
+    `feature_sets[m]` names which features stand for modality m (`minilm384`), `splits` has the keys `train` and
+    `test`, and `validation` where the source brings one. `about` is the sentence that pages print beside numbers
+    from it, `synthetic` says whether the data was generated, `sha256` identifies the content.
+    """
+
+    name: str
+    feature_sets: dict[str, str]
+    classes: tuple[str, ...] | None
+    splits: dict[str, list[Conversation]]
+    sha256: str
+    about: str
+    synthetic: bool = False
+    widths: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.splits.get("train"):
+            raise LmamError(f"{self.name} has no training conversations.")
+        first = self.splits["train"][0]
+        object.__setattr__(self, "widths", {m: x.shape[1] for m, x in first.features.items()})
+        for split, conversations in self.splits.items():
+            for c in conversations:
+                self._check(split, c)
+            twice = [name for name, n in Counter(c.id for c in conversations).items() if n > 1]
+            if twice:
+                raise LmamError(f"{self.name}, split '{split}': two conversations are called '{twice[0]}'; rename one.")
+
+    def _check(self, split: str, c: Conversation) -> None:
+        where = f"{self.name}, split '{split}', conversation '{c.id}'"
+        if len(c) == 0:
+            raise LmamError(f"{where}: it has no utterances; leave it out of the dataset.")
+        if c.features.keys() != self.widths.keys():
+            raise LmamError(f"{where}: it has {', '.join(c.features)}, the first one has {', '.join(self.widths)}.")
+        if c.speaker.shape != c.label.shape:
+            raise LmamError(f"{where}: {len(c.speaker)} speakers for {len(c)} utterances.")
+        for m, x in c.features.items():
+            if x.shape != (len(c), self.widths[m]):
+                raise LmamError(f"{where}: {m} has shape {x.shape}, expected {(len(c), self.widths[m])}.")
+            if not np.isfinite(x).all():
+                t = int(np.argwhere(~np.isfinite(x))[0][0])
+                raise LmamError(f"{where}: {m} holds NaN or infinity at utterance {t}; repair or drop that utterance.")
+        if not np.isfinite(c.label).all():
+            raise LmamError(f"{where}: a label is NaN; repair or drop that utterance.")
+        if self.classes is not None and (c.label.min() < 0 or c.label.max() >= len(self.classes)):
+            raise LmamError(f"{where}: a label lies outside 0..{len(self.classes) - 1}.")
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model puts out for an utterance: one per class, or 1 for regression."""
+        return len(self.classes) if self.classes else 1
+
+    def with_validation(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
+        """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
+
+        The choice depends on `seed` and the places in `train` alone; one that would leave a class without a training
+        utterance is drawn again. Raises LmamError where train cannot spare a conversation, or lacks a class.
+        """
+        splits = dict(self.splits)
+        if "validation" not in splits:
+            train = splits["train"]
+            count = max(1, round(fraction * len(train)))
+            if count >= len(train):
+                raise LmamError(f"{self.name}: {len(train)} training conversations cannot spare a validation split.")
+            rng = np.random.default_rng(seed)
+            for _ in range(DRAWS):
+                chosen = set(rng.permutation(len(train))[:count].tolist())
+                kept = [c for i, c in enumerate(train) if i not in chosen]
+                if not self._unseen(kept):
+                    break
+            splits["validation"] = [c for i, c in enumerate(train) if i in chosen]
+            splits["train"] = kept
+        if missing := self._unseen(splits["train"]):
+            raise LmamError(
+                f"{self.name}: no training utterance has the class {', '.join(missing)}; "
+                "add conversations that do, or drop the class."
+            )
+        return replace(self, splits=splits)
+
+    def _unseen(self, train: Sequence[Conversation]) -> list[str]:
+        """The classes that no utterance of some conversations has."""
+        seen = set() if self.classes is None else set(np.unique(np.concatenate([c.label for c in train])).tolist())
+        return [name for k, name in enumerate(self.classes or ()) if k not in seen]
+
+    def standardised(self) -> Dataset:
+        """Features with mean 0 and deviation 1 per column, measured on `train` alone; constant columns become 0."""
+        scaled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for m in self.widths:
+            x = np.concatenate([c.features[m] for c in self.splits["train"]]).astype(np.float64)
+            mean, deviation = x.mean(0), x.std(0)
+            scale = np.where(deviation > 1e-8, 1 / np.maximum(deviation, 1e-8), 0.0)
+            scaled[m] = mean, scale
+
+        def scale_one(c: Conversation) -> Conversation:
+            features = {m: ((x - scaled[m][0]) * scaled[m][1]).astype(np.float32) for m, x in c.features.items()}
+            return replace(c, features=features)
+
+        return replace(self, splits={s: [scale_one(c) for c in cs] for s, cs in self.splits.items()})
+
+    def with_shuffled(self, modality: str, seed: int) -> Dataset:
+        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more.
+
+        Another modality with the same seed is dealt otherwise, so that the two part as well.
+        """
+        rng = np.random.default_rng([seed, MODALITIES.index(modality)])
+
+        def deal(conversations: list[Conversation]) -> list[Conversation]:
+            x = rng.permutation(np.concatenate([c.features[modality] for c in conversations]))
+            dealt = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
+            pairs = zip(conversations, dealt, strict=True)
+            return [replace(c, features=c.features | {modality: part}) for c, part in pairs]
+
+        return replace(self, splits={s: deal(cs) if cs else [] for s, cs in self.splits.items()})
+
+    def select(self, modalities: Sequence[str]) -> Dataset:
+        """The dataset with these modalities only, in the fixed order; raises LmamError for one that it lacks."""
+        if not modalities:
+            raise LmamError("At least one modality is needed.")
+        for m in modalities:
+            if m not in self.widths:
+                raise LmamError(f"{self.name} has no modality '{m}'; it has {', '.join(self.widths)}.")
+        kept = [m for m in MODALITIES if m in modalities]
+
+        def pick(c: Conversation) -> Conversation:
+            return replace(c, features={m: c.features[m] for m in kept})
+
+        return replace(
+            self,
+            feature_sets={m: self.feature_sets[m] for m in kept},
+            splits={s: [pick(c) for c in cs] for s, cs in self.splits.items()},
+        )
+
+    def batches(self, split: str, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Conversations]:
+        """Batches of `batch_size` conversations, shuffled by `generator`, in stored order without one."""
+        conversations = self.splits[split]
+        order = (
+            torch.randperm(len(conversations), generator=generator).tolist() if generator else range(len(conversations))
+        )
+        chosen = [conversations[i] for i in order]
+        for start in range(0, len(chosen), batch_size):
+            yield collate(chosen[start : start + batch_size])

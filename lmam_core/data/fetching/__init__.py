@@ -1,0 +1,1 @@
+"""A dataset of the catalogue out of its original public files."""

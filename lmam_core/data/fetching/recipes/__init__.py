@@ -1,0 +1,1 @@
+"""How the arrays of each dataset come out of its original files, one file each."""

@@ -1,0 +1,70 @@
+"""POM out of MFN's word-aligned files: audio, video and 17 labels of 903 videos; the text files are not there."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from lmam_core.data.fetching.recipe import Arrays, Originals, Recipe
+from lmam_core.data.sources.base import public_files
+from lmam_core.errors import LmamError
+
+HEADER = 2048
+"""Bytes before the values in each of the nine files, which are pinned: one contiguous float64 array fills the rest."""
+
+SHAPES = {"audio": (20, 43), "video": (20, 41), "y": (17,)}
+
+
+def arrays(originals: Originals) -> Arrays:
+    """`audio_*` (N, 20, 43), `video_*` (N, 20, 41) and `label_*` (N, 17) of the 600, 100 and 203 videos of a split."""
+    return {
+        f"{'label' if kind == 'y' else kind}_{split}": _values(originals[f"{kind}_{split}.h5"], shape)
+        for split in ("train", "valid", "test")
+        for kind, shape in SHAPES.items()
+    }
+
+
+def _values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The float64 values behind the header as float32 (N, *shape)."""
+    content = path.read_bytes()
+    if len(content) <= HEADER or (len(content) - HEADER) % (8 * prod(shape)):
+        raise LmamError(f"{path} is not the published file of POM; remove it and fetch again.")
+    return np.frombuffer(content, "<f8", offset=HEADER).reshape(-1, *shape).astype(np.float32)
+
+
+RECIPE = Recipe(
+    name="pom",
+    files=public_files(
+        "https://github.com/pliang279/MFN",
+        "b0453fb6e21b581c796246a0c32a6551f2028c1b",
+        "new_data/pom",
+        {
+            "audio_train.h5": "a7edb566f5d5026c9ed82222fbdbfc22d506fdd243c4c112f1ecca2f5155eee7",
+            "video_train.h5": "936d32765899d8cab2d8c7c84fb5d6b91b249906d3e46ce51aa73c4f5b0d582d",
+            "y_train.h5": "420831e96b21c5fc77194c70c8a76f831fd04d3cc6cadd513e1749c3b325fef5",
+            "audio_valid.h5": "430b49d06e7fc2a8ea11bf3636cd08df4366df18647acfda39d8014d342fb7cf",
+            "video_valid.h5": "39f8a4aabfe7deb94da001b9ca25ad087ddd155f2786de04a3cacd90a379bb80",
+            "y_valid.h5": "066fb33cef488591ff999b4c6859c990ff93645003cc795501c70b3ea87ac2ef",
+            "audio_test.h5": "15aa2f0eaa8787e5aec2de28636fb5b0181aeacc1e8f6eec56fce4cdade367ab",
+            "video_test.h5": "bd1bd57bf2bf4ad49b2ff03c79a3d13375627d23a531a6bde7b13a0f68f8c0dd",
+            "y_test.h5": "dec80f328c2e811fb28a04df2ad11495dc00be34a6c439d40b3d1848fe518a18",
+        },
+    ),
+    licences={
+        "pliang279/MFN": "MIT",
+    },
+    arrays=arrays,
+    sha256={
+        "audio_train": "25ab0b1a8165b5e14f64ba93f403d9146ff9ff817ce87e8c160d544c4255de10",
+        "video_train": "26d8f4d4b9666ba383a606672e582f42c237fff7331f9cdebb7d74272b45aa3f",
+        "label_train": "78165dca27d7b77b74397e7b5b8f71beb2d7a764ff86d44baee69a1ece7ed1cc",
+        "audio_valid": "77fdc48fe2a8b0128ec4836588da2e912a8629e0d06ff2d3e18f599ed71aace6",
+        "video_valid": "f75bd1a6c20b76ee55949637b5cebf9386b39ec8403f88af44e0686a2762d3b9",
+        "label_valid": "713b3e26592e6cba318dd7f66d0c40b09ebcf20351a68d53debd890e35c6ad65",
+        "audio_test": "68a1f2eca281366bab85a9178c17b841bf4cfa0e98c6bafe28d84128ad1a79f3",
+        "video_test": "0edb64157fa2ac6670cd6931605b90b7f5c3a6dc564faf49a96a5028e620049f",
+        "label_test": "99b0ff1bd3a3adb69f75cc77b5166bc5e07e096ac7c448c771ef8ffaedd16498",
+    },
+)

@@ -1,0 +1,249 @@
+"""A folder of recordings with a table of their utterances becomes a dataset: `lmam data build FOLDER`."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmam_core.data import stored
+from lmam_core.data.recordings import labels, table
+from lmam_core.data.recordings.table import Row
+from lmam_core.errors import LmamError
+
+CLASSES = "classes.txt"
+"""An optional file with the classes, one a line, in the order that tables show; other labels are then refused."""
+
+_MEDIA = {"text": "a transcript", "audio": "a wav or mp4 file", "video": "an mp4 file"}
+
+Extract = Callable[..., Any]
+"""`lmam_core.features.extract.extract`, or what stands in for it in a test."""
+
+
+def build(
+    folder: Path | str,
+    text: str = "minilm384",
+    audio: str = "egemaps88",
+    video: str = "clip512",
+    weights: str | None = None,
+    progress: bool = True,
+    extract: Extract | None = None,
+) -> Path:
+    """Write `dataset.npz` and `dataset.json` into a folder with `utterances.csv`; returns the folder.
+
+    `text`, `audio` and `video` name extractors (`lmam_core.features.extract.EXTRACTORS`; "" leaves the modality out),
+    and `weights` is theirs: "random" takes small untrained encoders, `minilm384=FOLDER` a checkpoint. These are the
+    rules, each with a sentence in the notes of `dataset.json` wherever it applies:
+
+    - A row without a usable label, dialogue or turn is left out (`table.read`, `labels.kind`); a class that no
+      training utterance has is no class.
+    - A recording that is missing, damaged, neither wav nor mp4 or outside the folder costs its utterance the sound
+      and the picture, which become the training mean; the utterance stays. So it is with an utterance without a
+      transcript and its text. A modality that no utterance has is left out.
+    - Splits come from the column `split`; a dialogue that names none, or two, is left out. Without that column whole
+      dialogues are dealt by `labels.deal`.
+    - Utterances are ordered by turn, equal turns as in the table. Rows without a speaker share one unknown voice.
+
+    Raises LmamError where no dataset can come out at all.
+    """
+    folder = Path(folder).expanduser()
+    extract = extract or _extract()
+    rows, columns, notes = table.read(folder / table.TABLE)
+    chosen = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
+    labelled = _label(rows, _allowed(folder), notes)
+    dialogues = _dialogues(labelled, "split" in columns, notes)
+    kept, classes = _classes(labelled, dialogues, notes)
+    order = {d: i for i, d in enumerate(dict.fromkeys(r.dialogue for r in kept.rows))}
+    splits = [dialogues[d] for d in order]
+    stored.check(folder.resolve().name, splits, classes)  # before hours of extraction
+    media = _media(folder, kept.rows, columns, notes)
+    features, identities = {}, {}
+    for m, entry in chosen.items():
+        found = _features(entry, media, kept.rows, extract, weights, progress, notes)
+        if found is not None:
+            features[m], identities[entry.name] = {entry.name: found[0]}, found[1]
+    files = sorted({str(item[0]) for item in media["file"] if item})
+    sources = {table.TABLE: stored.sha256(folder / table.TABLE)}
+    sources |= {Path(f).relative_to(folder.resolve()).as_posix(): stored.sha256(Path(f)) for f in files}
+    u = stored.Utterances(
+        name=folder.resolve().name,
+        about=_about(folder.resolve().name, stored.counted(splits, len(kept.rows), classes), identities),
+        dialogues=list(order),
+        splits=splits,
+        owner=np.array([order[r.dialogue] for r in kept.rows]),
+        speaker=np.unique([r.speaker for r in kept.rows], return_inverse=True)[1],
+        label=np.array(kept.values),
+        classes=classes,
+        features=features,
+        weights=identities,
+        sources=sources,
+        notes=notes,
+    )
+    return stored.write(folder, u)
+
+
+def _extract() -> Extract:
+    from lmam_core.features.extract import extract
+
+    return extract
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Rows with their labels, as class indices or numbers."""
+
+    rows: list[Row]
+    values: list[int | float]
+    classes: tuple[str, ...] | None
+
+
+def _allowed(folder: Path) -> list[str] | None:
+    """The classes of `classes.txt`, if it is there."""
+    path = folder / CLASSES
+    if not path.is_file():
+        return None
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise LmamError(f"{path} cannot be read as UTF-8 text ({error}).") from error
+    if len({n.casefold() for n in names}) < max(2, len(names)):
+        raise LmamError(f"{path} must name at least two classes, one a line, none of them twice.")
+    return names
+
+
+def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> _Labelled:
+    classes = labels.kind([r.label for r in rows], allowed)
+    values = [labels.value(r.label, classes) for r in rows]
+    usable = [(r, v) for r, v in zip(rows, values, strict=True) if not isinstance(v, str)]
+    notes += [f"{r.where} is left out: {v}." for r, v in zip(rows, values, strict=True) if isinstance(v, str)]
+    if not usable:
+        raise LmamError("No utterance has a label that can be used; fill in the column 'label'.")
+    if silent := sum(not r.speaker for r, _ in usable):
+        notes.append(f"utterances without a speaker, which share one unknown voice in each dialogue: {silent}.")
+    usable.sort(key=lambda pair: pair[0].turn)  # stable: equal turns stay as in the table
+    at = {d: i for i, d in enumerate(dict.fromkeys(r.dialogue for r in rows))}
+    usable.sort(key=lambda pair: at[pair[0].dialogue])
+    for (a, _), (b, _) in itertools.pairwise(usable):
+        if (a.dialogue, a.turn) == (b.dialogue, b.turn):
+            notes.append(f"{b.where} has the same turn as line {a.line}; they stay in the order of the table.")
+    if classes is None:
+        notes.append("The labels are real numbers; acc2 and acc7 read them as sentiment between -3 and 3.")
+    return _Labelled([r for r, _ in usable], [v for _, v in usable], classes)
+
+
+def _dialogues(found: _Labelled, given: bool, notes: list[str]) -> dict[str, str]:
+    """The split of each dialogue that is kept."""
+    groups: dict[str, list[int]] = {}
+    for i, row in enumerate(found.rows):
+        groups.setdefault(row.dialogue, []).append(i)
+    if not given:
+        none: set[int] = set()
+        return labels.deal(
+            {d: none if found.classes is None else {int(found.values[i]) for i in g} for d, g in groups.items()}
+        )
+    splits = {}
+    for d, g in groups.items():
+        try:
+            splits[d] = labels.given_split([found.rows[i].split for i in g])
+        except LmamError as error:
+            notes.append(f"dialogue {d} ({len(g)} utterances) is left out: {error}.")
+    if not splits:
+        raise LmamError("No dialogue names a split that can be used; write train, validation or test into each row.")
+    return splits
+
+
+def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tuple[_Labelled, tuple[str, ...] | None]:
+    """Rows of dialogues that are kept, with the classes that train has."""
+    pairs = [(r, v) for r, v in zip(found.rows, found.values, strict=True) if r.dialogue in splits]
+    if found.classes is None:
+        return _Labelled([r for r, _ in pairs], [v for _, v in pairs], None), None
+    train = Counter(v for r, v in pairs if splits[r.dialogue] == "train")
+    kept = [k for k in range(len(found.classes)) if train[k]]
+    for k, name in enumerate(found.classes):
+        if k not in kept:
+            notes.append(f"the class '{name}' is left out: no training utterance has it.")
+        elif train[k] == 1:
+            notes.append(f"the class '{name}' has one training utterance; is it a slip of the pen?")
+    notes += [f"{r.where} is left out: its label is in no training dialogue." for r, v in pairs if v not in kept]
+    pairs = [(r, kept.index(v)) for r, v in pairs if v in kept]
+    classes = tuple(found.classes[k] for k in kept)
+    for d in set(splits) - {r.dialogue for r, _ in pairs}:
+        del splits[d]
+    return _Labelled([r for r, _ in pairs], [v for _, v in pairs], classes), classes
+
+
+def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
+    """What each utterance gives: its text, and its recording with the span or None."""
+    files: list[tuple[Path, str] | None] = []
+    for row in rows:
+        found = table.recording(folder, row.file) if row.file else "it names no file"
+        if isinstance(found, str) and any(r.file for r in rows):
+            notes.append(f"{row.where} has no recording: {found}.")
+        files.append(None if isinstance(found, str) else found)
+    return {"text": [r.text for r in rows], "file": files}
+
+
+def _features(
+    entry: Any,
+    media: dict[str, list],
+    rows: Sequence[Row],
+    extract: Extract,
+    weights: str | None,
+    progress: bool,
+    notes: list[str],
+) -> tuple[np.ndarray, str] | None:
+    """An extractor's features (N, d), NaN where there are none, and their weights; None where nothing is to extract."""
+    modality, name = entry.modality, entry.name
+    if modality == "text":
+        items = list(enumerate(media["text"])) if any(media["text"]) else []
+    else:
+        suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
+        items = [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
+        silent = sum(f is not None for f in media["file"]) - len(items)
+        if items and silent:
+            notes.append(
+                f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}."
+            )
+    if not items:
+        notes.append(f"{modality} is left out: no utterance has {_MEDIA[modality]}.")
+        return None
+    given = None if entry.weights == "none" else _weights(name, weights)
+    found = extract(name, [item for _, item in items], weights=given, progress=progress)
+    values = np.full((len(rows), found.values.shape[1]), np.nan, np.float32)
+    values[[i for i, _ in items]] = found.values
+    for k, why in found.failed.items():
+        notes.append(f"{rows[items[k][0]].where} has no {modality}: {why.rstrip('.')}; the training mean stands there.")
+    return values, found.weights
+
+
+def _extractor(modality: str, name: str) -> Any:
+    from lmam_core.features.extract import EXTRACTORS
+
+    fitting = [n for n, e in EXTRACTORS.items() if e.modality == modality]
+    if name not in fitting:
+        raise LmamError(f"There is no {modality} extractor '{name}'; choose one of {', '.join(fitting)}.")
+    return EXTRACTORS[name]
+
+
+def _weights(name: str, weights: str | None) -> str | None:
+    """What `weights` says of one extractor; it may differ by name, as in `minilm384=FOLDER,clip512=random`."""
+    from lmam_core.features.extract import EXTRACTORS
+
+    if weights is None or "=" not in weights:
+        return weights
+    parts = [part.partition("=") for part in weights.split(",")]
+    if unknown := [key.strip() for key, _, _ in parts if key.strip() not in EXTRACTORS]:
+        raise LmamError(f"--weights names no extractor '{unknown[0]}'; the names are {', '.join(EXTRACTORS)}.")
+    return next((value.strip() for key, _, value in parts if key.strip() == name), None)
+
+
+def _about(name: str, counted: str, identities: dict[str, str]) -> str:
+    """The sentences that pages print beside numbers from the dataset."""
+    untrained = [n for n, weights in identities.items() if weights.startswith("random (tiny")]
+    warning = f" The features {' and '.join(untrained)} come from encoders that nobody trained." if untrained else ""
+    return f"{name}: own recordings, {counted}.{warning}"

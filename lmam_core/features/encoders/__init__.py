@@ -1,0 +1,1 @@
+"""What turns text, sound and pictures into numbers, one file per kind."""

@@ -1,0 +1,86 @@
+"""Transformers' text encoders, one vector for each utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmam_core.errors import LmamError
+from lmam_core.features.encoders.loading import checked, loading, pretrained
+from lmam_core.features.weights import Weights
+
+LONGEST = 512
+"""Tokens of an utterance that are read, the two special ones included; the rest is cut off."""
+BATCH = 32
+
+
+def pool(output, mask: Tensor, take: str, width: int) -> Tensor:
+    """One vector for each text, (B, width), from a model's output over (B, T) tokens.
+
+    `cls`: the first token's; `pooled`: the model's own pooled output; `mean`: the mean over real tokens; `unit`: that
+    mean scaled to length 1. The first `width` numbers of it are kept.
+    """
+    if take == "pooled":
+        return output.pooler_output[:, :width]
+    states = output.last_hidden_state  # (B, T, d)
+    if take == "cls":
+        return states[:, 0, :width]
+    keep = mask[..., None].to(states.dtype)  # (B, T, 1)
+    mean = (states * keep).sum(1) / keep.sum(1)  # (B, d)
+    return torch.nn.functional.normalize(mean, dim=-1) if take == "unit" else mean[:, :width]
+
+
+def load(extractor, weights: Weights, device: str = "cpu"):
+    """Tokenizer and model; from a local folder and its safetensors alone, or tiny and random.
+
+    Raises LmamError where the folder holds no such model, or one of another width.
+    """
+    if weights.path is None:
+        from lmam_core.features.encoders import tiny
+
+        tokenizer, model = tiny.text(extractor)
+    else:
+        from transformers import AutoModel, AutoTokenizer
+
+        with loading(extractor, weights.path):
+            tokenizer = AutoTokenizer.from_pretrained(weights.path, local_files_only=True, trust_remote_code=False)
+            model = pretrained(extractor, AutoModel, weights.path)
+    width = model.config.hidden_size
+    if width < extractor.width or (width != extractor.width and extractor.take != "cls"):
+        raise LmamError(f"{weights.path} is {width} wide; {extractor.name} is {extractor.width} wide.")
+    return tokenizer, model.eval().to(device)
+
+
+def encoder(
+    extractor, weights: Weights, device: str = "cpu"
+) -> Callable[[Sequence[str], int | None], Iterator[tuple[int, np.ndarray]]]:
+    """The function from texts to (index, row), longest first.
+
+    All Unicode is taken; what a vocabulary lacks (with BERT, emoji) becomes its token for the unknown. Texts of
+    similar length share a batch, so that little is spent on padding; a row does not depend on its batch beyond
+    rounding.
+    """
+    tokenizer, model = load(extractor, weights, checked(device))
+    longest = min(LONGEST, tokenizer.model_max_length, _positions(model.config))
+
+    @torch.inference_mode()
+    def encode(texts: Sequence[str], batch_size: int | None) -> Iterator[tuple[int, np.ndarray]]:
+        size = batch_size or BATCH
+        ids = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
+            batch = tokenizer.pad({"input_ids": [ids[i] for i in places]}, return_tensors="pt").to(device)
+            output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+            rows = pool(output, batch["attention_mask"], extractor.take, extractor.width)
+            yield from zip(places, rows.float().cpu().numpy(), strict=True)
+
+    return encode
+
+
+def _positions(config) -> int:
+    """How many tokens a model has positions for; RoBERTa counts from its padding token's number on."""
+    return config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)

@@ -1,0 +1,1 @@
+"""A generated conversation with real media files."""

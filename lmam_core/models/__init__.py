@@ -1,0 +1,1 @@
+"""The methods: LMAM, LMCM, what they are plugged into, and what they are compared with."""

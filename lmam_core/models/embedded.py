@@ -1,0 +1,122 @@
+"""The three ways to put a fusion module into a backbone (paper, Section IV-D and Fig. 4)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lmam_core.batch import Conversations
+from lmam_core.errors import LmamError
+from lmam_core.models.layers.dropout import Dropout
+
+EMBEDDINGS = ("early", "early_residual", "late")
+
+
+class Embedded(nn.Module):
+    """A backbone with a fusion module in it; maps a batch to (B, L, outputs).
+
+    * `early` (Fig. 4a): fuse the modalities, then encode the fused stream.
+    * `early_residual` (Fig. 4b): as early, with the concatenated modalities added to the fused stream; where the
+      fusion's output has another width, a linear map without bias brings it to theirs.
+    * `late` (Fig. 4c): encode each modality, then fuse the contexts.
+
+    A `multimodal` backbone relates the modalities to each other itself. The two early ways leave it whole: the fused
+    stream, brought to the modalities' widths where it has others, is cut into one stream a modality again, and the
+    contexts are concatenated as without LMAM. The paper does not say what else it could mean by a plug-in there.
+
+    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone. Auxiliary networks
+    of the fusion share one linear map to the outputs, `auxiliary`. With a `seed` each part starts from random numbers
+    of its own, so that two models of one seed share the weights of the parts that they have in common.
+    `input_dropout` acts on the features as they enter, each with a mask of its own.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        outputs: int,
+        backbone: type[nn.Module],
+        fusion: Callable[[Mapping[str, int]], nn.Module],
+        embedding: str,
+        speakers: int = 2,
+        *,
+        seed: int | None = None,
+        input_dropout: float = 0.0,
+        **options: bool | int | float,
+    ) -> None:
+        super().__init__()
+        if embedding not in EMBEDDINGS:
+            raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+        self.widths, self.speakers = dict(widths), speakers
+        self.embedding, self.whole = embedding, backbone.multimodal
+        self.dropout = Dropout(input_dropout)
+        self.match: nn.Module = nn.Identity()
+        if embedding == "late":
+            start(seed, "backbone")
+            self.backbone = backbone(widths, speakers, **options)
+            start(seed, "fusion")
+            self.fusion = fusion(self.backbone.d_out)
+            width = self.fusion.d_out
+        else:
+            start(seed, "fusion")
+            self.fusion = fusion(widths)
+            stream, total = self.fusion.d_out, sum(widths.values())
+            if stream != total and (self.whole or embedding == "early_residual"):
+                self.match, stream = nn.Linear(stream, total, bias=False), total
+            start(seed, "backbone")
+            self.backbone = backbone(widths if self.whole else {"fused": stream}, speakers, **options)
+            width = sum(self.backbone.d_out.values())
+        start(seed, "classifier")
+        self.classifier = self.backbone.classifier(width, outputs)
+        d_auxiliary = getattr(self.fusion, "d_auxiliary", 0)
+        self.auxiliary = nn.Linear(d_auxiliary, outputs) if d_auxiliary else None
+
+    def forward(self, batch: Conversations) -> Tensor:
+        """Logits, or the regression value, for each utterance, (B, L, outputs)."""
+        return self._decide(batch, self.fusion_inputs(batch))
+
+    def outputs(self, batch: Conversations) -> list[Tensor]:
+        """What is trained to predict the labels, (B, L, outputs) each: the model's output, then auxiliary networks'."""
+        inputs = self.fusion_inputs(batch)
+        found = [self._decide(batch, inputs)]
+        if self.auxiliary is not None:
+            found += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
+        return found
+
+    def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
+        turns = batch.turns
+        fused = self.fusion(inputs, turns if getattr(self.fusion, "takes_turns", False) else turns.mask)
+        if self.embedding == "late":
+            return self.classifier(fused, turns)  # (B, L, outputs)
+        fused = self.match(fused)  # (B, L, d)
+        if self.embedding == "early_residual":
+            fused = fused + torch.cat(list(inputs.values()), -1)  # (B, L, Σ d_m)
+        streams = {"fused": fused}
+        if self.whole:
+            streams = dict(zip(self.widths, fused.split(list(self.widths.values()), -1), strict=True))
+        context = torch.cat(list(self.backbone(streams, turns).values()), -1)  # (B, L, Σ d_out)
+        return self.classifier(context, turns)  # (B, L, outputs)
+
+    def fusion_inputs(self, batch: Conversations) -> dict[str, Tensor]:
+        """What the fusion module sees: the features themselves, or in the late way the modalities' contexts."""
+        features = self._features(batch)
+        return self.backbone(features, batch.turns) if self.embedding == "late" else features
+
+    def _features(self, batch: Conversations) -> dict[str, Tensor]:
+        for m, width in self.widths.items():
+            if m not in batch.features:
+                raise LmamError(f"The model was built for {', '.join(self.widths)}; the batch lacks {m}.")
+            if batch.features[m].shape[-1] != width:
+                found = batch.features[m].shape[-1]
+                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
+        if (last := int(batch.who.max())) >= self.speakers:
+            raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
+        return {m: self.dropout(batch.features[m]) for m in self.widths}
+
+
+def start(seed: int | None, part: str) -> None:
+    """Start torch's random numbers from a seed and the name of a part of a model; without a seed they go on."""
+    if seed is not None:
+        torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed} {part}".encode()).digest()[:7]))

@@ -1,0 +1,1 @@
+"""Fast forms of what models compute; each gives what its plain form gives."""

@@ -1,0 +1,60 @@
+"""The utterances of a batch in blocks, and the edges between those within a window of each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmam_core.batch import Turns
+
+
+class Line(NamedTuple):
+    """The N utterances of a batch one behind the other, cut into K blocks of c, and the edges between them.
+
+    c is at least the window, so that every edge from a block ends in it or in one beside it, 3c places in all. Padding
+    stays out; the last block alone is filled up. `count` is N, `rows` (Kc,) each utterance's row among the B·L of the
+    batch, `position` (Kc,) its place in the conversation, `speaker` (Kc,) who says it. `edge` (K, c, 3c) is True where
+    source i sends to target j, and `kind` (K, c, 2S, 3c) the same for each kind of edge, 2·s_j + [i >= j].
+    """
+
+    count: int
+    rows: Tensor
+    position: Tensor
+    speaker: Tensor
+    edge: Tensor
+    kind: Tensor
+
+
+def line_up(turns: Turns, window: tuple[int, int], speakers: int) -> Line:
+    """The `Line` of a batch: edges (i, j) with i - past <= j <= i + future inside a conversation, i = j among them."""
+    L, device = turns.mask.shape[1], turns.mask.device
+    places = (torch.arange(L) < turns.lengths[:, None]).nonzero().T  # (2, N), counted where no GPU is waited for
+    count = places.shape[1]
+    c = max(1, min(max(window), int(turns.lengths.max()) - 1))
+    places = F.pad(places, (0, -count % c if count else c), value=-1).to(device, non_blocking=True)  # (2, Kc)
+    rows = (places[0] * L + places[1]).clamp(min=0)  # (Kc,), the first one again where nobody stands
+    speaker = turns.speaker.flatten()[rows]  # (Kc,)
+
+    ahead = torch.arange(-c, 2 * c, device=device) - torch.arange(c, device=device)[:, None]  # (c, 3c), j - i
+    near = (ahead >= -window[0]) & (ahead <= window[1])  # (c, 3c)
+    source = places[0].view(-1, c)  # (K, c), the conversation
+    target = beside(source, -1)  # (K, 3c)
+    edge = near & (source >= 0)[..., None] & (source[..., None] == target[:, None])  # (K, c, 3c)
+    kind = 2 * beside(speaker.view(-1, c))[:, None] + (ahead <= 0)  # (K, c, 3c)
+    kind = edge[:, :, None] & (kind[:, :, None] == torch.arange(2 * speakers, device=device)[:, None])
+    return Line(count, rows, places[1].clamp(min=0), speaker, edge, kind)
+
+
+def beside(x: Tensor, nobody: int = 0) -> Tensor:
+    """Every block with the one before and the one after it, (K, c, ...) to (K, 3c, ...)."""
+    x = F.pad(x, (0, 0) * (x.dim() - 1) + (1, 1), value=nobody)
+    return torch.cat([x[:-2], x[1:-1], x[2:]], 1)
+
+
+def gather(x: Tensor) -> Tensor:
+    """The transpose of `beside`: adds up what blocks send to themselves and to those beside them, to (K, c, d)."""
+    before, own, after = x.unflatten(1, (3, -1)).unbind(1)  # (K, c, d) each
+    return own + F.pad(before[1:], (0, 0, 0, 0, 0, 1)) + F.pad(after[:-1], (0, 0, 0, 0, 1, 0))

@@ -1,0 +1,1 @@
+"""The layers that more than one model is made of."""

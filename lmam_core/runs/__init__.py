@@ -1,0 +1,1 @@
+"""What is asked, how it is carried out, what comes out, and where that is kept."""

@@ -1,0 +1,222 @@
+"""What is asked: `Experiment`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lmam_core.batch import MODALITIES
+from lmam_core.data import catalogue
+from lmam_core.errors import LmamError
+from lmam_core.models import fusion
+from lmam_core.models.backbones import backbone
+from lmam_core.models.embedded import EMBEDDINGS
+from lmam_core.models.lmam import READINGS, VARIANTS
+from lmam_core.runs.training import IN_UPDATES, PROTOCOLS
+
+EPOCHS = {"batch_size": 32, "epochs": 60, "patience": 10}
+"""The budget of the protocols that count in epochs: batches in conversations, patience in epochs."""
+BUDGETS: dict[str, dict[str, int]] = {
+    "honest": {"batch_size": 8, "updates": 2000, "patience": 200},
+    "tuning": {"batch_size": 8, "updates": 600, "patience": 200},
+}
+"""The budgets of the others, in updates. Batches of 32 conversations are three updates an epoch on IEMOCAP and two on
+CMU-MOSI: with 60 epochs and a patience of ten, methods that start slowly were stopped before they had learned."""
+_FILED = {"protocol1": "honest", "tuning1": "tuning"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked: everything that decides the numbers of a run, on a given machine.
+
+    `resolved()` fills in what is left open (the dataset's modalities and feature sets, the backbone's own embedding
+    way) and drops what means nothing (the rank of a concatenation), so that one question has one `key`.
+
+    `features` and `readings` are written `text=glove200,audio=gemaps47` and `keys=others`; `rank` is 1..d;
+    `learning_rate` and `weight_decay` are Adam's; `dropout` acts on the features as they enter and takes the place of
+    the backbone's own; `batch_size` is counted in conversations. `updates` and `epochs` limit training, whichever ends
+    first; `patience` is counted in updates, under protocols that count in epochs in epochs (`training.Budget`).
+    `dialogues` keeps that many conversations of each split, for quick looks (0: all); `faithful` lets padding into a
+    backbone's results where its original does; `width` takes the place of the backbone's own (`Backbone.widened`);
+    `shuffled`, as in `audio+video`, deals those modalities' utterances anew within each split, so that they tell
+    nothing about the others or the labels.
+    """
+
+    dataset: str = "synthetic-iemocap"
+    features: str = ""
+    modalities: tuple[str, ...] = ()
+    backbone: str = "bc_lstm"
+    fusion: str = "lmam"
+    embedding: str | None = None
+    variant: str | None = None
+    rank: int | None = None
+    readings: str = ""
+    protocol: str = "honest"
+    seed: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    dialogues: int = 0
+    faithful: bool = False
+    width: int | None = None
+    shuffled: str = ""
+    updates: int | None = None
+    dropout: float | None = None
+
+    def resolved(self) -> Experiment:
+        """The same question with nothing left open; raises LmamError for whatever is not possible."""
+        self = dataclasses.replace(self, **self._numbers())
+        record = catalogue.entry(self.dataset)
+        modalities = self.modalities or tuple(record.default_modalities)
+        for m in modalities:
+            if m not in record.feature_sets:
+                raise LmamError(f"{self.dataset} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
+        modalities = tuple(m for m in MODALITIES if m in modalities)
+        chosen = pairs(self.features, "features")
+        for m, name in chosen.items():
+            if name not in record.feature_sets.get(m, ()):
+                raise LmamError(f"{self.dataset} has no features '{m}={name}'; see `lmam data`.")
+            if m not in modalities:
+                raise LmamError(
+                    f"Features are chosen for {m}, but the modalities are {', '.join(modalities)}; add {m} to them or "
+                    "leave it out of the features."
+                )
+        features = {m: chosen.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
+        embedding = self.embedding or backbone(self.backbone).native
+        if embedding not in EMBEDDINGS:
+            raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+        if self.protocol not in PROTOCOLS:
+            raise LmamError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+        if self.faithful and not backbone(self.backbone).leak:
+            raise LmamError(f"faithful means nothing for '{self.backbone}': padding reaches no result of its original.")
+        shuffled = [m for m in self.shuffled.split("+") if m]
+        for m in shuffled:
+            if m not in modalities:
+                raise LmamError(f"'{m}' cannot be shuffled: the modalities are {', '.join(modalities)}.")
+        self = dataclasses.replace(self, **self._budget())
+        self._check_numbers()
+        return dataclasses.replace(
+            self,
+            shuffled="+".join(m for m in MODALITIES if m in shuffled),
+            features=",".join(f"{m}={name}" for m, name in features.items()),
+            modalities=modalities,
+            embedding=embedding,
+            **self._fusion_fields(),
+        )
+
+    def _budget(self) -> dict[str, int | None]:
+        """The usual budget of the protocol where nothing else is asked for."""
+        if self.protocol not in IN_UPDATES and self.updates is not None:
+            raise LmamError(f"The protocol {self.protocol} counts its budget in epochs; leave out updates.")
+        usual = BUDGETS.get(self.protocol, EPOCHS)
+        return {name: value if getattr(self, name) is None else getattr(self, name) for name, value in usual.items()}
+
+    def _fusion_fields(self) -> dict[str, Any]:
+        """Variant, rank and readings as the fusion method understands them."""
+        options = fusion.method(self.fusion).options
+        variant = (self.variant or "paper") if "variant" in options else None
+        if variant is not None and variant not in VARIANTS:
+            raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
+        readings = pairs(self.readings, "readings")
+        for name, value in readings.items():
+            if name not in options or value not in READINGS.get(name, ()):
+                raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
+        # A reading that is the variant's own is no other question.
+        readings = {k: v for k, v in readings.items() if VARIANTS[variant][k] != v}
+        if variant == "released" and readings:
+            raise LmamError(f"The released variant has its own readings; leave out {', '.join(readings)}.")
+        ranked = fusion.method(self.fusion).rank and variant != "released" and readings.get("weight") != "full"
+        default = fusion.method(self.fusion).rank if ranked else None
+        return {
+            "variant": variant,
+            "rank": self.rank if ranked and self.rank is not None else default,
+            "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
+        }
+
+    def _numbers(self) -> dict[str, int | float]:
+        """The fields that are numbers as Python's own: an int64 of numpy is the same question and has the same key."""
+        whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
+        found: dict[str, int | float] = {}
+        for name in whole:
+            if (value := getattr(self, name)) is not None:
+                if isinstance(value, bool):  # an index to Python, a slip to whoever wrote it
+                    raise LmamError(f"{name} must be a whole number; got {value!r}.")
+                try:
+                    found[name] = operator.index(value)
+                except TypeError:
+                    raise LmamError(f"{name} must be a whole number; got {value!r}.") from None
+        for name in ("learning_rate", "weight_decay", "dropout"):
+            if name == "dropout" and self.dropout is None:
+                continue
+            try:
+                found[name] = float(getattr(self, name))
+            except (TypeError, ValueError):
+                raise LmamError(f"{name} must be a number; got {getattr(self, name)!r}.") from None
+        return found
+
+    def _check_numbers(self) -> None:
+        if self.rank is not None and self.rank < 1:
+            raise LmamError(f"The rank must be at least 1 and at most the feature width; got {self.rank}.")
+        for name in ("epochs", "patience", "batch_size", "width", "updates"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise LmamError(f"learning_rate must be a positive number; got {self.learning_rate}.")
+        if not 0 <= self.weight_decay < math.inf or self.dialogues < 0:
+            raise LmamError("weight_decay and dialogues must not be negative.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise LmamError(f"dropout must lie from 0 to below 1; got {self.dropout}.")
+        if not 0 <= self.seed < 2**63:
+            raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the sha256 of the resolved record.
+
+        Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
+        the keys of stored runs as they are; a dropout of 0 is not the backbone's own and stays.
+        """
+        e = self.resolved()
+        asked = {name: value for name, value in dataclasses.asdict(e).items() if value}
+        asked |= {"protocol": e.filed} | ({} if e.dropout is None else {"dropout": e.dropout})
+        text = json.dumps(asked, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def filed(self) -> str:
+        """The protocol's name in keys and in the names of files; those of `protocol1` are from when it was `honest`."""
+        return _FILED.get(self.protocol, self.protocol)
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> Experiment:
+        """The experiment of a run's file; one from before updates were counted is of the first protocol."""
+        asked = dict(fields) | {"modalities": tuple(fields["modalities"])}
+        if "updates" not in asked:
+            first = {name: protocol for protocol, name in _FILED.items()}
+            asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
+        return cls(**asked)
+
+    @property
+    def arm(self) -> str:
+        """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
+        e = self.resolved()
+        rank = f"r{e.rank}" if e.rank else None
+        parts = (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+"), e.faithful and "faithful")
+        parts += (e.width and f"w{e.width}", e.shuffled and f"shuffled-{e.shuffled}")
+        return ".".join(part for part in parts if part)
+
+
+def pairs(text: str, what: str) -> dict[str, str]:
+    """`a=b,c=d` as a dict; raises LmamError for anything else."""
+    try:
+        return dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise LmamError(f"{what} are written name=value,name=value; got '{text}'.") from None

@@ -1,0 +1,197 @@
+"""What came out (`Run`), and the one way to it from an `Experiment` (`run`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.backends import cudnn
+
+from lmam_core.data import catalogue
+from lmam_core.data.dataset import Dataset
+from lmam_core.models import fusion
+from lmam_core.models.backbones import backbone
+from lmam_core.models.embedded import Embedded
+from lmam_core.models.lora import LowRank, adapt
+from lmam_core.runs.device import usable
+from lmam_core.runs.experiment import Experiment, pairs
+from lmam_core.runs.metrics import summarise
+from lmam_core.runs.peak_memory import PeakMemory
+from lmam_core.runs.provenance import provenance
+from lmam_core.runs.training import IN_UPDATES, UNTESTED, Budget, Training, evaluate, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out: the resolved experiment, test outcomes and metrics, sizes, times, and where it all came from.
+
+    `outcomes[conversation]` are additive counts (see `metrics`); under the tuning protocol they and `metrics` are
+    empty. `parameters` are trainable numbers, `seconds_per_epoch` the median over epochs of training alone,
+    `peak_memory_mb` the process's (on a GPU the allocator's) highest use while the run lasted.
+    """
+
+    experiment: Experiment
+    metrics: dict[str, float]
+    outcomes: dict[str, np.ndarray]
+    classes: tuple[str, ...] | None
+    training: Training
+    parameters: int
+    fusion_parameters: int
+    seconds: float
+    peak_memory_mb: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total(self) -> np.ndarray:
+        """The outcomes summed over conversations."""
+        return sum(self.outcomes.values())
+
+
+@lru_cache(maxsize=4)
+def _prepared(
+    dataset: str,
+    sha256: str,
+    features: str,
+    modalities: tuple[str, ...],
+    protocol: str,
+    dialogues: int,
+    shuffled: str,
+    seed: int,
+    split: int,
+) -> Dataset:
+    """`sha256` is there for the cache, which must not outlive a folder that is built anew."""
+    data = catalogue.load(dataset, pairs(features, "features"), modalities)
+    if dialogues:
+        data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
+    if protocol != "released":
+        data = data.with_validation(seed=split)
+    for m in shuffled.split("+") if shuffled else ():
+        data = data.with_shuffled(m, seed)
+    return data.standardised()
+
+
+def prepared(experiment: Experiment) -> Dataset:
+    """The dataset of an experiment: validation taken out of train (not under `released`), then standardised.
+
+    What is shuffled is dealt by the experiment's seed, and so is validation; under the first protocol one choice of
+    validation conversations served all seeds.
+    """
+    e = experiment.resolved()
+    seed, split = e.seed if e.shuffled else 0, e.seed if e.protocol in IN_UPDATES else 0
+    sha256 = catalogue.fingerprint(e.dataset)
+    return _prepared(e.dataset, sha256, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed, split)
+
+
+def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
+    """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
+    e = experiment.resolved()
+    torch.manual_seed(e.seed)
+    method = fusion.method(e.fusion)
+    options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
+    options |= pairs(e.readings, "readings")
+    talks = [c for split in data.splits.values() for c in split]
+    speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
+    chosen = backbone(e.backbone)
+    model = Embedded(
+        data.widths,
+        data.outputs,
+        chosen,
+        lambda widths: fusion.build(e.fusion, widths, **options),
+        e.embedding,
+        speakers,
+        seed=e.seed if e.protocol in IN_UPDATES else None,
+        input_dropout=e.dropout or 0.0,
+        **({} if e.dropout is None else {"dropout": e.dropout}),
+        **({"faithful": True} if e.faithful else {}),
+        **({chosen.widened: e.width} if e.width else {}),
+        **({"longest": longest} if longest > getattr(chosen, "longest", longest) else {}),
+    )
+    if base is not None:
+        model.load_state_dict(base)
+    if method.base:
+        adapt(model, e.rank)
+    return model
+
+
+def fit(
+    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+) -> tuple[Embedded, Dataset, Training]:
+    """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
+
+    On one thread, because the order of additions, and with it the last digits, depends on how many there are; small
+    products gain nothing from a second one. LoRA on a trained base first trains that base, the same experiment with
+    concatenation, and so has twice the budget.
+    """
+    e = experiment.resolved()
+    data = prepared(e)
+    base = None
+    if fusion.method(e.fusion).base == "trained":
+        trained, *_ = fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)
+        base = trained.state_dict()
+    model = build(e, data, base).to(device)
+    budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
+    how = {"progress": progress} if progress else {}
+    with _one_thread():
+        return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
+
+
+def run(
+    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+) -> Run:
+    """Carry out an experiment: the same record, code and data give the same numbers on the same machine's CPU.
+
+    On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
+    """
+    e = experiment.resolved()
+    exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with PeakMemory(device) as memory, _one_thread(), exact:
+        started = time.perf_counter()
+        model, data, training = fit(e, device, progress)
+        found = {} if e.protocol in UNTESTED else evaluate(model, data, "test", torch.device(device))
+        seconds = time.perf_counter() - started
+    classes = data.outputs if data.classes else None
+    return Run(
+        experiment=e,
+        metrics=summarise(sum(found.values()), classes) if found else {},
+        outcomes=found,
+        classes=data.classes,
+        training=training,
+        parameters=_count(model),
+        fusion_parameters=sum(_count(part) for part in _fusion_parts(model)),
+        seconds=seconds,
+        peak_memory_mb=memory.megabytes,
+        provenance=provenance(data, device),
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fusion_parts(model: Embedded) -> list[nn.Module]:
+    """What the fusion method brought along: its module and the map behind it, or LoRA's additions."""
+    return [model.fusion, model.match, *(m for m in model.modules() if isinstance(m, LowRank))]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def trained(experiment: Experiment, device: str = "cpu") -> tuple[Embedded, Dataset, Training]:
+    """`run.fit` on a device; the model comes back on the CPU, where a page looks at it."""
+    model, data, training = fit(experiment, usable(device))
+    return model.cpu(), data, training

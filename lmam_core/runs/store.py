@@ -1,0 +1,197 @@
+"""The store of runs: one JSON file a run, written once and whole, never changed.
+
+A file's name says what the run was, its content is one line a field and one line a conversation, so that a change is
+readable in a diff and two branches never conflict. A run counts as held when its file is there; files appear by an
+atomic rename, so that a killed process leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lmam_core import paths
+from lmam_core.data import catalogue
+from lmam_core.errors import LmamError, StoreError
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.index import rows
+from lmam_core.runs.run import Run
+from lmam_core.runs.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT = paths.STORE
+"""The store that comes with the book; outside of a checkout, that of one's own runs."""
+
+
+class Store:
+    """Runs under a folder; `add` refuses nothing that is new and overwrites nothing that is there.
+
+    Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
+    """
+
+    def __init__(self, root: Path | str = DEFAULT) -> None:
+        self.root = Path(root)
+
+    def path(self, experiment: Experiment) -> Path:
+        """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder.
+
+        A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
+        """
+        dataset, *rest = _place(experiment)
+        return self.root.joinpath(catalogue.label(dataset), *rest)
+
+    def __contains__(self, experiment: Experiment) -> bool:
+        return self.path(experiment).exists()
+
+    def get(self, experiment: Experiment) -> Run:
+        """The run of this experiment; raises LmamError when it is not held."""
+        path = self.path(experiment)
+        if not path.exists():
+            raise LmamError(f"The store {self.root} holds no run {path.name}; make it with `lmam run` or `lmam sweep`.")
+        return read(path)
+
+    def __iter__(self) -> Iterator[Run]:
+        for path in self.paths():
+            yield read(path)
+
+    def paths(self) -> list[Path]:
+        """The files of all runs, sorted."""
+        return sorted(self.root.glob("*/*/*.json"))
+
+    def add(self, run: Run) -> Path:
+        """Write a run; raises LmamError, with the store as it was, when it is held already or the disk is full."""
+        path = self.path(run.experiment)
+        data = run.experiment.dataset
+        if catalogue.is_path(data) and catalogue.fingerprint(data) != run.provenance.get("data_sha256"):
+            raise LmamError(f"The dataset {data} was built anew while the run went on; run it again.")
+        if path.exists():
+            raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(_text(run))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except OSError as error:
+            raise StoreError(
+                f"The run could not be written to {path.parent} ({error.strerror}); the store is as it was."
+            ) from error
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        return path
+
+    @contextmanager
+    def claim(self, experiment: Experiment) -> Iterator[bool]:
+        """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
+        folder = self.root / ".locks"
+        lock = FileLock(folder / f"{experiment.key}.lock", timeout=0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
+            ) from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            rows(self.root, self.paths(), lambda path: row(read(path)), lambda found: bool(found["run"]))
+        )
+
+
+def row(run: Run) -> dict[str, Any]:
+    """A run as one flat row."""
+    e = run.experiment
+    asked = dataclasses.asdict(e) | {"modalities": "+".join(e.modalities)}
+    chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
+    return (
+        _stated(e)
+        | asked
+        | run.metrics
+        | chosen
+        | {"parameters": run.parameters, "fusion_parameters": run.fusion_parameters}
+        | {"seconds_per_epoch": run.training.seconds_per_epoch, "seconds": run.seconds}
+        | {"peak_memory_mb": run.peak_memory_mb}
+        | run.provenance
+    )
+
+
+def _stated(e: Experiment) -> dict[str, str]:
+    """Key and arm; of a run on a folder of recordings that is gone, the fusion alone."""
+    try:
+        return {"run": e.key, "arm": e.arm}
+    except LmamError:
+        return {"run": "", "arm": e.fusion}
+
+
+def _text(run: Run) -> str:
+    """The file's content: JSON with one line a field, and one line a conversation."""
+    fields = dataclasses.asdict(run)
+    training = fields["training"]
+    for name in ("train_loss", "selection_score"):
+        training[name] = [round(v, 5) for v in training[name]]
+    conversations = fields.pop("outcomes")
+    lines = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in fields.items()]
+    rows = [f"  {json.dumps(k)}: {json.dumps(_numbers(v))}" for k, v in conversations.items()]
+    lines.append('"outcomes": {\n' + ",\n".join(rows) + "\n}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _numbers(values: np.ndarray) -> list[float | int]:
+    """Whole numbers as integers, others with 6 decimals."""
+    return [int(v) if float(v).is_integer() else round(float(v), 6) for v in values]
+
+
+@lru_cache(maxsize=100_000)
+def _place(experiment: Experiment) -> tuple[str, str, str]:
+    """Dataset, backbone and file name of an experiment's run."""
+    e = experiment.resolved()
+    return e.dataset, e.backbone, f"{e.arm}.{e.filed}.s{e.seed}.{e.key}.json".replace("=", "-")
+
+
+def read(path: Path) -> Run:
+    """The run of a file, parsed once as long as the file stays as it is; raises LmamError for any other content."""
+    status = path.stat()
+    return _parsed(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(path: Path, changed: int, size: int) -> Run:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        classes = fields["classes"]
+        return Run(
+            **fields
+            | {
+                "experiment": Experiment.stored(fields["experiment"]),
+                "training": Training(**fields["training"]),
+                "classes": tuple(classes) if classes else None,
+                "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
+            }
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise LmamError(f"{path} is not a run of this store ({error}); restore it from git or delete it.") from error

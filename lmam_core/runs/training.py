@@ -1,0 +1,238 @@
+"""Training one model under a protocol, and reading its outcomes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LinearLR
+
+from lmam_core.batch import Conversations
+from lmam_core.data.dataset import Dataset
+from lmam_core.errors import LmamError
+from lmam_core.runs.metrics import outcomes, summarise
+
+PROTOCOLS = ("honest", "tuning", "released", "protocol1", "tuning1")
+"""`honest`: validation conversations come out of the training set, anew for each seed; the epoch is chosen on them, and
+test is read once. The budget is counted in updates, the learning rate warms up, the gradient's norm is clipped, and the
+parts of a model start from random numbers of their own, so that models of one seed share what they have in common.
+`tuning`: honest without the test set, to choose learning rate, dropout and weight decay.
+`released`: what the authors' code does: all of train, the loss also over padding (as class 0), class weights
+1 / frequency, random numbers reseeded every epoch, and the epoch chosen on the test set; kept to measure what that is
+worth.
+`protocol1`, `tuning1`: how the book's first runs were made: one validation split for all seeds, a budget counted in
+epochs, no warm-up and no clipping."""
+
+UNTESTED = ("tuning", "tuning1")
+"""The protocols that never touch the test set."""
+IN_UPDATES = ("honest", "tuning")
+"""The protocols whose budget is counted in updates."""
+LEAST = 600
+"""Updates before which patience ends no run: a model that starts slowly would be taken for a bad one."""
+WARM_UP = 100
+"""Updates in which the learning rate rises linearly from 0, at most a tenth of all updates."""
+CLIP = 1.0
+"""The largest norm of the gradient."""
+READINGS = 3
+"""Selection scores without a better one before patience ends a run, where an epoch has many updates."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What training may spend.
+
+    At most `epochs` passes over train and at most `updates` (None: no such limit). It is stopped after `patience`
+    epochs without a better selection score or, where `updates` is given, after `patience` updates and `READINGS` epochs
+    without one, and not before `LEAST` updates.
+    """
+
+    epochs: int | None
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    updates: int | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came out of training: the chosen epoch (from 1), its score, and one value per epoch for the curves.
+
+    `updates` is how many were made in all; 0 of runs from before they were counted.
+    """
+
+    best_epoch: int
+    best_score: float
+    train_loss: list[float]
+    selection_score: list[float]
+    seconds_per_epoch: float
+    updates: int = 0
+
+
+def selection_metric(data: Dataset) -> tuple[str, int]:
+    """The metric that chooses the epoch, and its sign: weighted F1 for classes, minus MAE for regression."""
+    return ("weighted_f1", 1) if data.classes else ("mae", -1)
+
+
+def train(
+    model: nn.Module,
+    data: Dataset,
+    budget: Budget,
+    protocol: str,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[int, float, float], None] = lambda epoch, loss, score: None,
+) -> Training:
+    """Train with Adam and leave `model` at its best epoch; `progress` is called after every epoch.
+
+    The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol. Training
+    that diverges ends with the epochs before; raises LmamError where there are none.
+    """
+    released = protocol == "released"
+    select = "test" if released else "validation"
+    metric, sign = selection_metric(data)
+    optimizer = torch.optim.Adam(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
+    weight = _class_weights(data).to(device) if released and data.classes else None
+    order = torch.Generator().manual_seed(seed)
+    per_epoch = -(-len(data.splits["train"]) // budget.batch_size)
+    epochs = _epochs(budget, per_epoch)
+    warm_up, clip = None, None
+    if budget.updates is not None:
+        torch.manual_seed(seed)  # dropout starts alike in models of one seed, however many numbers their weights took
+        rising = max(1, min(WARM_UP, epochs * per_epoch // 10))
+        warm_up, clip = LinearLR(optimizer, 1 / rising, total_iters=rising - 1), CLIP
+    losses, scores, seconds = [], [], []
+    best, state = -float("inf"), None
+    for epoch in range(1, epochs + 1):
+        if released:
+            torch.manual_seed(seed)
+            order.manual_seed(seed)
+        started = time.perf_counter()
+        loss = _epoch(model, data, budget.batch_size, optimizer, order, device, weight, released, warm_up, clip)
+        took = time.perf_counter() - started
+        # The weights as well: the last update of an epoch is in no loss of it.
+        if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
+            if state is None:
+                raise LmamError(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
+            break
+        losses.append(loss)
+        seconds.append(took)
+        total = sum(evaluate(model, data, select, device).values())
+        scores.append(sign * summarise(total, data.outputs if data.classes else None)[metric])
+        progress(epoch, losses[-1], sign * scores[-1])
+        if scores[-1] > best:
+            best, best_epoch, state = scores[-1], epoch, copy.deepcopy(model.state_dict())
+        if _patience_ends(budget, epoch, best_epoch, per_epoch):
+            break
+    model.load_state_dict(state)
+    scores = [sign * s for s in scores]
+    return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)
+
+
+def _epochs(budget: Budget, per_epoch: int) -> int:
+    """How many epochs a budget allows: the last one is begun before its updates are spent."""
+    limits = [budget.epochs] if budget.epochs is not None else []
+    limits += [-(-budget.updates // per_epoch)] if budget.updates is not None else []
+    return min(limits)
+
+
+def _patience_ends(budget: Budget, epoch: int, best_epoch: int, per_epoch: int) -> bool:
+    waited = epoch - best_epoch
+    if budget.updates is None:
+        return waited >= budget.patience
+    return waited >= READINGS and waited * per_epoch >= budget.patience and epoch * per_epoch >= LEAST
+
+
+def _epoch(
+    model: nn.Module,
+    data: Dataset,
+    batch_size: int,
+    optimizer: torch.optim.Optimizer,
+    order: torch.Generator,
+    device: torch.device,
+    weight: Tensor | None,
+    padded: bool,
+    warm_up: LinearLR | None = None,
+    clip: float | None = None,
+) -> float:
+    """One pass over train; returns the mean loss per batch, read once at the end and not after every step."""
+    model.train()
+    total, count = torch.zeros((), device=device), 0
+    for batch in data.batches("train", batch_size, order):
+        batch = batch.to(device)
+        total += step(model, batch, bool(data.classes), optimizer, weight, padded, clip)
+        if warm_up is not None:
+            warm_up.step()
+        count += 1
+    return total.item() / count
+
+
+def step(
+    model: nn.Module,
+    batch: Conversations,
+    classes: bool,
+    optimizer: torch.optim.Optimizer,
+    weight: Tensor | None = None,
+    padded: bool = False,
+    clip: float | None = None,
+) -> Tensor:
+    """One update on a batch that is where the model is; returns its loss, which nobody waits for on a GPU.
+
+    The mean over the model and its auxiliary networks; most models have none. `clip` is the largest norm of the
+    gradient over all parameters.
+    """
+    losses = [_loss(output, batch, classes, weight, padded) for output in model.outputs(batch)]
+    loss = sum(losses) / len(losses)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return loss.detach()
+
+
+def _loss(output: Tensor, batch: Conversations, classes: bool, weight: Tensor | None, padded: bool) -> Tensor:
+    """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well."""
+    output, label = output.flatten(0, 1), batch.label.flatten()  # (B L, outputs), (B L,)
+    if not padded:
+        places = batch.turns.places
+        output, label = output[places], label[places]  # (N, outputs), (N,)
+    if classes:
+        return F.cross_entropy(output, label, weight)
+    return F.l1_loss(output.squeeze(-1), label)
+
+
+def _class_weights(data: Dataset) -> Tensor:
+    """1 / frequency of each class in train, (C,)."""
+    count = np.bincount(np.concatenate([c.label for c in data.splits["train"]]), minlength=data.outputs)
+    return torch.from_numpy(count.sum() / np.maximum(count, 1)).float()
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, data: Dataset, split: str, device: torch.device, batch_size: int = 64
+) -> dict[str, np.ndarray]:
+    """The additive outcomes of each conversation of a split, by conversation id."""
+    model.eval()
+    classes = data.outputs if data.classes else None
+    found = {}
+    for batch in data.batches(split, batch_size):
+        output = model(batch.to(device))  # (B, L, outputs)
+        prediction = (output.argmax(-1) if classes else output.squeeze(-1)).cpu().numpy()  # (B, L)
+        label, mask = batch.label.numpy(), batch.mask.numpy()
+        for b, name in enumerate(batch.ids):
+            found[name] = outcomes(label[b, mask[b]], prediction[b, mask[b]], classes)
+    return found
+
+
+def score(model: nn.Module, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
+    """The metrics of a trained model on a split; see `metrics.summarise`."""
+    total = sum(evaluate(model, data, split, torch.device(device)).values())
+    return summarise(total, data.outputs if data.classes else None)

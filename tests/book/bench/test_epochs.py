@@ -1,0 +1,48 @@
+"""How long an epoch of every backbone takes: the measured table, and that it is made as it says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from lmam_book.bench import epochs
+from lmam_book.plans.arms import STARRED
+from lmam_core.runs import names as run_names
+from lmam_core.runs.experiment import Experiment
+
+
+def test_every_backbone_was_timed_with_and_without_lmam() -> None:
+    times = epochs.table()
+    arms = len(run_names.NAMES) + len(STARRED)
+    assert set(times.backbone) == set(run_names.NAMES.values())
+    for dataset, counts in epochs.THREADS.items():
+        for threads in counts:
+            assert len(times[(times.dataset == dataset) & (times.threads == threads)]) == arms
+    assert len(times) == arms * sum(map(len, epochs.THREADS.values()))
+    assert set(times.dialogues) == {120}
+    assert (times.epochs >= 3).all()
+    assert times.notna().all().all()
+
+
+def test_the_slowest_backbone_stays_under_the_limit() -> None:
+    assert epochs.slowest(epochs.table()).seconds < epochs.LIMIT == 20
+
+
+@pytest.mark.parametrize("asked", epochs.experiments("synthetic-iemocap")[:2], ids=lambda e: e.arm)
+def test_an_epoch_is_timed(asked: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "EPOCHS", 1)
+    row = epochs.measured(dataclasses.replace(asked, dialogues=4), threads=1)
+    assert row["seconds"] > 0
+    assert (row["dialogues"], row["threads"], row["modalities"]) == (4, 1, "text+audio+video")
+
+
+def test_the_caption_names_the_backbones_that_were_timed_again() -> None:
+    times = epochs.table()
+    said = epochs.made(times)
+    for row in times.itertuples():
+        assert f"code {row.code}, {row.date}" in said
+    alike = times.assign(code="abc", date="2026-01-02")
+    assert epochs.made(alike) == f"torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-01-02"
+    alike.loc[alike.backbone == "EmoCaps", "date"] = "2026-03-04"
+    assert epochs.made(alike).endswith(f" (EmoCaps: torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-03-04)")

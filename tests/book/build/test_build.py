@@ -1,0 +1,314 @@
+"""The book's machinery on a tiny book: what is stale, what a failure says, what an interruption leaves behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from filelock import FileLock
+
+from lmam_book import build as book
+from lmam_core.errors import LmamError
+
+PARAMETERS = 'profile: str = "full"  # quick or full'
+COUNT = (
+    "from pathlib import Path\n\nwith Path('runs.txt').open('a') as runs:\n    runs.write('{name} ')\nprint(profile)"
+)
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    """Write a chapter of a title, a parameters cell and the given code cells."""
+    cell = nbformat.v4.new_code_cell
+    cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}"), cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+    cells += [cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A book of one page and the chapters `a` and `b`, each of which notes its run in `runs.txt`."""
+    monkeypatch.delenv("LMAM_DATA", raising=False)
+    for folder in ("book/_static", "notebooks", "lmam_core", "data/results", "data/paper"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "_config.yml").write_text(
+        "title: tiny\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+    )
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/a\n- file: notebooks/b\n"
+    )
+    (tmp_path / "book" / "index.md").write_text("# Tiny\n\nSee {doc}`../notebooks/a`.\n")
+    (tmp_path / "lmam_core" / "model.py").write_text("rank = 1\n")
+    (tmp_path / "data" / "results" / "runs.csv").write_text("f1\n0.5\n")
+    (tmp_path / "requirements.lock").write_text("torch==1\n")
+    for name in "ab":
+        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", COUNT.format(name=name))
+    return tmp_path
+
+
+def plan(root: Path, force: bool = False) -> tuple[dict, dict]:
+    """Return the fingerprints of all chapters and the stale ones with their reasons."""
+    now = book.fingerprints(root, [source for source in book.toc_sources(root) if source.endswith(".ipynb")])
+    return now, book.stale(root, now, force)
+
+
+def run_stale(root: Path) -> str:
+    """Run what is stale and return the names of the chapters that ran, in alphabetical order."""
+    runs = root / "notebooks" / "runs.txt"
+    runs.unlink(missing_ok=True)
+    book.run_chapters(root, *plan(root))
+    return "".join(sorted(runs.read_text().split())) if runs.exists() else ""
+
+
+def pretend_all_ran(root: Path) -> None:
+    """Leave the tree as a build of all chapters would, without running them."""
+    now, _ = plan(root)
+    for chapter in now:
+        (root / "_build" / "stage" / chapter).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / chapter, root / "_build" / "stage" / chapter)
+    book.write_manifest(root, {"notebooks": now})
+
+
+def test_only_what_changed_runs(root):
+    assert run_stale(root) == "ab"
+    assert run_stale(root) == ""
+    write_notebook(root / "notebooks" / "a.ipynb", COUNT.format(name="a"), "print(2)")
+    assert run_stale(root) == "a"
+    (root / "lmam_core" / "model.py").write_text("rank = 2\n")
+    assert run_stale(root) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda root: (root / "lmam_core" / "new.py").write_text(""), "package"),
+        (lambda root: (root / "data" / "results" / "runs.csv").write_text("f1\n0.6\n"), "data"),
+        (lambda root: (root / "data" / "paper" / "table.csv").write_text("1\n"), "data"),
+        (lambda root: (root / "requirements.lock").write_text("torch==2\n"), "versions"),
+    ],
+)
+def test_what_all_chapters_depend_on(root, change, reason):
+    pretend_all_ran(root)
+    assert plan(root)[1] == {}
+    change(root)
+    assert plan(root)[1] == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], f"{reason} changed")
+
+
+def test_changed_parameters_make_all_stale(root, monkeypatch):
+    pretend_all_ran(root)
+    monkeypatch.setattr(book.manifest, "PARAMETERS", {"profile": "full"})
+    assert set(plan(root)[1].values()) == {"parameters changed"}
+
+
+def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
+    pretend_all_ran(root)
+    path = root / "notebooks" / "a.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].execution_count = 7
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1")]
+    notebook.metadata["widgets"] = {}
+    nbformat.write(notebook, path)
+    assert plan(root)[1] == {}
+    for metadata in ({"tags": ["remove-cell"]}, {"mystnb": {"image": {"alt": "A line that rises."}}}):
+        notebook.cells[-1].metadata = metadata
+        nbformat.write(notebook, path)
+        assert plan(root)[1] == {"notebooks/a.ipynb": "notebook changed"}
+
+
+def test_lost_copy_force_and_damaged_manifest(root):
+    pretend_all_ran(root)
+    assert len(plan(root, force=True)[1]) == 2
+    (root / "_build" / "stage" / "notebooks" / "b.ipynb").unlink()
+    assert plan(root)[1] == {"notebooks/b.ipynb": "never run"}
+    (root / "_build" / "manifest.json").write_text('{"notebooks": {"notebooks/a')
+    assert len(plan(root)[1]) == 2
+
+
+def test_runs_in_the_quick_profile_with_this_interpreter(root):
+    write_notebook(root / "notebooks" / "a.ipynb", "import os, sys\n\nprint(profile, sys.executable, os.getcwd())")
+    run_stale(root)
+    cells = json.loads((root / "_build" / "stage" / "notebooks" / "a.ipynb").read_text())["cells"]
+    injected = [cell for cell in cells if "injected-parameters" in cell["metadata"]["tags"]]
+    assert "".join(cells[-1]["outputs"][0]["text"]).split() == ["quick", sys.executable, str(root / "notebooks")]
+    assert injected[0]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
+
+
+def test_a_failing_cell_is_named_and_the_others_finish(root, capsys):
+    write_notebook(root / "notebooks" / "a.ipynb", "x = 1", "# a note\nraise ArithmeticError(f'no {x}')", "print(1)")
+    assert book.main([], root) == 2
+    said, error = capsys.readouterr()
+    block = said[said.index("FAILED") :].splitlines()
+    assert block[0] == "FAILED  notebooks/a.ipynb"
+    assert block[1].split(maxsplit=1) == ["at", "cell 4 of 5: # a note"]
+    assert block[2].split(maxsplit=1) == ["error", "ArithmeticError: no 1"]
+    assert "1 of 2 notebooks failed: notebooks/a.ipynb" in error
+    assert list(book.read_manifest(root)["notebooks"]) == ["notebooks/b.ipynb"]
+    assert plan(root)[1] == {"notebooks/a.ipynb": "never run"}
+
+
+def test_an_error_of_ours_is_one_sentence(root, capsys):
+    code = "from lmam_core.errors import LmamError\n\nraise LmamError('rank is 0: give at least 1.')"
+    write_notebook(root / "notebooks" / "a.ipynb", code)
+    assert book.main(["--jobs", "1"], root) == 2
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_a_dead_kernel_is_a_failure_that_names_the_cell(root, capsys):
+    write_notebook(root / "notebooks" / "a.ipynb", "import os\n\nos._exit(9)")
+    assert book.main([], root) == 2
+    assert "3 of 3: import os" in capsys.readouterr().out
+
+
+def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
+    monkeypatch.setattr(book.chapters, "HEARTBEAT", 0.5)
+    write_notebook(root / "notebooks" / "a.ipynb", "import time\n\ntime.sleep(4)")
+    run_stale(root)
+    assert "s, cell 3 of 3: import time" in capsys.readouterr().out
+
+
+def test_builds_the_pages_and_then_skips(root, capsys):
+    assert book.main([], root) == 0
+    assert "[2/2]" in capsys.readouterr().out
+    page = root / "_build" / "html" / "notebooks" / "a.html"
+    assert "quick" in page.read_text()
+
+    begun = time.monotonic()
+    assert book.main([], root) == 0
+    assert "up to date" in capsys.readouterr().out
+    assert time.monotonic() - begun < 2
+
+    page.unlink()
+    (root / "book" / "index.md").write_text("# Tiny\n\nSee {doc}`../notebooks/c`.\n")
+    assert book.main([], root) == 2
+    said, error = capsys.readouterr()
+    assert "unknown document" in said
+    assert "started (" not in said
+    assert "jupyter-book failed" in error
+    assert not page.exists()
+
+
+@pytest.fixture
+def pages(root):
+    """The tiny book as it should be when it was built, without building it."""
+    html = root / "_build" / "html"
+    (html / "notebooks").mkdir(parents=True)
+    (html / "book").mkdir()
+    for name in ("index", "book/index"):
+        (html / f"{name}.html").write_text("<p>")
+    pretend_all_ran(root)
+    for name in "ab":
+        path = root / "_build" / "stage" / "notebooks" / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1")]
+        nbformat.write(notebook, path)
+        (html / "notebooks" / f"{name}.html").write_text('<div class="cell_output docutils container">')
+    return html
+
+
+def problems(root: Path, html: Path) -> list[str]:
+    return book.pages.check_pages(root, root / "_build" / "stage", html)
+
+
+def test_whole_pages_pass(root, pages):
+    assert problems(root, pages) == []
+
+
+def test_a_missing_page_is_found(root, pages):
+    (pages / "notebooks" / "b.html").unlink()
+    assert problems(root, pages) == ["notebooks/b.html is missing"]
+
+
+def test_lost_outputs_are_found(root, pages):
+    (pages / "notebooks" / "b.html").write_text("<p>")
+    assert problems(root, pages) == ["b.html shows 0 of 1 outputs"]
+
+
+def test_a_chapter_that_never_ran_is_found(root, pages):
+    shutil.copy(root / "notebooks" / "a.ipynb", root / "_build" / "stage" / "notebooks" / "a.ipynb")
+    assert problems(root, pages) == ["notebooks/a.ipynb has no outputs"]
+
+
+def test_an_error_on_a_page_is_found(root, pages):
+    path = root / "_build" / "stage" / "notebooks" / "a.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    nbformat.write(notebook, path)
+    assert problems(root, pages) == ["notebooks/a.ipynb shows an error"]
+
+
+def test_the_name_of_an_object_instead_of_its_content_is_found(root, pages):
+    page = pages / "notebooks" / "b.html"
+    page.write_text(page.read_text() + "<pre>&lt;IPython.core.display.Markdown object&gt;</pre>")
+    assert problems(root, pages) == ["b.html shows the name of an object where it has nothing to say"]
+
+
+def test_a_killed_build_goes_on_where_it_stopped(root):
+    wait = "import os\nimport time\n\nPath('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+    write_notebook(root / "notebooks" / "b.ipynb", COUNT.format(name="b"), wait)
+    code = "import sys, pathlib; from lmam_book import build as book; book.build(pathlib.Path(sys.argv[1]), jobs=1)"
+    build = subprocess.Popen([sys.executable, "-c", code, root], cwd=book.ROOT, stdout=subprocess.DEVNULL)
+    pid = root / "notebooks" / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text())
+    build.send_signal(signal.SIGKILL)
+    build.wait()
+    wait_until(lambda: not alive(int(pid.read_text())))  # no kernel outlives its build
+
+    write_notebook(root / "notebooks" / "b.ipynb", COUNT.format(name="b"))
+    assert run_stale(root) == "b"
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process still runs; one that has ended and waits to be collected does not."""
+    try:
+        return (
+            "zombie" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").exists() else not os.kill(pid, 0)
+        )
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_second_build_waits_for_the_first(root, capsys, monkeypatch):
+    monkeypatch.setattr(book, "_build_locked", lambda root, jobs, force: None)
+    (root / "_build").mkdir()
+    first = FileLock(root / "_build" / "lock")
+    first.acquire()
+    second = threading.Thread(target=book.build, args=[root])
+    second.start()
+    time.sleep(0.5)
+    assert second.is_alive()
+    first.release()
+    second.join(10)
+    assert not second.is_alive()
+    assert "Another build" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda root: (root / "_toc.yml").unlink(), "There is no _toc.yml"),
+        (lambda root: (root / "notebooks" / "b.ipynb").unlink(), "_toc.yml names notebooks/b"),
+        (lambda root: (root / "notebooks" / "b.ipynb").write_text("{"), "b.ipynb is not a notebook"),
+    ],
+)
+def test_a_broken_tree_is_one_sentence(root, break_it, sentence):
+    break_it(root)
+    with pytest.raises(LmamError, match=sentence):
+        book.build(root)
+
+
+def test_no_jobs_is_refused(root):
+    with pytest.raises(LmamError, match="jobs is 0"):
+        book.build(root, jobs=0)

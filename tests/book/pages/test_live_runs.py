@@ -1,0 +1,66 @@
+"""Live training goes to the device that was asked for, and its model comes back to the CPU."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lmam_book.pages.backbone_page import Chapter
+from lmam_book.pages.live_runs import live as compared
+from lmam_core.errors import LmamError
+from lmam_core.runs import device as run_device
+from lmam_core.runs import run as live
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import fit
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine that seems to have two; the devices on which `fit` was asked to train."""
+    asked = []
+
+    def trains_here(experiment: Experiment, device: str) -> tuple:
+        asked.append(device)
+        model, data, training = fit(experiment, "cpu")
+        model.cpu = lambda: asked.append("back") or model
+        return model, data, training
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(live, "fit", trains_here)
+    return asked
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_comparison_trains_where_it_is_told(device: str, two_gpus: list[str], quick: Experiment) -> None:
+    found = compared({"LMAM": quick}, device)
+    assert two_gpus == [device, "back"]
+    assert found.arm.tolist() == ["LMAM"]
+
+
+def test_a_chapter_trains_where_it_is_told(two_gpus: list[str]) -> None:
+    budget = {"epochs": 1, "dialogues": 8, "batch_size": 4}
+    page = Chapter("text_cnn", "quick", "synthetic-iemocap", 4, "late", 0, quick=budget, device="cuda")
+    assert len(page.trained) == 2
+    assert two_gpus == ["cuda", "back"] * 2
+    assert "device=cuda" in page.footer().data
+
+
+def test_what_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert [run_device.usable(name) for name in ("cpu", "cuda", "cuda:0")] == ["cpu", "cuda", "cuda:0"]
+    with pytest.raises(LmamError, match="no CUDA device 'cuda:1' here"):
+        run_device.usable("cuda:1")
+    with pytest.raises(LmamError, match="no device 'gpu'; use cpu or cuda"):
+        run_device.usable("gpu")
+    with pytest.raises(LmamError, match="no device '0'"):
+        run_device.usable(0)
+
+
+def test_a_comparison_trains_on_the_cpu_by_itself(quick: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    made = SimpleNamespace(cpu=lambda: made)
+    monkeypatch.setattr(live, "fit", lambda e, device: asked.append(device) or (made, None, None))
+    assert live.trained(quick)[0] is made
+    assert asked == ["cpu"]

@@ -1,0 +1,322 @@
+"""Arms of several plans beside a table of the paper, on runs that were made up for the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from lmam_book.pages import cells_page, live_runs
+from lmam_book.pages.figures import common as figures
+from lmam_book.plans import plans
+from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import cells as comparison
+from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts.cells import Cells
+from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.paper_tables import METHODS, printed
+from lmam_core.models.fusion import FUSIONS, Add, Method
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
+from lmam_core.runs.training import Training
+from tests.book.verdicts.test_beside_print import made
+
+OF = (np.mean, np.median)
+RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
+
+
+def label(e: Experiment) -> str | None:
+    return METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
+
+
+def filled(store: Store, run_of: Callable[[Experiment], Run]) -> Cells:
+    """bc-LSTM on IEMOCAP with four methods and six seeds."""
+    for name in ("bc_lstm", "fusions_bc_lstm"):
+        plan = plans.plan(name)
+        arms = [a for a in plan.arms() if a.dataset == "iemocap" and a.variant in (None, "paper") and label(a)]
+        for e in plans.tuning(plan, arms):
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+        for e in plans.measured(plan, arms, store, range(6)):
+            store.add(run_of(e))
+    printed_ = lambda arm, dataset, metric: printed(9, arm, dataset, metric)  # noqa: E731
+    kept = lambda e: label(e) if e.variant in (None, "paper") else None  # noqa: E731
+    return Cells("behind bc-LSTM", ("bc_lstm", "fusions_bc_lstm"), kept, "Concatenate", printed_, store)
+
+
+@pytest.fixture
+def cells(store: Store) -> Cells:
+    """LMAM gains ten points over concatenation, LFM loses ten."""
+    return filled(store, lambda e: made(e, RIGHT[e.fusion]))
+
+
+def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
+    table = cells.beside("iemocap").set_index("arm")
+    assert list(table.index) == ["Concatenate", "LMAM", "TFN", "LFM"]
+    assert table.loc["LFM", "paper"] == "71.7"
+    assert table.loc["LMAM", "paper"] == "73.0"  # as printed
+    assert table.loc["Concatenate", "gain"] == "–"
+    assert float(table.loc["LMAM", "gain"].split(" ± ")[0]) > 5
+    assert float(table.loc["LFM", "gain"].split(" ± ")[0]) < -5
+    assert (table.n == 6).all()
+
+
+def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
+    said = cells.answer("TFN", ["iemocap", "mosi"]).data
+    first, *places = said.splitlines()
+    assert first.startswith("- Behind bc-LSTM, TFN against the others:")
+    (place,) = places  # on MOSI nothing was run
+    mean, median = (of([r.metrics["weighted_f1"] for r in cells.runs if r.experiment.fusion == "lmam"]) for of in OF)
+    assert f"; the best is LMAM by mean ({mean:.1f}) and LMAM by median ({median:.1f}); " in place
+    # Alike but for the runs' noise: LMAM is ten points above, LFM ten below.
+    assert re.search(r"Behind bc-LSTM on iemocap, TFN has place [23] by mean and [23] by median of 4 arms", place)
+    assert place.endswith("of the 3 paired differences, 1 have an interval above zero and 1 one below.")
+
+
+def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
+    """A seed that LMAM alone has, and in which it is far below, moves its mean and not its place."""
+    cells = filled(store, lambda e: made(e, RIGHT[e.fusion]))
+    e = next(r.experiment for r in cells.runs if r.experiment.fusion == "lmam")
+    store.add(made(dataclasses.replace(e, seed=6), 0.0))
+    again = dataclasses.replace(cells)
+    assert again.beside("iemocap").set_index("arm").n.to_dict() == {"Concatenate": 6, "LMAM": 7, "TFN": 6, "LFM": 6}
+    assert (
+        "LMAM has place 1 by mean and 1 by median of 4 arms over the 6 seeds" in again.answer("LMAM", ["iemocap"]).data
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "title"), [("behind bc-LSTM, text", "Behind bc-LSTM, text"), ("bc-LSTM with LMAM", "bc-LSTM with LMAM")]
+)
+def test_a_sentence_begins_with_a_capital_and_a_name_stays_as_it_is(cells: Cells, where: str, title: str) -> None:
+    named = dataclasses.replace(cells, where=where)
+    assert named.title == title
+    assert named.missing("iemocap").data.startswith(f"<p>{title}: ")
+
+
+def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> None:
+    said = cells_page.accuracy([cells], "iemocap").data
+    ours = interval([r.metrics["accuracy"] for r in cells.runs if r.experiment.fusion == "tfn"])
+    number = printed(9, "TFN", "iemocap", "accuracy")
+    row = re.search(r"<td>.*?TFN.*?</tr>", said, re.S)[0]
+    assert f"<td>{number}</td>" in row
+    assert f"<td>{plugin.spread(ours, 1)}</td>" in row
+    assert cells_page.accuracy([cells], "mosi").data == ""
+
+
+def test_variants_of_an_arm_are_no_rivals_of_it(cells: Cells) -> None:
+    named = dataclasses.replace(cells, label=lambda e: "TFN, less" if (n := cells.label(e)) == "LFM" else n)
+    said = named.answer("TFN", ["iemocap"]).data
+    assert re.search("of 3 arms over the 6 seeds that all have .TFN, less left out.; .*; of the 2 paired", said)
+    assert "of 4 arms" in named.answer("LMAM", ["iemocap"]).data
+
+
+def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is_counted(store: Store) -> None:
+    def run_of(e: Experiment) -> Run:
+        run = made(e, 0.05 if (e.fusion, e.seed) == ("tfn", 2) else RIGHT[e.fusion])
+        if e.fusion != "lmf" or e.seed > 3:
+            return run
+        return dataclasses.replace(run, training=Training(60, 50.0, [1.0] * 60, [50.0] * 60, 0.1))
+
+    cells = filled(store, run_of)
+    table = cells.beside("iemocap").set_index("arm")
+    assert float(table.loc["TFN", "median"]) > float(table.loc["TFN", "ours"].split(" ± ")[0]) + 4
+    assert table["at limit"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 4}
+    assert set(table["one class"]) == {0}
+    assert "one class" not in cells.table("iemocap").data
+    said = cells.answer("TFN", ["iemocap"]).data
+    assert re.search(r"TFN has place 3 by mean and [23] by median", said)
+    why = "of its runs most ended at the limit of epochs while still improving"
+    assert said.endswith(f"Not trained out, and so perhaps better than they look: LFM ({why}).")
+
+
+def test_columns_without_anything_in_them_are_left_out(cells: Cells) -> None:
+    rows = cells.beside("iemocap")
+    assert set(rows) - set(comparison.trimmed(rows)) == {"one class"}
+    bare = comparison.trimmed(rows.assign(paper="–", **{"starred row": "–"}))
+    assert set(rows) - set(bare) == {"one class", "paper"}
+    assert "starred row" not in bare
+    kept = comparison.trimmed(rows.assign(**{"starred row": ["–", "–", "60.29", "–"], "one class": [0, 2, "–", 0]}))
+    assert {"paper", "starred row", "one class"} <= set(kept)
+
+
+def test_runs_that_never_left_one_class_are_counted_and_nothing_is_decided_against_them(store: Store) -> None:
+    stuck = lambda e: e.fusion == "lmf" and e.seed in (1, 4)  # noqa: E731
+    cells = filled(store, lambda e: made(e, 0.0 if stuck(e) else RIGHT[e.fusion]))
+    table = cells.beside("iemocap").set_index("arm")
+    assert table["one class"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 2}
+    assert "one class: runs that give every utterance the same class" in cells.table("iemocap").data
+    verdicts = cells.verdicts("LMAM", ["iemocap"]).set_index("claim").verdict
+    assert verdicts["LMAM beats LFM"] == "not testable"
+    assert verdicts["LMAM beats Concatenate"] == "reproduced"
+    said = cells.answer("LMAM", ["iemocap"]).data
+    assert said.endswith("better than they look: LFM (of its runs 2 give every utterance the same class).")
+
+
+def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> None:
+    table = cells.beside("mosi").set_index("arm")
+    assert (table.n == 0).all()
+    assert (table.ours == "–").all()
+    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
+    both = "lmam sweep bc_lstm</code> and <code>lmam sweep fusions_bc_lstm</code> go on."
+    assert both in cells.missing("mosi").data
+    six = cells.missing("iemocap").data
+    assert "4 of 4 cells on iemocap have at least five seeds; <code>lmam sweep bc_lstm</code> and" in six
+    assert six.endswith("go on to 10.</p>")
+    assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
+    assert cells.table("iemocap").data.count("<tr") == 5
+    assert cells.seeds("mosi", "x") is None
+    assert cells.trade("mosi", cells.parameters("mosi"), "x") is None
+
+
+def test_verdicts_follow_the_runs(cells: Cells) -> None:
+    rows = cells.verdicts("LMAM", ["iemocap", "mosi"]).set_index(["claim", "dataset"])
+    assert rows.loc[("LMAM beats Concatenate", "iemocap"), "verdict"] == "reproduced"
+    assert rows.loc[("LMAM beats LFM", "iemocap"), "paper"] == "+1.30"
+    assert ("LMAM beats Concatenate", "mosi") not in rows.index  # Table IX prints nothing for MOSI
+    for path in cells.store.root.glob("iemocap/bc_lstm/lmam.late*.honest.*"):
+        path.unlink()
+    again = dataclasses.replace(cells)
+    assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"not testable"}
+
+
+def test_figures_draw_every_arm(cells: Cells) -> None:
+    figure = cells.seeds("iemocap", "weighted F1 %")
+    assert len(figure.axes[0].get_yticklabels()) == 4
+    drawn = cells.trade("iemocap", cells.parameters("iemocap"), "parameters").data
+    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
+    by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
+    assert cells.parameters("iemocap") == by_arm.to_dict()
+    assert cells.trade("iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds") is None  # nothing to compare
+    one = cells.trade("iemocap", {"LFM": 7.0, "TFN": 9.0, "never run": 1.0}, "seconds\nof a step").data
+    (dot,) = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
+    assert re.fullmatch(r"LFM; weighted F1 %: [\d.]+ \[.*\] \(n = 6\); seconds: 7", dot)
+    # What is said is also drawn, where the dot is.
+    one = one[one.index(dot) :]
+    assert re.findall("<tspan[^>]*>([^<]*)</tspan>", one)[:3] == dot.split("; ")
+    ring = re.search('<circle cx="([^"]*)" cy="([^"]*)"', one)
+    marker = re.search('<circle .*?<use [^>]*x="([^"]*)" y="([^"]*)"', one, re.DOTALL)
+    assert [*map(float, ring.groups())] == [*map(float, marker.groups())]
+    assert "never run" not in one
+    assert "</svg>" in drawn
+
+
+def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(figures.plt, "close", drawn.append)
+    points = {f"method {k}": (100.0 + k % 2, interval([70 + k / 10, 70.4 + k / 10])) for k in range(6)}
+    figures.trade(points | {"run once": (140.0, interval([72.0]))}, "parameters", "weighted F1 %")
+    (ax,) = drawn[0].axes
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert boxes.keys() == {*points, "run once"}
+    dots = [ax.transData.transform((cost, found.mean)) for cost, found in points.values()]
+    for name, box in boxes.items():
+        assert not any(box.overlaps(other) for title, other in boxes.items() if title != name)
+        assert not any(box.contains(*dot) for dot in dots)
+    assert all(line.get_linestyle() == ":" for line in ax.lines[len(points) :])
+    figures.trade({"alone": (321.0, interval([61.0, 62.0]))}, "ms", "weighted F1 %")
+    (ax,) = drawn[1].axes
+    assert ax.viewLim.width > 20  # as wide as the dot alone makes it
+    assert ax.bbox.padded(2).contains(*ax.texts[0].get_window_extent().min)
+
+
+def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
+    empty = Cells("behind EmoCaps", ("fusions_emocaps",), lambda e: METHODS[e.fusion], "Concatenate", store=store)
+    assert "have none yet" in empty.missing("mosi").data
+    assert set(empty.beside("mosi").ours) == {"–"}
+    assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
+    assert empty.trade("mosi", empty.parameters("mosi"), "x") is None
+
+
+def test_what_the_paper_does_not_print_is_nan() -> None:
+    assert printed(9, "TFN", "iemocap", "weighted_f1") == 70.1
+    assert np.isnan(printed(9, "TFN", "mosi", "acc2"))
+    assert np.isnan(printed(9, "nothing", "iemocap", "accuracy"))
+
+
+def test_a_live_comparison_trains_its_arms() -> None:
+    arms = {
+        name: live_runs.quick(Experiment(fusion=name), "quick", epochs=1, dialogues=6, batch_size=3)
+        for name in ("add", "lmf")
+    }
+    rows = live_runs.live(arms)
+    assert rows.arm.tolist() == ["add", "lmf"]
+    assert (rows.weighted_f1 > 0).all()
+    assert live_runs.quick(Experiment(), "full").updates == 2000
+
+
+def test_steps_are_timed_in_rounds_and_loras_trained_base_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+    monkeypatch.setattr(live_runs, "_step_seconds", lambda e: timed.append(e.fusion) or 1.0)
+    arms = {name: Experiment(fusion=name) for name in ("add", "lora_random", "lora_trained")}
+    assert live_runs.seconds(arms, repeats=2) == {"add": 1.0, "lora_random": 1.0, "lora_trained": 2.0}
+    assert timed == ["add", "lora_random", "lora_trained", "concat"] * 2
+
+
+def test_a_step_is_timed_on_the_first_batch_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    e = live_runs.quick(Experiment(fusion="auxformer", embedding="late"), "quick", dialogues=6, batch_size=3)
+    threads, seen = torch.get_num_threads(), []
+
+    def step(model: torch.nn.Module, batch: object, *rest: object) -> None:
+        seen.append((len(batch.mask), torch.get_num_threads(), model.training))
+
+    monkeypatch.setattr(live_runs, "step", step)
+    assert live_runs.seconds({"AuxFormer": e}, repeats=1)["AuxFormer"] > 0
+    assert seen == [(3, 1, True)] * 2  # of which the first warms up
+    assert torch.get_num_threads() == threads
+
+
+def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Store, monkeypatch) -> None:
+    nine = set(tables.fusion_methods("emocaps", store).arms("iemocap"))
+    assert nine == set(METHODS.values()) | {"LMAM, algorithm1", "LMAM, released"}
+    assert nine == set(tables.fusion_methods("bc_lstm", store).arms("iemocap"))
+    monkeypatch.setitem(FUSIONS, "sum_of_all", Method(Add))  # one file, one line: the plans and the table have it
+    for backbone in ("bc_lstm", "emocaps"):
+        assert "sum_of_all" in tables.fusion_methods(backbone, store).arms("iemocap")
+    for backbone in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
+        ways = tables.embedding_ways(backbone, store)
+        assert set(ways.arms("mosi")) == {"concatenation", "LMAM early", "LMAM early + residual", "LMAM late"}
+        assert np.isfinite(ways.printed("LMAM early + residual", "iemocap", "weighted_f1"))
+        equal = tables.equal_parameters(backbone, store)
+        assert len(equal.arms("iemocap")) == 3
+        assert all(np.isfinite(equal.printed(arm, "iemocap", "accuracy")) for arm in equal.arms("iemocap"))
+    assert (
+        tables.equal_parameters("bc_lstm", store).printed("concatenation, widened", "iemocap", "weighted_f1") == 52.19
+    )
+    ranks = tables.rank_sweep(store).arms("mosi")
+    assert set(ranks) == {"full weight", *(f"rank {r}" for r in (1, 5, 15, 30, 45, 55, 65, 100, 200))}
+    ten = tables.modality_sets("LMAM late", store)
+    subsets = {"T", "A", "V", "T+A", "T+V", "A+V", "T+A+V"}
+    assert {a for a in ten.arms("mosi") if "shuffled" not in a} == subsets
+    assert all(np.isfinite(ten.printed(a, "iemocap", "weighted_f1")) for a in subsets)
+    assert ten.printed("A+V", "iemocap", "weighted_f1") == 65.8
+    assert "T+A+V, A+V shuffled" in ten.arms("mosi")
+    assert set(tables.modality_sets("concatenation", store).arms("mosi")) == set(ten.arms("mosi"))
+
+
+def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells) -> None:
+    unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
+    (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
+    assert place.startswith("- Behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
+    assert unprinted.answer("LMAM", ["mosi"]).data == ""
+
+
+def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share_a_sentence(cells: Cells) -> None:
+    for path in cells.store.root.glob("iemocap/bc_lstm/tfn.*honest.s[1-5]*"):
+        path.unlink()
+    again = dataclasses.replace(cells)
+    assert again.lacking("iemocap") == {"TFN": 1}
+    said = again.missing("iemocap").data
+    assert "3 of 4 cells on iemocap have at least five seeds; " in said
+    assert "</p>" in said
+    assert re.findall("<code>(.*?)</code>", said) == ["lmam sweep fusions_bc_lstm"]
+    full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)
+    folded = cells_page.progress([again, full, full], ["iemocap"]).data
+    assert folded.startswith("<details>")
+    assert folded.count("<p>") == 2
+    assert "<p>At least five seeds in every cell: elsewhere on iemocap, elsewhere on iemocap.</p>" in folded
+    assert "every cell" not in cells_page.progress([again], ["iemocap"]).data

@@ -1,0 +1,641 @@
+"""Claims, their rules, and pages that cannot say more than the runs: with runs that come and go."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmam_book.bench import linear_probes as probes
+from lmam_book.bench import split_sizes as splits
+from lmam_book.paper import consistency
+from lmam_book.paper import printed as paper
+from lmam_book.plans import plans
+from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import claims, scoreboard
+from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
+from lmam_book.verdicts.intervals import VERDICTS
+from lmam_core import paths
+from lmam_core.errors import LmamError
+from lmam_core.models import fusion
+from lmam_core.runs import names as run_names
+from lmam_core.runs import store as results
+from lmam_core.runs.store import DEFAULT, Store
+from tests.book.verdicts.test_beside_print import RIGHT, made
+
+ALL = read()
+
+
+def fill(store: Store, name: str, right: dict[str, float], seeds: int = 6, dataset: str = "iemocap") -> None:
+    """Tuning and measured runs of a plan's arms: those that `right` names, by `run_names.arm` or by rank."""
+    plan = plans.plan(name)
+    every = [a for a in plan.arms() if a.dataset == dataset]
+    for e in plans.tuning(plan, every):
+        if e not in store:
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(seeds)):
+        share = right.get(run_names.arm(e), right.get(f"rank {e.rank}"))
+        if share is not None and e not in store:
+            store.add(made(e, share))
+
+
+def verdict_of(store: Store, name: str) -> Finding:
+    claim = next(c for c in ALL if c.id == name)
+    return RULES[claim.rule](Evidence(store), **claim.arguments)
+
+
+def test_every_backbone_dataset_table_and_statement_has_its_claims() -> None:
+    ids = {c.id for c in ALL}
+    assert {f"improves_{b}_{d}" for b in run_names.BACKBONES for d in ("iemocap", "meld", "mosi", "pom")} <= ids
+    assert {c.paper for c in ALL} == {"LMAM", "LMCM"}
+    for numeral in paper.ROMAN:
+        assert any(numeral in c.where.replace(",", " ").replace(";", " ").split() for c in ALL), numeral
+    methods = {c.arguments["method"] for c in ALL if "method" in c.arguments}
+    assert methods == set(paper.table(9).row) - {"LMAM"}
+    assert not any(c.claim.endswith(".") for c in ALL)
+
+
+def test_an_empty_store_decides_nothing_that_needs_runs(store: Store) -> None:
+    found = judge(store).set_index("id")
+    assert set(found.verdict) <= set(VERDICTS)
+    assert found.reason.str.len().min() > 10
+    without = {"counted", "printed", "audited"}
+    # Whole numbers settle less than half of the rows.
+    too_few = {"average_accuracy_iemocap", "class_accuracy_meld", "average_accuracy_meld", "one_test_set_meld"}
+    for claim in ALL:
+        module = RULES[claim.rule].__module__.rsplit(".", 1)[1]
+        decided = found.loc[claim.id, "verdict"] != "not testable"
+        assert decided == (module in without and claim.id not in too_few), claim.id
+    missing = found.loc["improves_bc_lstm_iemocap", "reason"]
+    assert missing == "No measured runs yet: `lmam sweep bc_lstm` makes them."
+
+
+def test_a_claim_changes_its_verdict_when_runs_come_and_go(store: Store) -> None:
+    name = "improves_bc_lstm_iemocap"
+    fill(store, "bc_lstm", RIGHT)
+    found = verdict_of(store, name)
+    assert (found.verdict, found.n, found.paper) == ("reproduced", 6, "+5.33")
+    assert found.ours.startswith("+")
+    late = sorted(store.root.glob("iemocap/bc_lstm/lmam.late.paper.r45.honest*.json"))
+    kept = [path.read_bytes() for path in late]
+    for path in late[3:]:
+        path.unlink()
+    assert verdict_of(store, name).verdict == "not testable"
+    assert "3 of the five seeds" in verdict_of(store, name).reason
+    for path, content in zip(late, kept, strict=True):
+        path.write_bytes(content)
+    assert verdict_of(store, name).verdict == "reproduced"
+
+
+def test_a_loss_is_not_reproduced_and_a_baseline_that_could_go_on_is_not_tested(store: Store) -> None:
+    fill(store, "bc_lstm", RIGHT | {"LMAM late": 0.4, "self-attention": 0.3})
+    assert verdict_of(store, "improves_bc_lstm_iemocap").verdict == "not reproduced"
+    assert "lies below 0" in verdict_of(store, "improves_bc_lstm_iemocap").reason
+    assert verdict_of(store, "beats_attention_iemocap").verdict == "reproduced"
+
+    def cut(pattern: str) -> None:
+        for path in store.root.glob(f"iemocap/{pattern}"):
+            text = path.read_text().replace('"best_epoch": 1,', '"best_epoch": 60,')
+            path.write_text(text.replace('"train_loss": [1.0]', f'"train_loss": {[1.0] * 60}'))
+
+    cut("bc_lstm/lmam.late.paper.r45.honest*.json")
+    found = verdict_of(store, "improves_bc_lstm_iemocap")
+    assert (found.verdict, "There is no gain, but of the runs with it most" in found.reason) == ("not testable", True)
+    cut("bc_lstm_att/*honest*.json")
+    found = verdict_of(store, "beats_attention_iemocap")
+    assert found.verdict == "not testable"
+    assert "limit of epochs" in found.reason
+
+
+RANKS = (1, 5, 15, 30, 55, 65, 100, 200)
+
+
+def ranks(store: Store, shares: dict[int, float], noise: dict[int, float] | None = None) -> None:
+    """Six seeds of each rank: a share of right answers, above and below by `noise` from seed to seed."""
+    plan = plans.plan("ranks")
+    every = [a for a in plan.arms() if a.dataset == "iemocap" and a.rank in shares]
+    for e in plans.tuning(plan, every):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(6)):
+        store.add(made(e, shares[e.rank] + (noise or {}).get(e.rank, 0.0) * (-1) ** e.seed))
+
+
+def test_a_best_rank_with_worse_and_less_stable_ones_above(store: Store) -> None:
+    names = ("best_rank", "worse_above_45", "less_stable_above_55", "lower_ranks_better")
+    assert {verdict_of(store, name).verdict for name in names} == {"not testable"}
+    shares = {45: 0.7} | {r: 0.5 if r < 45 else 0.3 for r in RANKS}
+    ranks(store, shares, {100: 0.1, 200: 0.1})
+    assert {r.experiment.rank for r in plans.held("ranks", store)} == {45, *RANKS}
+    found = {name: verdict_of(store, name) for name in names}
+    assert {f.verdict for f in found.values()} == {"reproduced"}
+    assert {f.n for f in found.values()} == {6}
+    assert found["best_rank"].ours == "rank 45"
+    assert "0 have a higher mean; surely better: none; surely worse: 1, 5" in found["best_rank"].reason
+    assert "4 of 4 higher ranks" in found["worse_above_45"].reason
+
+
+def test_the_ranks_of_the_rules_are_those_that_the_paper_states() -> None:
+    said = paper.statements().set_index("id").value
+    assert int(said["best_rank"]) == ranked.BEST
+    ends = (ranked.STABLE[0], ranked.STABLE[-1])
+    assert ends == (int(said["stable_from_rank"]), int(said["stable_to_rank"]))
+    assert ends[1] == int(said["unstable_above_rank_caption"])
+
+
+def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
+    ranks(store, {45: 0.4} | {r: 0.4 + (r - 45) / 1000 for r in RANKS}, {30: 0.05, 55: 0.05})
+    found = verdict_of(store, "best_rank")
+    assert found.verdict == "not reproduced"
+    assert found.ours.startswith("rank 200: +")
+    assert found.ours.endswith(" over 45")
+    for name in ("worse_above_45", "less_stable_above_55", "lower_ranks_better"):
+        assert verdict_of(store, name).verdict == "not reproduced", name
+    spread = lambda ranks: np.mean([by_rank[r].var(ddof=1) for r in ranks]) ** 0.5  # noqa: E731  # six seeds each
+    by_rank = plugin.frame(plans.held("ranks", store)).groupby("rank").weighted_f1
+    by_rank = {r: np.array(values) for r, values in by_rank}
+    expected = f"s = {spread((30, 45, 55)):.2f} at 30 to 55; s = {spread((65, 100, 200)):.2f} above"
+    assert verdict_of(store, "less_stable_above_55").ours == expected
+
+
+@pytest.mark.parametrize(("gain", "side"), [(0.1, "lies above 0"), (-0.1, "lies below 0")])
+def test_the_weight_left_whole_is_set_against_rank_45_and_decides_nothing(store: Store, gain: float, side: str) -> None:
+    run_all(store, "ranks", lambda e: 0.5 + gain if e.readings else 0.5 if e.rank == 45 else None)
+    found = verdict_of(store, "low_rank_loses")
+    assert (found.verdict, found.n) == ("not testable", 6)
+    assert f"over rank 45. The 95 % interval of the difference {side}" in found.reason
+
+
+def test_ranks_that_no_run_tells_apart_show_no_best_one(store: Store) -> None:
+    """Noise alone: that most means happen to be lower than rank 45's says nothing."""
+    shares = {45: 0.5} | {r: 0.49 for r in RANKS} | {r: 0.51 for r in (5, 65)}
+    ranks(store, shares, dict.fromkeys(RANKS, 0.1))
+    found = verdict_of(store, "best_rank")
+    assert found.verdict == "not reproduced"
+    assert (
+        "8 other ranks 2 have a higher mean; surely better: none; surely worse: none. 45 over the mean" in found.reason
+    )
+    found = verdict_of(store, "worse_above_45")
+    assert found.verdict == "not reproduced"
+    assert "3 of 4 higher ranks have a lower mean than rank 45, 0 surely. 45 over their mean: +" in found.reason
+    assert verdict_of(store, "less_stable_above_55").verdict == "not reproduced"  # equally unstable
+
+
+def test_ranks_that_share_too_few_seeds_decide_nothing(store: Store) -> None:
+    ranks(store, {45: 0.7} | dict.fromkeys(RANKS, 0.5))
+    for path in (
+        *store.root.glob("iemocap/bc_lstm/*r1.honest.s[0]*"),
+        *store.root.glob("iemocap/bc_lstm/*r200.honest.s5*"),
+    ):
+        path.unlink()
+    assert {len(seeds) for seeds in ranked._by_rank(Evidence(store), "iemocap").values()} == {5, 6}
+    assert verdict_of(store, "best_rank").verdict == "not testable"
+
+
+def test_a_rank_above_the_mean_of_the_others_is_a_direction(store: Store) -> None:
+    """No rank alone is surely worse, but their noise goes against each other's and their mean is."""
+    shares = {45: 0.5} | {r: 0.42 for r in RANKS} | {r: 0.51 for r in (5, 65)}
+    ranks(store, shares, {r: 0.1 * (-1) ** k for k, r in enumerate(RANKS)})
+    found = verdict_of(store, "best_rank")
+    assert found.verdict == "same direction"
+    assert "8 other ranks 2 have a higher mean; surely better: none; surely worse: none" in found.reason
+    found = verdict_of(store, "worse_above_45")
+    assert found.verdict == "same direction"
+    assert "3 of 4 higher ranks have a lower mean than rank 45, 0 surely" in found.reason
+
+
+def test_fusion_methods_are_judged_behind_emocaps_and_noted_behind_bc_lstm(store: Store) -> None:
+    """`made` gives every concatenation the same name: the fusion decides the share here."""
+    share = {"concat": 0.5, "tfn": 0.7, "lmam": 0.6}
+    for name in ("bc_lstm", "fusions_bc_lstm", "emocaps", "ways", "fusions_emocaps"):
+        plan = plans.plan(name)
+        every = [
+            a
+            for a in plan.arms()
+            if a.dataset == "iemocap" and a.embedding == "late" and a.fusion in share and a.variant in (None, "paper")
+        ]
+        for e in plans.tuning(plan, every):
+            if e not in store:  # emocaps and fusions_emocaps share an arm
+                store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+        for e in plans.measured(plan, every, store, range(6)):
+            if e not in store:
+                store.add(made(e, share[e.fusion]))
+    assert verdict_of(store, "fusion_concatenate_iemocap").verdict == "reproduced"
+    lost = verdict_of(store, "fusion_tfn_iemocap")
+    assert lost.verdict == "not reproduced"
+    assert "Behind bc-LSTM: -" in lost.reason
+    assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == "not testable"
+
+
+def run_all(store: Store, name: str, share, dataset: str = "iemocap", seeds: int = 6) -> None:
+    """Tuning and measured runs of those arms of a plan for which `share(experiment)` names the share recognised."""
+    plan = plans.plan(name)
+    every = [a for a in plan.arms() if a.dataset == dataset and share(a) is not None]
+    for e in plans.tuning(plan, every):
+        if e not in store:
+            store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, every, store, range(seeds)):
+        if e not in store:
+            store.add(made(e, share(e)))
+
+
+def behind_emocaps(store: Store, shares: dict[str, float]) -> None:
+    """Runs of the late arms behind EmoCaps on IEMOCAP, by the share that each method recognises."""
+    late = lambda e: e.embedding == "late" and e.backbone == "emocaps" and e.variant in (None, "paper")  # noqa: E731
+    for plan in ("emocaps", "ways", "fusions_emocaps"):
+        run_all(store, plan, lambda e: shares.get(e.fusion) if late(e) or e.fusion.startswith("lora") else None)
+
+
+def test_a_method_of_which_a_run_gave_one_class_is_neither_beaten_nor_close(store: Store) -> None:
+    behind_emocaps(store, {"lmf": 0.7, "tfn": 0.7, "lora_trained": 0.8, "lmam": 0.8})
+    assert verdict_of(store, "fusion_lfm_iemocap").verdict == "reproduced"
+    assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == "reproduced"
+    for name in ("lmf", "lora_trained"):
+        (path,) = store.root.glob(f"iemocap/emocaps/{name}.*honest.s2.*.json")
+        e = results.read(path).experiment
+        path.unlink()
+        store.add(made(e, 0.0))
+    lost = verdict_of(store, "fusion_lfm_iemocap")
+    assert lost.verdict == "not testable"
+    assert lost.reason.startswith("There is a gain, but of the baseline's runs 1 gives every utterance the same class.")
+    assert re.search(r"gives more than half of the utterances one class: \+[\d.]+ ± [\d.]+ \(n = 5\)\.", lost.reason)
+    assert verdict_of(store, "fusion_tfn_iemocap").verdict == "reproduced"
+    near = verdict_of(store, "fusion_lora_trained_iemocap")
+    assert (near.verdict, near.n) == ("not testable", 6)
+    assert near.reason == "Of the runs of LoRA* 1 gives every utterance the same class."
+
+
+def test_what_more_patience_gave_stands_beside_what_less_gave(store: Store) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.6 if run_names.arm(e) == "LMAM late" else None)
+    run_all(store, "fusions_bc_lstm", lambda e: 0.0 if e.fusion == "lmf" else None)
+    run_all(store, "fusions_patient", lambda e: {"lmf": 0.65, "lmam": 0.6}.get(e.fusion))
+    reason = verdict_of(store, "fusion_lfm_iemocap").reason
+    assert re.search(
+        r" Behind bc-LSTM: \+[\d.]+ ± [\d.]+ \(n = 6\), but of LFM's runs 6 give every utterance the same class\."
+        r" Behind bc-LSTM, patience 30: -[\d.]+ ± [\d.]+ \(n = 6\)\.$",
+        reason,
+    )
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_the_residual_is_set_against_early_fusion_without_it(store: Store, gain: float, expected: str) -> None:
+    shares = {"early": 0.5, "early_residual": 0.5 + gain}
+    name = lambda e: shares.get(e.embedding) if e.fusion == "lmam" and e.backbone == "m2fnet" else None  # noqa: E731
+    for plan in ("m2fnet", "ways"):
+        run_all(store, plan, name)
+    found = verdict_of(store, "residual_m2fnet_iemocap")
+    assert (found.verdict, found.n, found.paper) == (expected, 6, "+12.11")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_the_widened_backbone_is_the_baseline_of_equal_parameters(store: Store, gain: float, expected: str) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.5 + gain if run_names.arm(e) == "LMAM late" else None)
+    run_all(store, "equal_bc_lstm", lambda e: 0.5)
+    found = verdict_of(store, "equal_bc_lstm_iemocap")
+    assert (found.verdict, found.n, found.paper) == (expected, 6, "+8.10")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_self_attention_as_a_fusion_method_is_the_baseline_of_the_low_rank(store: Store, gain, expected) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.5 + gain if run_names.arm(e) == "LMAM late" else None)
+    run_all(store, "fusions_bc_lstm", lambda e: 0.5 if e.fusion == "self_attention" else None)
+    found = verdict_of(store, "low_rank_beats_attention")
+    assert found.verdict == expected
+    assert found.reason.endswith("are of another model.")
+
+
+def test_what_gains_over_self_attention_without_a_low_rank_is_said_beside_it(store: Store) -> None:
+    run_all(store, "bc_lstm", lambda e: 0.6)
+    run_all(store, "fusions_bc_lstm", lambda e: 0.5 if e.fusion == "self_attention" else None)
+    run_all(store, "ranks", lambda e: 0.7 if e.readings else 0.4 if e.rank == 1 else None)
+    reason = verdict_of(store, "low_rank_beats_attention").reason
+    lower, higher = (rf"{sign}[\d.]+ ± [\d.]+ " for sign in ("-", r"\+"))
+    gains = f"{lower}LMAM of rank 1; {higher}LMAM's full weight, which has no low rank; {higher}concatenation, which"
+    assert re.search(f"self-attention: {gains}", reason)
+    assert "without video" not in reason
+    clean = tables.clean_methods().gain("LMAM", "mosi", "acc2", "self-attention").difference
+    said = f"On CMU-MOSI without video LMAM over self-attention: {plugin.spread(clean, 2, '+')}."
+    assert verdict_of(Store(), "low_rank_beats_attention").reason.endswith(said)
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.0, "reproduced"), (0.3, "not reproduced")])
+def test_close_means_within_the_margin(store: Store, apart: float, expected: str) -> None:
+    shares = {"lora_trained": 0.6, "lmam": 0.6 + apart}
+    name = lambda e: shares.get(e.fusion) if e.embedding == "late" or "lora" in e.fusion else None  # noqa: E731
+    for plan in ("ways", "fusions_emocaps"):
+        run_all(store, plan, lambda e: name(e) if e.backbone == "emocaps" and e.variant in (None, "paper") else None)
+    assert verdict_of(store, "fusion_lora_trained_iemocap").verdict == expected
+
+
+def test_an_order_fails_with_its_first_wrong_step_and_waits_for_missing_modalities(store: Store) -> None:
+    def share(better: str):
+        late = lambda e: e.fusion == "lmam" and len(e.modalities) == 1 and not e.shuffled  # noqa: E731
+        return lambda e: (0.7 if e.modalities == (better,) else 0.5) if late(e) else None
+
+    run_all(store, "modalities", share("text"))
+    found = verdict_of(store, "one_modality_iemocap")
+    assert found.verdict == "not testable"  # T is above A; V cannot be had
+    assert found.ours.startswith("T − A: +")
+    assert found.reason.startswith("No video of IEMOCAP is at hand. Behind bc-LSTM")
+    for path in store.root.glob("iemocap/bc_lstm/*honest*.json"):
+        path.unlink()
+    run_all(store, "modalities", share("audio"))
+    found = verdict_of(store, "one_modality_iemocap")
+    assert found.verdict == "not reproduced"
+    assert "no gain of T over A" in found.reason
+
+
+@pytest.mark.parametrize(("right", "expected"), [(0.8, "reproduced"), (0.2, "reproduced"), (0.5, "not reproduced")])
+def test_every_class_has_to_differ(store: Store, right: float, expected: str) -> None:
+    """`made` calls whatever is not recognised frustrated, so that every class gains when more is, or loses."""
+    run_all(store, "text_cnn", lambda e: 0.5 if e.fusion == "concat" else right)
+    found = verdict_of(store, "significant_text_cnn_iemocap")
+    assert found.verdict == expected
+    assert found.ours == ("0 of 6" if right == 0.5 else "6 of 6")
+    assert f"that lose: {6 if right < 0.5 else 0};" in found.reason
+
+
+def test_the_size_of_the_test_set_is_counted_in_the_runs(store: Store, monkeypatch) -> None:
+    fill(store, "bc_lstm", {"concatenation": 0.5})
+    found = verdict_of(store, "size_iemocap")
+    assert (found.verdict, found.ours) == ("not reproduced", "2 / 600")  # `made` has two conversations
+    size = lambda *said: RULES["size_of_test_set"](Evidence(store), "iemocap", "bc_lstm", *said)  # noqa: E731
+    assert size("2", "600").verdict == "reproduced"
+    assert size("2", "601").verdict == "same direction"
+    sizes = {"a": (2, 601), "b": (2, 602)}
+    monkeypatch.setattr(measured.splits, "size", lambda dataset, split: sizes[split])
+    other = size("2", "601", "a")
+    assert (other.verdict, other.ours, "which has 2 / 600" in other.reason) == ("reproduced", "2 / 601", True)
+    assert size("2", "601", "b").verdict == "same direction"
+
+
+@pytest.mark.real_data
+def test_the_counted_splits_are_those_of_the_data() -> None:
+    pd.testing.assert_frame_equal(splits.measure(), pd.read_csv(paths.data("splits.csv")))
+    assert splits.size("mosi", "standard") == (31, 686)
+
+
+def test_a_backbone_without_lmam_does_not_count_as_plugged_into(monkeypatch) -> None:
+    counted._fitting.cache_clear()
+    build = fusion.build
+    monkeypatch.setattr(counted.fusion, "build", lambda name, widths, **more: build("concat", widths))
+    assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
+    counted._fitting.cache_clear()
+
+
+def test_a_backbone_that_lmam_learns_nothing_in_does_not_count_as_plugged_into(monkeypatch) -> None:
+    counted._fitting.cache_clear()
+    build = fusion.build
+
+    def frozen(name, widths, **more):
+        made = build(name, widths, **more)
+        made.register_forward_hook(lambda module, given, out: out.detach())
+        return made
+
+    monkeypatch.setattr(counted.fusion, "build", frozen)
+    assert RULES["plugs_into"](Evidence(Store("nowhere")), "7").ours == "0"
+    counted._fitting.cache_clear()
+
+
+def test_what_was_measured_on_text_alone_is_shown_and_decides_nothing() -> None:
+    """The runs that come with the book: one modality leaves nothing to fuse."""
+    for name in ("improves_bc_lstm_meld", "significant_bc_lstm_meld"):
+        found = verdict_of(Store(), name)
+        assert (found.verdict, found.n >= 5, found.open) == ("not testable", True, False)
+        assert "nothing to fuse" in found.reason
+        assert found.ours != "–"
+    assert verdict_of(Store(), "improves_text_cnn_iemocap").verdict != "not testable"
+
+
+def test_a_row_says_where_its_arms_stand_and_what_the_features_know() -> None:
+    """The runs that come with the book: a baseline below what a linear model makes of single texts is named as such."""
+    table = plugin.frame(plans.held("bc_lstm", Store()))
+    found = plugin.values(table, "mosi", "acc2")
+    means = {name: np.mean(list(found[name].values())) for name in ("concatenation", "LMAM late")}
+    said = verdict_of(Store(), "improves_bc_lstm_mosi").reason
+    assert f"{means['concatenation']:.1f} with concatenation, {means['LMAM late']:.1f} with LMAM late." in said
+    early = plugin.gain(table, "mosi", "acc2", "concatenation", "LMAM early").difference
+    assert f"LMAM otherwise: {plugin.spread(early, 2, '+')} early, " in said
+    probed = probes.table().set_index(["dataset", "features"]).test["mosi", "minilm384"]
+    assert means["concatenation"] < probed
+    assert f"A linear model on single texts has {probed:.1f}." in said
+    clean = plugin.frame(plans.held("bc_lstm_clean", Store()))
+    without = plugin.gain(clean, "mosi", "acc2", "concatenation", "LMAM late").difference
+    assert f"The video features here know the training labels. Without video: {plugin.spread(without, 2, '+')}" in said
+    assert said.endswith("not reproduced.")
+    said = verdict_of(Store(), "improves_bc_lstm_iemocap").reason
+    assert "linear model" not in said
+    assert "video" not in said
+
+
+def test_what_the_paper_prints_stands_beside_what_cannot_be_tested() -> None:
+    found = judge(Store("nowhere")).set_index("id").paper
+    printed = {"improves_m2fnet_meld": "+0.10", "improves_bc_lstm_pom": "+4.30", "residual_emocaps_meld": "-0.34"}
+    printed |= {"equal_emocaps_meld": "+1.77", "fusion_add_meld": "-0.10"}
+    assert found[list(printed)].to_dict() == printed
+
+
+def test_counted_and_printed_claims_say_what_recounting_says() -> None:
+    empty = Evidence(Store("nowhere"))
+    assert RULES["query_weights"](empty, "self_attention").ours == "9"
+    third, d = RULES["a_third"](empty, "no"), np.array([100, 100, 512])
+    weights, output = ((1 + d) ** 2 + 2 * d).sum(), (d * d + d).sum()
+    assert float(third.ours) == pytest.approx((weights + output) / (4 * output), abs=5e-4)
+    assert f"{weights / (3 * output):.3f} with none on either" in third.reason
+    low = RULES["a_third"](empty, "yes")
+    assert (low.verdict, third.verdict) == ("reproduced", "same direction")
+    assert RULES["query_weights"](empty, "lmam").ours == "0.54"
+    lighter = RULES["lighter_than_methods"](empty)
+    assert "LMF-MuLT 0.37, TFN 0.63, CMCF-SRNet 1.06, AuxFormer 1.59. LMAM at rank 45 has 0.35." in lighter.reason
+    assert (lighter.verdict, lighter.ours) == ("not reproduced", "fewer than 4 of 9")
+    assert "in millions: Concatenate 0.00, " in lighter.reason
+    assert RULES["runs_faster"](empty).ours == "0 of 28"
+    grown = RULES["grows_slightly"](empty, "params_M")
+    assert grown.verdict == "same direction"
+    assert "270 %" in grown.reason  # TextCNN: 0.23 to 0.85
+    assert RULES["grows_slightly"](empty, "params_M", "300").verdict == "reproduced"
+    deltas = consistency.audit_deltas()
+    off = (100 * (deltas.printed - deltas.recomputed)).round().abs()[deltas.table == 2]
+    said = RULES["deltas_follow"](empty, "2").reason
+    assert (
+        f"the largest difference is {off.max() / 100:.2f}; not in agreement: {(off > 1).sum()} of {len(off)}." in said
+    )
+    alike = RULES["told_alike"](empty, "tables")
+    assert (alike.ours, "11 in Table XI, 1 in Table V" in alike.reason) == ("52 agree", True)
+    best = RULES["best_in_table"](empty, "9", "LMAM")
+    assert "ties in IEMOCAP F1" in best.reason
+    assert "behind in MELD F1" in best.reason
+    values = [RULES["printed_p_values"](empty, table) for table in "78"]
+    assert [v.ours for v in values] == ["48 agree", "54 agree"]
+    assert "29 belong to a printed F1 that rises with LMAM and 19 to one that falls" in values[0].reason
+    assert RULES["plugs_into"](empty, "7").verdict == "reproduced"
+    assert RULES["plugs_into"](empty, "8").verdict == "not reproduced"
+    assert RULES["class_accuracy"](empty, "IEMOCAP").ours == "8 precision, 1 recall"
+    assert "EmoCaps* 73.02, printed 73.67" in RULES["average_accuracy"](empty, "IEMOCAP").reason
+    assert "1,564 in 7 rows" in RULES["one_test_set"](empty, "IEMOCAP").reason
+    assert "in 2 of 15 rows" in RULES["one_test_set"](empty, "MELD").reason
+    assert "They add up to 2,610 in 2." in RULES["one_test_set"](empty, "MELD").reason
+    assert "In those it is: 2 precision." in RULES["class_accuracy"](empty, "MELD").reason
+    cheaper = RULES["cheaper_than_self_attention"](empty)
+    assert (cheaper.verdict, "the cost chapter measures" in cheaper.reason) == ("same direction", True)
+    assert RULES["quadratic_eased"](empty).ours == "× 4.00"
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a,LMAM,f,C,w,guess,", "rule 'guess'"),
+        ("a,LMAM,f,C,w,plugged,backbone=bc_lstm", "cannot call its rule 'plugged'"),
+        ("a,LMAM,f,C,w,none,reason", "name=value"),
+        ("a,LMAM,f,C,w,none,reason=x\na,LMAM,f,C,w,none,reason=x", "twice"),
+    ],
+)
+def test_a_row_that_cannot_be_judged_is_named(tmp_path, monkeypatch, row: str, sentence: str) -> None:
+    file = tmp_path / "claims.csv"
+    file.write_text(",".join(claims.COLUMNS) + "\n" + row + "\n")
+    monkeypatch.setattr(claims, "FILE", file)
+    with pytest.raises(LmamError, match=sentence):
+        read()
+
+
+def test_a_verdict_is_one_of_four_words() -> None:
+    with pytest.raises(LmamError, match="no verdict"):
+        Finding("proven", "", "", 0, "")
+
+
+@pytest.mark.parametrize(("wrong", "still"), [(0, True), (30, False)])
+def test_a_gain_that_is_neither_shown_nor_excluded_is_open(store: Store, wrong: int, still: bool) -> None:
+    """Alike but for noise, or surely worse: an interval of a few points holds the printed +5.33, or it does not."""
+    chosen, arms = plans.plan("bc_lstm"), ("concatenation", "LMAM late")
+    every = [a for a in chosen.arms() if a.dataset == "iemocap" and run_names.arm(a) in arms]
+    for e in plans.tuning(chosen, every):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(chosen, every, store, range(6)):
+        noise = (0.1 if e.seed % 2 else -0.1) if run_names.arm(e) == arms[1] else 0.0
+        store.add(made(e, 0.6 + noise - wrong / 100 * (run_names.arm(e) == arms[1])))
+    found = verdict_of(store, "improves_bc_lstm_iemocap")
+    assert (found.verdict, found.open) == ("not reproduced", still)
+    assert ("holds both 0 and the printed gain" in found.reason) == still
+    text = scoreboard.summary(judge(store))
+    assert ("1 are about a printed gain that our runs do not show. In 1 of" in text.replace("\n", " ")) == still
+
+
+def test_the_summary_counts_every_claim_once() -> None:
+    found = judge(Store("nowhere"))
+    lines = scoreboard.summary(found).splitlines()
+    assert len(lines) == 2 + found.family.nunique() + 1
+    assert sum(int(x) for x in lines[-1].replace("*", "").split("|")[2:-1]) == len(found) == len(ALL)
+    assert lines[2].startswith("| LMAM improves every backbone (Tables II, III, IV) | ")
+    assert [line[: line.index(") |")] for line in lines if "fits any" in line or "Statements" in line] == [
+        "| LMAM fits any backbone (Table II, Abstract, Fig. 4",
+        "| Statements without a measurement (Abstract, text",
+    ]
+    assert scoreboard.details(found).count("\n## ") + 1 == found.family.nunique()
+    badge = (
+        '<br><span class="verdict verdict-not-testable">not testable</span> No measured runs yet: `lmam sweep bc_lstm`'
+    )
+    assert badge in scoreboard.details(found)
+    back = pd.read_csv(pd.io.common.StringIO(scoreboard.csv(found)), keep_default_na=False)
+    assert back.id.tolist() == [c.id for c in ALL]
+
+
+def test_readme_front_page_scoreboard_and_table_say_what_the_store_bears_out() -> None:
+    for page, text in scoreboard.written(Store(DEFAULT)).items():
+        assert page.read_text(encoding="utf-8") == text, f"{page.name} is out of step: run `make verdicts`"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """The pages and tables, and a small store, where a test may spoil them."""
+    from lmam_book.build import verify
+
+    root = tmp_path / "book root"
+    for path in ("README.md", "book/index.md", "book/scoreboard.md", "data/scoreboard.csv"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.checkout() / path, root / path)
+    for table in paths.data().glob("*.csv"):
+        shutil.copy(table, root / "data")
+    shutil.copytree(paths.data("paper"), root / "data" / "paper")
+    monkeypatch.setattr(paths, "CHECKOUT", root)
+    store = Store(root / "data" / "results")
+    fill(store, "text_cnn", {"concatenation": 0.5, "LMAM late": 0.6})
+    for page, text in scoreboard.written(store).items():
+        page.write_text(text, encoding="utf-8")
+    return root, store, verify.verify
+
+
+def test_verify_finds_nothing_where_all_agrees(copy) -> None:
+    _, store, verify = copy
+    assert verify(store) == []
+
+
+def test_verify_names_what_the_runs_do_not_bear_out(copy) -> None:
+    root, store, verify = copy
+    page = root / "README.md"
+    page.write_text(page.read_text().replace("| LMAM improves every backbone (", "| LMAM wins everywhere ("))
+    assert ["README.md" in s for s in verify(store)] == [True]
+    for one, text in scoreboard.written(store).items():
+        one.write_text(text)
+    index = root / "book" / "index.md"
+    index.write_text(index.read_text() + "\nWe measure +3.1 ± 0.2 points.\n")
+    (root / "notebooks").mkdir()
+    cells = [nbformat.v4.new_markdown_cell("We gain 2.5 ± 1.0."), nbformat.v4.new_code_cell("'9.9 ± 0.1'")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / "one.ipynb")
+    typed = "has a measured number typed into prose: "
+    assert verify(store) == [f"book/index.md {typed}'3.1 ± 0.2'.", f"notebooks/one.ipynb {typed}'2.5 ± 1.0'."]
+
+
+def test_verify_notices_runs_that_were_removed_changed_or_renamed(copy) -> None:
+    _, store, verify = copy
+    assert verify(store) == []
+    run = sorted(store.root.glob("iemocap/text_cnn/lmam*honest*.json"))[0]
+    content = run.read_text()
+    run.unlink()
+    assert any("scoreboard.csv" in s for s in verify(store))
+    run.write_text(content.replace('"accuracy": ', '"accuracy": 1'))
+    assert any("accuracy do not follow from its outcomes" in s for s in verify(store))
+    run.write_text(content)
+    other = run.with_name("a-better-name.json")
+    run.rename(other)
+    assert any("a-better-name.json holds another run" in s for s in verify(store))
+    other.write_text("{")
+    assert any("is not a run of this store" in s for s in verify(store))
+
+
+def test_verify_as_a_command(monkeypatch, capsys) -> None:
+    from lmam_book import cli
+    from lmam_book.build import verify
+
+    monkeypatch.setattr(verify, "verify", lambda: [])
+    assert cli.main(["verify"]) == 0
+    monkeypatch.setattr(verify, "verify", lambda: ["README.md says something else."])
+    assert cli.main(["verify"]) == 1
+    assert "lmam: README.md says something else." in capsys.readouterr().err
+
+
+def test_a_book_that_is_older_than_its_data_is_named(tmp_path) -> None:
+    from lmam_book.build.manifest import fingerprints, write_manifest
+    from lmam_book.build.verify import built_book_is_fresh
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "one.ipynb").write_text('{"cells": []}')
+    (tmp_path / "data").mkdir()
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    (tmp_path / "_build" / "html" / "index.html").touch()
+    write_manifest(tmp_path, {"notebooks": fingerprints(tmp_path, ["notebooks/one.ipynb"])})
+    assert list(built_book_is_fresh(Store(tmp_path), tmp_path)) == []
+    (tmp_path / "data" / "run.json").write_text("1")
+    assert "older than its data" in next(built_book_is_fresh(Store(tmp_path), tmp_path))
+
+
+def test_the_experiments_of_one_rule_are_those_of_its_plan() -> None:
+    """Claims name plans in their advice; every one must exist."""
+    found = judge(Store("nowhere"))
+    named = set(found.reason.str.extractall(r"`lmam sweep (\w+)`")[0])
+    assert named <= set(plans.PLANS)
+    assert named >= {"bc_lstm", "meld", "fusions_emocaps", "ranks"}

@@ -1,0 +1,240 @@
+"""The chapters on cost and on the rank, read from the executed copies that the book is built from; the rank's also on
+made-up runs, without its live part."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+
+from lmam_book.bench import cost, crossover
+from lmam_book.pages.figures import common as figures
+from lmam_book.paper import printed as paper
+from lmam_book.plans import plans
+from lmam_book.plans.arms import RANKS
+from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts import sizes
+from lmam_book.verdicts.intervals import VERDICTS
+from lmam_core.models.kernels import blockwise as long
+from lmam_core.runs.store import Store
+from tests.book.verdicts.test_beside_print import made
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def said(notebook: nbformat.NotebookNode) -> tuple[str, int]:
+    """All text that an executed notebook put out, markup removed and white space single; and its number of figures."""
+    found = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    data = [o.get("data", {}) for o in found]
+    parts = [
+        o.get("text") or d.get("text/html") or d.get("text/markdown") or "" for o, d in zip(found, data, strict=True)
+    ]
+    text = re.sub(r"<[^>]+>|\*\*", " ", "\n".join(parts))
+    return re.sub(r"\s+", " ", text), sum("image/svg+xml" in d for d in data)
+
+
+def outputs(path: Path, into: Path, **given: object) -> tuple[str, int]:
+    """`said` of a notebook that is executed for it."""
+    return said(papermill.execute_notebook(path, into, given, progress_bar=False))
+
+
+@pytest.fixture(scope="module")
+def costs(stage: Path) -> tuple[str, int]:
+    return said(nbformat.read(stage / "13-cost.ipynb", as_version=4))
+
+
+@pytest.fixture(scope="module")
+def ranks(stage: Path) -> tuple[str, int]:
+    return said(nbformat.read(stage / "15-rank.ipynb", as_version=4))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Every rank of Fig. 5 on IEMOCAP with six seeds; the higher the rank, the more is right."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    plan = plans.plan("ranks")
+    arms = [a for a in plan.arms() if a.dataset == "iemocap"]
+    for e in plans.tuning(plan, arms):
+        store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
+    for e in plans.measured(plan, arms, store, range(6)):
+        store.add(made(e, 0.4 + (e.rank or 0) / 1000))
+    return store
+
+
+def test_the_claims_of_the_tables_are_answered(costs: tuple[str, int]) -> None:
+    text, drawn = costs
+    ratio = {o: cost.lmam_parameters(sizes.ALL, 45, o) / cost.self_attention_parameters(sizes.ALL) for o in (0, 1)}
+    d = np.array(list(sizes.ALL.values()))
+    like = cost.lmam_parameters(sizes.ALL, 45) / (4 * (d * d + d)).sum()
+    said = (
+        f"{ratio[0]:.1%} without the output layer of Eq. 7, below a third; {ratio[1]:.1%} with it, not below a third; "
+    )
+    assert f"{said}{like:.1%} where self-attention gets an output layer, too." in text
+    assert "Printed additions: +0.62, for 7 backbones" in text
+    assert drawn == 1
+
+
+def test_seconds_of_epochs_are_a_measurement_without_a_verdict(costs: tuple[str, int]) -> None:
+    printed = [paper.cell(12, row, "overall", "training_time_s") for row in ("Self-attention", "LMAM")]
+    said = r"EmoCaps, early_residual, synthetic-iemocap: 8 training conversations in 4 steps, one CPU thread\): "
+    said += r"with self-attention ([\d.]+) \[([\d.]+), ([\d.]+)\] times those with LMAM, over 6 turns; "
+    said += f"Table XII prints {printed[0] / printed[1]:.2f}"
+    ratio, low, high = map(float, re.search(said, costs[0]).groups())
+    assert low <= ratio <= high
+    assert not [word for word in VERDICTS if word in costs[0]]
+
+
+def test_the_epochs_are_of_the_dataset_that_was_asked_for(tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOKS / "13-cost.ipynb", as_version=4)
+    answer = next(k for k, cell in enumerate(notebook.cells) if "**Seconds of an epoch**" in cell.source)
+    notebook.cells = notebook.cells[: answer + 1]
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    asked = {"dataset": "synthetic-meld", "backbone": "text_cnn", "embedding": "late"}
+    text, _ = outputs(tmp_path / "in.ipynb", tmp_path / "out.ipynb", **asked)
+    assert "synthetic-meld is generated" in text
+    assert "(TextCNN, late, synthetic-meld: 10 training conversations in 5 steps, one CPU thread)" in text
+
+
+def test_the_rank_condition_is_printed_for_each_width(costs: tuple[str, int]) -> None:
+    for d in (100, 512):
+        third = max(r for r in range(1, d) if 3 * cost.lmam_parameters([d], r, False) < 3 * (d * d + d))
+        both = int(d / 6 - (3 * d + 1) / (2 * (1 + d)))  # exercise 2
+        assert f" {d} {cost.break_even_rank(d)} {third} none {both} " in costs[0]
+
+
+def test_torch_counts_what_the_formulas_say(costs: tuple[str, int]) -> None:
+    text = costs[0]
+    table = text[text.index("torch's count minus the sum") : text.index("One conversation of 110")]
+    rows = re.findall(r"(LMAM|LMAM without output layer|LMAM, full W|self-attention)((?: [\d.]+){6})(?= )", table)
+    assert len(rows) == 4
+    assert all(row.split()[-1] == "0" for _, row in rows)
+    assert float(rows[0][1].split()[4]) == pytest.approx(cost.multiply_adds("lmam", sizes.ALL, 110, 45) / 1e6, abs=0.01)
+
+
+def test_twice_the_length_is_no_constant_and_twice_the_modalities_is_twice(costs: tuple[str, int]) -> None:
+    (length,) = re.findall(r" length ([\d.]+) ([\d.]+) ([\d.]+) 1.00 1.00 1.00 ", costs[0])
+    assert all(2 < float(factor) < 4 for factor in length)
+    assert " number of modalities 2.00 2.00 2.00 2.00 2.00 2.00 " in costs[0]
+
+
+def test_blocks_keep_memory_in_proportion_to_the_length(costs: tuple[str, int]) -> None:
+    kept = {
+        way: re.search(rf"{way} [\d.]+ ([\d.]+) ([\d.]+) ([\d.]+) [\d.]+ ", costs[0]).groups()
+        for way in ("whole α", "in blocks")
+    }
+    half, whole = (float(v) for v in kept["whole α"][1:])
+    assert whole / half > 3.5
+    half, whole = (float(v) for v in kept["in blocks"][1:])
+    assert whole / half == pytest.approx(2, abs=0.1)
+    assert re.search(r"keeps [34]\.\d times the memory with a whole \$\\alpha\$ and 2\.0 times in blocks", costs[0])
+    assert "largest difference: " in costs[0]
+
+
+def test_the_measured_crossover_is_shown_with_its_machine(costs: tuple[str, int]) -> None:
+    found = crossover.by_length(crossover.table())
+    for row in found.itertuples():
+        times = f"{row.L} {row.whole_s:.3f} {row.blocks_s:.3f} {row.ratio:.3f}"
+        assert f" {times} {row.whole_mb:.0f} {row.blocks_mb:.0f} " in costs[0]
+    assert f"{row.machine}, {row.device}, threads: {row.threads}; torch {row.torch}, code {row.code}" in costs[0]
+    assert f"From {crossover.crossing(found)} utterances on" in costs[0]
+    assert f"LMAM matches in blocks from {long.LONG} on" in costs[0]
+    assert f"one conversation of {crossover.LONGEST:,} utterances, took" in costs[0]
+
+
+def test_the_rank_page_reads_well_before_the_sweep_and_says_what_is_missing(ranks: tuple[str, int]) -> None:
+    text, drawn = ranks
+    assert re.search(r"lmam sweep ranks goes on", text)
+    assert "Synthetic data." in text
+    for name in ("iemocap", "mosi"):
+        assert re.search(rf"{name} : (no rank besides 45|of \d+ other ranks, rank 45 is better than)", text)
+    assert drawn >= 4  # two measured, two live
+
+
+def test_the_live_weights_have_the_rank_that_they_were_given(ranks: tuple[str, int]) -> None:
+    text = ranks[0]
+    assert f"smaller than W up to rank {cost.break_even_rank(200)}" in text
+    for m in ("text", "audio", "video"):
+        (row,) = re.findall(rf"rank 45 {m} [\d.]+ ([\d.]+) (\d+) ([\d.]+) (\d+) ([\d.]+) (\d+)", text)
+        assert all(float(v) <= 45 for v in row[:4])
+        (change,) = re.findall(rf"rank 1 {m} [\d.]+ 1.0 1 1.0 1 ([\d.]+) (\d+)", text)
+        assert 1 <= float(change[0]) <= 2
+    gradient = re.search(
+        r"(\d+) to (\d+) directions hold 99 % of the gradient's energy, and (\d+) to (\d+) that of its signs", text
+    )
+    assert int(gradient[2]) < int(gradient[3])  # the page says that the loss asks for the lower rank
+    assert re.search(r" 200 [\d.]+ [\d.]+ [\d.]+ 100.000 0.00\d ", text)  # rank d changes nothing
+
+
+def spread_ratios(store: Store) -> list[float]:
+    """The deviation within ranks above 45 over that within 30 to 45: of all runs, and without each side's farthest."""
+    cells = tables.rank_sweep(store)
+    found = plugin.values(cells.frame, "iemocap", "weighted_f1")
+    by_rank = {int(name[5:]): list(v.values()) for name, v in found.items() if name.startswith("rank ")}
+    sides = [[x for r, x in by_rank.items() if low <= r <= high] for low, high in ((30, 45), (46, 999))]
+    ratios = []
+    for drop in (False, True):
+        deviations = []
+        for side in sides:
+            rows = [list(x) for x in side]
+            if drop:
+                _, k, i = max((abs(v - np.mean(x)), k, i) for k, x in enumerate(rows) for i, v in enumerate(x))
+                del rows[k][i]
+            squares = sum(((np.array(x) - np.mean(x)) ** 2).sum() for x in rows)
+            deviations.append((squares / sum(len(x) - 1 for x in rows)) ** 0.5)
+        ratios.append(deviations[1] / deviations[0])
+    return ratios
+
+
+def test_the_rank_page_with_runs(measured: Store, tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOKS / "15-rank.ipynb", as_version=4)
+    sources = [cell.source for cell in notebook.cells]
+    live = next(k for k, source in enumerate(sources) if "## A live run" in source)
+    notebook.cells = notebook.cells[:live]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("rank_sweep()", f"rank_sweep(reporting_store({str(measured.root)!r}))")
+        cell.source = cell.source.replace(
+            "reporting.style()", "reporting.style()\nfrom lmam_core.runs.store import Store as reporting_store"
+        )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    text, drawn = outputs(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
+    assert f"of {len(RANKS) - 1} other ranks, rank 45 is better than" in text
+    assert "the highest mean is that of rank 200" in text
+    assert "mosi : no rank besides 45 has five seeds yet" in text
+    found = r"([\d.]+) \[([\d.]+), ([\d.]+)\], [a-z]+ ?1?"
+    (ratio,) = re.findall(rf"iemocap text: above 45 {found} {found}", text)
+    ratio = [float(v) for v in ratio]
+    assert ratio[1] < ratio[0] < ratio[2]
+    assert [ratio[0], ratio[3]] == pytest.approx(spread_ratios(measured), abs=0.006)
+    assert drawn == 2  # seeds over rank, and gains; none for MOSI
+
+
+def test_slopes_are_powers_and_figures_hold_every_curve() -> None:
+    cube = {2.0: 8.0, 4.0: 64.0, 8.0: 512.0}
+    assert figures.slope(cube) == pytest.approx(3)
+    drawn = figures.growth({"seconds": {"d": {"LMAM": cube}, "r": {"LMAM": {1: 5.0, 2: 5.0}}}})
+    assert [text.get_text() for ax in drawn.axes for text in ax.texts] == ["3.0", "0.0"]
+    assert not any(ax.texts for ax in figures.growth({"seconds": {"d": {"LMAM": cube}}}, timed={"seconds"}).axes)
+    ax = figures.over({1: [60.0, 61.0], 45: [62.0]}, "rank", "F1", {"full weight": [63.0]}).axes[0]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "45", "full weight"]
+    assert ax.get_xlabel() == "rank (n = 1, 1: 2)"
+    panels = figures.spectra({"text": {"before": [4.0, 2.0, 0.0], "after": [1.0, 1.0, 1.0]}}, {"r = 2": 2}).axes[0]
+    assert [len(line.get_xdata()) for line in panels.lines] == [2, 3, 2]
+
+
+def test_the_paper_adds_the_same_to_every_backbone() -> None:
+    cells = paper.table(6).query("metric == 'params_M'").set_index("row")["number"]
+    assert {round(cells[f"{n}*"] - cells[n], 2) for n in cells.index if f"{n}*" in cells} == {0.62}
+
+
+def test_of_three_rates_most_ranks_took_the_largest_as_chapter_15_says() -> None:
+    cells = nbformat.read(NOTEBOOKS / "15-rank.ipynb", as_version=4).cells
+    assert sum("of three rates, most ranks had taken\nthe largest" in cell.source for cell in cells) == 1
+    three = dataclasses.replace(plans.plan("ranks"), rates=plans.RATES)
+    taken = [plans.tuned(three, arm, Store()).learning_rate for arm in three.arms()]
+    assert taken.count(max(plans.RATES)) > len(taken) / 2
