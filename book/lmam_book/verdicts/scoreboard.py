@@ -14,6 +14,7 @@ import pandas as pd
 
 from lmam_book.paper.printed import ROMAN
 from lmam_book.verdicts.claims import judge
+from lmam_book.verdicts.headline import cells, page
 from lmam_book.verdicts.intervals import VERDICTS
 from lmam_core import paths
 from lmam_core.runs.store import Store
@@ -22,6 +23,8 @@ FRONT = ("README.md", "book/index.md")
 """Pages with one row a family of claims between the two comments of `BLOCK`."""
 FULL = "book/scoreboard.md"
 """The page with every claim."""
+HEADLINE = "book/headline.md"
+"""The page of the second protocol."""
 TABLE = "data/scoreboard.csv"
 """Every claim as `claims.judge` gives it."""
 BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.S)
@@ -98,16 +101,16 @@ def csv(found: pd.DataFrame) -> str:
 def written(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
     root, found = paths.checkout(), judge(store)
-    tables = dict.fromkeys(FRONT, summary(found)) | {FULL: details(found)}
+    tables = dict.fromkeys(FRONT, summary(found)) | {FULL: details(found), HEADLINE: page(cells(store))}
     texts = {root / TABLE: csv(found)}
     for name, table in tables.items():
-        page = (root / name).read_text(encoding="utf-8")
+        text = (root / name).read_text(encoding="utf-8")
         # A function, because backslashes in a replacement string would be read as escapes.
-        texts[root / name] = BLOCK.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
+        texts[root / name] = BLOCK.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)
     return texts
 
 
 if __name__ == "__main__":
-    for page, text in written(Store()).items():
-        page.write_text(text, encoding="utf-8")
-        print(f"{page.relative_to(paths.checkout())} holds the verdicts of the store.")
+    for path, text in written(Store()).items():
+        path.write_text(text, encoding="utf-8")
+        print(f"{path.relative_to(paths.checkout())} holds the verdicts of the store.")

@@ -555,7 +555,7 @@ def copy(tmp_path, monkeypatch):
     from lmam_book.build import verify
 
     root = tmp_path / "book root"
-    for path in ("README.md", "book/index.md", "book/scoreboard.md", "data/scoreboard.csv"):
+    for path in ("README.md", "book/index.md", "book/scoreboard.md", "book/headline.md", "data/scoreboard.csv"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.checkout() / path, root / path)
     for table in paths.data().glob("*.csv"):

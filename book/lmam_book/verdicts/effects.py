@@ -1,0 +1,107 @@
+"""What a comparison found: the difference of two arms with an interval over seeds and conversations together.
+
+A result hangs on which random numbers a model was trained with, and on which conversations happen to be in the test
+set. Every seed is scored on the same conversations, so the two are crossed, and both are drawn anew, independently of
+each other, in each resample (the pigeonhole bootstrap of Owen, 2007, Annals of Applied Statistics 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmam_book.verdicts.resampling import draws, stacked
+from lmam_core.errors import LmamError
+from lmam_core.runs.metrics import summarise
+from lmam_core.runs.run import Run
+
+RESAMPLES = 4000
+LEVEL = 0.95
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How much better arm b is than arm a, positive for better, in the unit of the metric.
+
+    `low` and `high` are the ends of the interval at `level`, over `seeds` and `conversations` together; `of_seeds` and
+    `of_conversations` are the standard errors that come from the one and from the other. `better` is the probability
+    that b beats a for one new seed and a new test set of as many conversations. `pairing` is the correlation of the two
+    arms over seeds, NaN where one does not vary: pairing by seed is worth something as far as it is above 0.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    conversations: int
+    of_seeds: float
+    of_conversations: float
+    better: float
+    pairing: float
+    level: float = LEVEL
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, over seeds and conversations."""
+        return float(np.hypot(self.of_seeds, self.of_conversations))
+
+    def __str__(self) -> str:
+        """`+1.24 [-0.30, +2.81] (10 seeds, 31 conversations)`."""
+        return (
+            f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}] "
+            f"({self.seeds} seeds, {self.conversations} conversations)"
+        )
+
+
+def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL) -> Effect:
+    """b minus a over the seeds that both have, for a metric of `summarise`; an error's sign is turned.
+
+    Raises LmamError where the arms share fewer than two seeds or were scored on different conversations.
+    """
+    a, b = _shared(a, b)
+    classes = len(a[0].classes) if a[0].classes else None
+    sign = -1.0 if metric == "mae" else 1.0
+    outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
+    if list(a[0].outcomes) != list(b[0].outcomes):
+        raise LmamError("The two arms were scored on different conversations.")
+    by_seed = sign * np.asarray(summarise(outcomes.sum(2), classes)[metric])  # (2, S)
+    S, n = outcomes.shape[1:3]
+    conversations = draws(n, RESAMPLES)  # (R, n)
+    scores = sign * np.asarray(summarise(conversations @ outcomes, classes)[metric])  # (2, S, R)
+    difference = scores[1] - scores[0]  # (S, R)
+    weights = draws(S, RESAMPLES, seed=1) / S  # (R, S)
+    resampled = np.einsum("rs,sr->r", weights, difference)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    gain = by_seed[1] - by_seed[0]  # (S,)
+    return Effect(
+        mean=float(gain.mean()),
+        low=float(low),
+        high=float(high),
+        seeds=S,
+        conversations=n,
+        of_seeds=float(gain.std(ddof=1) / S**0.5),
+        of_conversations=float(difference.mean(0).std(ddof=1)),
+        better=float((difference > 0).mean() + (difference == 0).mean() / 2),
+        pairing=_correlation(by_seed),
+        level=level,
+    )
+
+
+def _shared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs of the seeds that both arms have, by seed."""
+    first, second = ({run.experiment.seed: run for run in runs} for runs in (a, b))
+    seeds = sorted(first.keys() & second.keys())
+    if len(seeds) < 2:
+        raise LmamError(f"The two arms share {len(seeds)} seeds; an interval needs two.")
+    return [first[s] for s in seeds], [second[s] for s in seeds]
+
+
+def _correlation(by_seed: Floats) -> float:
+    if (by_seed.std(1) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(by_seed)[0, 1])

@@ -1,0 +1,266 @@
+"""The headline: LMAM against concatenation with the same encoders in the same place, one row per backbone and dataset.
+
+Everything here is a function of the runs of `plans.studies` in a store, of `data/paper` and of the linear probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.meta_analysis import combine_effects
+
+from lmam_book.bench import linear_probes
+from lmam_book.plans import search
+from lmam_book.plans.studies import READINGS, STUDIES, measured, study
+from lmam_book.verdicts import beside_print
+from lmam_book.verdicts.effects import LEVEL, Effect, effect
+from lmam_book.verdicts.rule import WORDS, Baseline, best_of, corrected, needed, word
+from lmam_core.runs import names
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
+
+DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
+UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One backbone on one dataset: its baseline, the readings of LMAM that were run, and what the paper reports.
+
+    `runs` maps `concatenation` and each reading to the runs that the store holds; `printed` is the reported gain in the
+    dataset's headline metric.
+    """
+
+    backbone: str
+    dataset: str
+    runs: Mapping[str, Sequence[Run]]
+    printed: float
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides."""
+        return beside_print.HEADLINE[self.dataset]
+
+    def mean(self, name: str) -> float:
+        """The mean of an arm over its seeds; NaN without runs."""
+        return float(np.mean([run.metrics[self.metric] for run in self.runs[name]])) if self.runs[name] else np.nan
+
+    @property
+    def bar(self) -> float:
+        """What a working baseline reaches: the best linear probe on the features of the runs, together or alone."""
+        return bar(self.dataset)
+
+    def effects(self, level: float | None = None) -> dict[str, Effect]:
+        """The effect of each reading that shares two seeds with the baseline, corrected for their number."""
+        base = self.runs["concatenation"]
+        seeds = {run.experiment.seed for run in base}
+        ready = {
+            name: runs
+            for name, runs in self.runs.items()
+            if name != "concatenation" and len(seeds & {run.experiment.seed for run in runs}) > 1
+        }
+        level = corrected(len(ready)) if level is None and ready else level or LEVEL
+        return {name: effect(base, runs, self.metric, level) for name, runs in ready.items()}
+
+
+def bar(dataset: str) -> float:
+    """The best test score, in the headline metric, of a linear probe on a dataset's text, its audio, or both."""
+    table = linear_probes.table()
+    column = "test" if beside_print.HEADLINE[dataset] == "acc2" else "test_weighted_f1"
+    mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
+    defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
+    return float(defaults[column].max())
+
+
+def cells(store: Store, names: Iterable[str] = STUDIES) -> list[Cell]:
+    """One cell per backbone and dataset of the headline studies, in their order, empty ones too."""
+    found: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
+    for name in names:
+        if not name.startswith("headline_"):
+            continue
+        for arm in study(name):
+            found.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
+    return [Cell(b, d, runs, _printed(b, d)) for (b, d), runs in found.items()]
+
+
+def reading(arm: Experiment) -> str:
+    """What an arm of a headline study is called: `concatenation`, or the reading of LMAM."""
+    if arm.fusion == "concat":
+        return "concatenation"
+    variant = arm.variant or "paper"
+    wanted = {name: (given.get("variant", "paper"), given.get("readings", "")) for name, given in READINGS.items()}
+    return next(name for name, asked in wanted.items() if asked == (variant, arm.readings))
+
+
+def table(found: Sequence[Cell]) -> pd.DataFrame:
+    """One row per cell: both means, the baseline's margin over the probe, the best reading, its effect and the word.
+
+    `would decide` says how many seeds, or conversations, an open claim needs at the present mean. Unrun cells have a
+    row, with the word "not testable".
+    """
+    return pd.DataFrame([_row(cell) for cell in found])
+
+
+def _row(cell: Cell) -> dict[str, object]:
+    effects = cell.effects()
+    base = cell.mean("concatenation")
+    row: dict[str, object] = {
+        "backbone": cell.backbone,
+        "dataset": cell.dataset,
+        "metric": cell.metric,
+        "concatenation": base,
+        "margin over probe": base - cell.bar,
+        "printed gain": cell.printed,
+    }
+    if not effects:
+        return row | {"word": word(None, cell.printed), "seeds": 0}
+    best = best_of(effects)
+    chosen = effects[best]
+    decided = word(chosen, cell.printed, Baseline(base, cell.bar, "linear probe"))
+    return row | {
+        "best reading": best,
+        "of": len(effects),
+        "LMAM": cell.mean(best),
+        "gain": chosen.mean,
+        "low": chosen.low,
+        "high": chosen.high,
+        "seeds": chosen.seeds,
+        "conversations": chosen.conversations,
+        "better": chosen.better,
+        "pairing": chosen.pairing,
+        "word": decided,
+        "would decide": _would_decide(chosen, cell.printed) if "undecided" in decided else "",
+    }
+
+
+def _would_decide(found: Effect, printed: float) -> str:
+    more = needed(found, printed)
+    return f"{more.seeds} seeds" if more.seeds else f"{more.conversations} conversations, whatever the seeds"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The mean gain over backbones with its 95 % interval, the deviation between backbones, and the reported mean.
+
+    `between` is the standard deviation of true gains (τ); `at_least` the number of backbones of which it can be said
+    with 95 % confidence that LMAM improves them; `backbones` how many there are.
+    """
+
+    mean: float
+    low: float
+    high: float
+    between: float
+    printed: float
+    at_least: int
+    backbones: int
+
+
+def pooled(found: Sequence[Cell], name: str = "own") -> Pooled | None:
+    """The gain of one reading over all backbones that were run, by a random-effects mean (Paule and Mandel).
+
+    The interval is Student's on the Hartung-Knapp variance. None for fewer than two backbones. The cells are of one
+    dataset, whose test conversations all share: what their sampling adds is in each effect, but not their correlation.
+    """
+    effects = [(cell, cell.effects(LEVEL).get(name)) for cell in found]
+    ready = [(cell, e) for cell, e in effects if e is not None]
+    if len(ready) < 2:
+        return None
+    gain = np.array([e.mean for _, e in ready])
+    variance = np.array([e.standard_error**2 for _, e in ready])
+    combined = combine_effects(gain, variance, method_re="iterated")
+    mean = float(combined.mean_effect_re)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(ready) - 1) * combined.sd_eff_w_re_hksj)
+    return Pooled(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        between=float(np.sqrt(max(combined.tau2, 0))),
+        printed=float(np.mean([cell.printed for cell, _ in ready])),
+        at_least=at_least([float(stats.norm.sf(e.mean / e.standard_error)) for _, e in ready]),
+        backbones=len(ready),
+    )
+
+
+def at_least(p: Sequence[float], level: float = 0.05) -> int:
+    """In how many comparisons at least there is a gain, by partial conjunction (Benjamini and Heller, 2008).
+
+    For u of n the p-value is (n - u + 1) p_(u), after which the answer is the largest u with all p-values up to it at
+    most `level`.
+    """
+    ordered, n = np.sort(p), len(p)
+    held = [(n - u + 1) * ordered[u - 1] <= level for u in range(1, n + 1)]
+    return int(np.cumprod(held).sum())
+
+
+def _runs(arm: Experiment, store: Store) -> list[Run]:
+    if search.needed(arm, store):
+        return []
+    return [store.get(e) for e in measured(arm, store) if e in store]
+
+
+def _printed(backbone: str, dataset: str) -> float:
+    metric = beside_print.HEADLINE[dataset]
+    names = ("concatenation", beside_print.starred(backbone))
+    without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
+    return with_ - without
+
+
+def page(found: Sequence[Cell]) -> str:
+    """What the headline page says of the cells, as Markdown; cells without runs are counted and not shown."""
+    rows = table(found)
+    ready = rows[rows.seeds > 0]
+    parts = [_pooled_sentences(found), _tally(ready, len(rows))]
+    if len(ready):
+        parts.append(_rows(ready))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _pooled_sentences(found: Sequence[Cell]) -> str:
+    lines = []
+    for dataset, title in DATASETS.items():
+        mine = [cell for cell in found if cell.dataset == dataset]
+        if (p := pooled(mine)) is None:
+            continue
+        lines.append(
+            f"- **{title}**, LMAM as printed: {p.mean:+.1f} points of {UNITS[mine[0].metric]} on average over "
+            f"{p.backbones} backbones (95 % interval {p.low:+.1f} to {p.high:+.1f}; deviation between backbones "
+            f"{p.between:.1f}). The paper reports {p.printed:+.1f} for the same backbones. Improved with 95 % "
+            f"confidence: at least {p.at_least} of {p.backbones}."
+        )
+    return "\n".join(lines)
+
+
+def _tally(ready: pd.DataFrame, cells: int) -> str:
+    if not len(ready):
+        return f"None of {cells} cells has two measured seeds yet."
+    counts = ready.word.value_counts()
+    said = ", ".join(f"{counts[w]} {w}" for w in WORDS if counts.get(w))
+    return f"Of {cells} cells {len(ready)} have runs: {said}."
+
+
+def _rows(ready: pd.DataFrame) -> str:
+    lines = [
+        "| backbone, data | without LMAM | over the probe | LMAM, best reading | gain | reported | seeds | word |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for r in ready.to_dict("records"):
+        name = f"{names.BACKBONES[r['backbone']]}, {DATASETS[r['dataset']]}"
+        gain = f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
+        more = f"; {r['would decide']} would decide" if r["would decide"] else ""
+        shown = (
+            name,
+            f"{r['concatenation']:.1f}",
+            f"{r['margin over probe']:+.1f}",
+            f"{r['LMAM']:.1f} {r['best reading']}",
+            gain,
+            f"{r['printed gain']:+.1f}",
+            str(r["seeds"]),
+            r["word"] + more,
+        )
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
