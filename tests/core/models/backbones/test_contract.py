@@ -10,7 +10,7 @@ import torch
 from lmam_core.batch import Conversations
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
-from lmam_core.models.embedded import EMBEDDINGS, Embedded
+from lmam_core.models.embedded import EMBEDDINGS, embed
 from lmam_core.models.fusion import build
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
 
@@ -39,7 +39,7 @@ def batch(lengths: tuple[int, ...] = (6, 4, 1), pad: int = 0, fill: float = 0.0)
 def model(backbone: str, fusion: str, options: dict, embedding: str, speakers: int = 2, faithful: bool = False):
     torch.manual_seed(0)
     asked = {"faithful": True} if faithful else {}
-    made = Embedded(WIDTHS, 6, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding, speakers, **asked)
+    made = embed(WIDTHS, 6, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding, speakers, **asked)
     return made.double().eval()
 
 
@@ -92,9 +92,6 @@ def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     assert torch.isfinite(made(some)).all()
 
 
-SPEAKER_BLIND = {"utterance", "text_cnn", "bc_lstm", "bc_lstm_att", "m2fnet", "emocaps"}
-
-
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> None:
     """Who says the second utterance of a conversation; a model that knows parties answers differently."""
@@ -102,7 +99,7 @@ def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> Non
     other = some.speaker.clone()
     other[0, 1] = 1 - other[0, 1]
     change = (made(dataclasses.replace(some, speaker=other)) - made(some)).abs().amax((1, 2))
-    assert (change[0] == 0) == (backbone in SPEAKER_BLIND)
+    assert (change[0] == 0) == (not BACKBONES[backbone].knows_speakers)
     assert change[1] == 0
 
 
@@ -113,7 +110,7 @@ def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str
     some = batch()
     some = dataclasses.replace(some, features={m: x for m, x in some.features.items() if m in kept})
     widths = {m: d for m, d in WIDTHS.items() if m in kept}
-    made = Embedded(widths, 1, BACKBONES[backbone], lambda w: build("lmam", w, rank=3), embedding).double()
+    made = embed(widths, 1, BACKBONES[backbone], lambda w: build("lmam", w, rank=3), embedding).double()
     made(some)[some.mask].mean().backward()
     assert all(p.grad is not None for p in made.parameters())
 
@@ -156,7 +153,7 @@ def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: di
 )
 def test_sizes_are_the_originals(width: int, outputs: int, plain: int, attention: int) -> None:
     for name, expected in (("bc_lstm", plain), ("bc_lstm_att", attention)):
-        made = Embedded({"text": width}, outputs, BACKBONES[name], lambda w: build("concat", w), "early")
+        made = embed({"text": width}, outputs, BACKBONES[name], lambda w: build("concat", w), "early")
         assert sum(p.numel() for p in made.parameters()) == expected
 
 
