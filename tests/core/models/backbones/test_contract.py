@@ -13,6 +13,7 @@ from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS, embed
 from lmam_core.models.fusion import build
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
+from tests.core.models.registered import backbones
 
 WIDTHS = {"text": 7, "audio": 5, "video": 9}
 FUSIONS = [
@@ -43,7 +44,7 @@ def model(backbone: str, fusion: str, options: dict, embedding: str, speakers: i
     return made.double().eval()
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: dict, embedding: str) -> None:
@@ -66,7 +67,7 @@ def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: d
     torch.testing.assert_close(made(mixed)[mixed.mask], out[order][mixed.mask], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("lengths", [(1,), (5,), (3, 0, 4), (0,), (0, 0)], ids=str)
 def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding: str, lengths: tuple) -> None:
@@ -83,7 +84,7 @@ def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding:
         torch.testing.assert_close(made(plain)[plain.mask], out[some.mask], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("speakers", [1, 2, 9])
 def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     made = model(backbone, "concat", {}, BACKBONES[backbone].native, speakers=speakers)
@@ -92,7 +93,7 @@ def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     assert torch.isfinite(made(some)).all()
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> None:
     """Who says the second utterance of a conversation; a model that knows parties answers differently."""
     made, some = model(backbone, "concat", {}, BACKBONES[backbone].native), batch((6, 4))
@@ -103,7 +104,7 @@ def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> Non
     assert change[1] == 0
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("kept", [("text",), ("audio",), ("text", "video"), ("audio", "video")], ids="+".join)
 def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str, ...]) -> None:
@@ -115,7 +116,7 @@ def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str
     assert all(p.grad is not None for p in made.parameters())
 
 
-@pytest.mark.parametrize("backbone", [name for name, made in BACKBONES.items() if made.leak])
+@pytest.mark.parametrize("backbone", [name for name in backbones() if BACKBONES[name].leak])
 def test_faithful_lets_padding_in_and_changes_nothing_without_any(backbone: str) -> None:
     plain, faithful = (
         model(backbone, "concat", {}, BACKBONES[backbone].native, faithful=kind) for kind in (False, True)
@@ -135,7 +136,7 @@ def test_faithful_padding_is_zeros_as_in_the_originals(backbone: str) -> None:
     torch.testing.assert_close(made({"text": noisy}, turns)["text"], made({"text": x}, turns)["text"])
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: dict, embedding: str) -> None:

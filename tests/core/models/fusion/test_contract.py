@@ -14,8 +14,9 @@ from lmam_core.models.embedded import EMBEDDINGS, Embedded, embed
 from lmam_core.models.fusion import FUSIONS, build
 from tests.core.models.backbones.cases import WIDTHS, streams, turns
 from tests.core.models.backbones.test_contract import batch
+from tests.core.models.registered import fusions, ranked
 
-MODULES = [name for name, method in FUSIONS.items() if not method.base]
+MODULES = fusions()
 NEW = [
     name for name in MODULES if name not in ("concat", "lmam")
 ]  # those two go through tests/core/models/backbones/test_contract.py
@@ -119,14 +120,14 @@ def test_who_speaks_matters_where_the_method_says_so(name: str) -> None:
     assert (change.abs().max() > 0) == module.knows_speakers
 
 
-@pytest.mark.parametrize("name", [n for n, method in FUSIONS.items() if "rank" in method.options])
+@pytest.mark.parametrize("name", ranked())
 @pytest.mark.parametrize("rank", [0, -1, 2.5, True])
 def test_a_rank_that_is_none_is_refused(name: str, rank: object) -> None:
     with pytest.raises(LmamError, match=r"rank .*must be a whole number from 1"):
         build(name, WIDTHS, rank=rank)
 
 
-@pytest.mark.parametrize("name", [n for n in NEW])
+@pytest.mark.parametrize("name", NEW)
 def test_a_missing_modality_is_named(name: str) -> None:
     module, who = made(name), turns(3)
     given = streams(who)
