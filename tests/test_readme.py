@@ -10,8 +10,10 @@ import torch
 import yaml
 
 from lmam_book.cli import _parser
+from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
 from lmam_book.plans.plans import PLANS
+from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts.intervals import VERDICTS
 from lmam_book.verdicts.scoreboard import BLOCK
 from lmam_core import LMAM
@@ -70,7 +72,7 @@ def lmam_commands() -> list[str]:
 def test_lmam_commands_parse(line):
     options = _parser().parse_args(shlex.split(line.replace("NAME", "bc_lstm")))
     assert callable(options.action)
-    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, "all"]}.items():
+    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, *STUDIES, "all"]}.items():
         given = getattr(options, name, None)
         own = name == "dataset" and given and catalogue.is_path(given)
         assert own or given in (None, *known)
@@ -206,7 +208,7 @@ def test_pages_name_every_choice():
         "data-statement": [name for record in records for sets in record.feature_sets.values() for name in sets],
     }
     for page, names in pages.items():
-        source = text(f"book/{page}.md")
+        source = listed(text(f"book/{page}.md"))
         assert [name for name in names if not re.search(rf'[`"]{name}[`",=]', source)] == [], page
     for word in VERDICTS:
         assert word in text("book/index.md")

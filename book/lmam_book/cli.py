@@ -89,8 +89,11 @@ def _store(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
     """One option a field of Experiment, with the field's own default."""
+    from lmam_core.models.backbones import BACKBONES
+    from lmam_core.models.fusion import FUSIONS
     from lmam_core.runs.experiment import Experiment
 
+    names = {"backbone": BACKBONES, "fusion": FUSIONS}
     for field in dataclasses.fields(Experiment):
         if several and field.name == "seed":
             continue
@@ -99,6 +102,7 @@ def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
             continue
         kind = str if several and field.name in LISTS else _type(field)
         text = f"default {field.default}" if field.default not in ("", None, ()) else "default: the usual one"
+        text = ", ".join(names.get(field.name, ())) + f" ({text})" if field.name in names else text
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None, help=text)
 
 

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones.base import Backbone
+from lmam_core.models.fusion.base import Fusion
 from lmam_core.models.layers.dropout import Dropout
 
 EMBEDDINGS = ("early", "early_residual", "late")
 
 
 class Embedded(nn.Module):
-    """A backbone with a fusion module in it; maps a batch to (B, L, outputs).
+    """A backbone with a fusion module in it; maps a batch to (B, L, outputs). `embed` makes the parts.
 
     * `early` (Fig. 4a): fuse the modalities, then encode the fused stream.
     * `early_residual` (Fig. 4b): as early, with the concatenated modalities added to the fused stream; where the
@@ -24,54 +26,39 @@ class Embedded(nn.Module):
     * `late` (Fig. 4c): encode each modality, then fuse the contexts.
 
     A `multimodal` backbone relates the modalities to each other itself. The two early ways leave it whole: the fused
-    stream, brought to the modalities' widths where it has others, is cut into one stream a modality again, and the
+    stream, brought to the modalities' widths where it has others, is cut into one stream per modality again, and the
     contexts are concatenated as without LMAM. The paper does not say what else it could mean by a plug-in there.
 
-    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone. Auxiliary networks
-    of the fusion share one linear map to the outputs, `auxiliary`. With a `seed` each part starts from random numbers
-    of its own, so that two models of one seed share the weights of the parts that they have in common.
-    `input_dropout` acts on the features as they enter, each with a mask of its own.
+    `match` is that linear map, an identity where none is needed; `auxiliary` the one linear map to the outputs that
+    auxiliary networks of the fusion share. `input_dropout` acts on the features as they enter, each with a mask of its
+    own.
     """
+
+    backbone: Backbone
+    fusion: Fusion
 
     def __init__(
         self,
-        widths: Mapping[str, int],
-        outputs: int,
-        backbone: type[nn.Module],
-        fusion: Callable[[Mapping[str, int]], nn.Module],
+        backbone: Backbone,
+        fusion: Fusion,
+        classifier: nn.Module,
         embedding: str,
+        widths: Mapping[str, int],
         speakers: int = 2,
         *,
-        seed: int | None = None,
+        match: nn.Module | None = None,
+        auxiliary: nn.Module | None = None,
         input_dropout: float = 0.0,
-        **options: bool | int | float,
     ) -> None:
         super().__init__()
-        if embedding not in EMBEDDINGS:
-            raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
-        self.widths, self.speakers = dict(widths), speakers
-        self.embedding, self.whole = embedding, backbone.multimodal
+        self.embedding, self.widths, self.speakers = embedding, dict(widths), speakers
         self.dropout = Dropout(input_dropout)
-        self.match: nn.Module = nn.Identity()
-        if embedding == "late":
-            start(seed, "backbone")
-            self.backbone = backbone(widths, speakers, **options)
-            start(seed, "fusion")
-            self.fusion = fusion(self.backbone.d_out)
-            width = self.fusion.d_out
-        else:
-            start(seed, "fusion")
-            self.fusion = fusion(widths)
-            stream, total = self.fusion.d_out, sum(widths.values())
-            if stream != total and (self.whole or embedding == "early_residual"):
-                self.match, stream = nn.Linear(stream, total, bias=False), total
-            start(seed, "backbone")
-            self.backbone = backbone(widths if self.whole else {"fused": stream}, speakers, **options)
-            width = sum(self.backbone.d_out.values())
-        start(seed, "classifier")
-        self.classifier = self.backbone.classifier(width, outputs)
-        d_auxiliary = getattr(self.fusion, "d_auxiliary", 0)
-        self.auxiliary = nn.Linear(d_auxiliary, outputs) if d_auxiliary else None
+        self.match = match or nn.Identity()
+        # In the order in which a batch meets them, which is also that of the optimizer's sums.
+        parts: dict[str, nn.Module] = {"fusion": fusion, "backbone": backbone}
+        for name in reversed(parts) if embedding == "late" else parts:
+            self.add_module(name, parts[name])
+        self.classifier, self.auxiliary = classifier, auxiliary
 
     def forward(self, batch: Conversations) -> Tensor:
         """Logits, or the regression value, for each utterance, (B, L, outputs)."""
@@ -87,14 +74,14 @@ class Embedded(nn.Module):
 
     def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
         turns = batch.turns
-        fused = self.fusion(inputs, turns if getattr(self.fusion, "takes_turns", False) else turns.mask)
+        fused = self.fusion(inputs, turns)
         if self.embedding == "late":
             return self.classifier(fused, turns)  # (B, L, outputs)
         fused = self.match(fused)  # (B, L, d)
         if self.embedding == "early_residual":
             fused = fused + torch.cat(list(inputs.values()), -1)  # (B, L, Σ d_m)
         streams = {"fused": fused}
-        if self.whole:
+        if self.backbone.multimodal:
             streams = dict(zip(self.widths, fused.split(list(self.widths.values()), -1), strict=True))
         context = torch.cat(list(self.backbone(streams, turns).values()), -1)  # (B, L, Σ d_out)
         return self.classifier(context, turns)  # (B, L, outputs)
@@ -114,6 +101,58 @@ class Embedded(nn.Module):
         if (last := int(batch.who.max())) >= self.speakers:
             raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
         return {m: self.dropout(batch.features[m]) for m in self.widths}
+
+
+def embed(
+    widths: Mapping[str, int],
+    outputs: int,
+    backbone: type[Backbone],
+    fusion: Callable[[Mapping[str, int]], Fusion],
+    embedding: str,
+    speakers: int = 2,
+    *,
+    seed: int | None = None,
+    input_dropout: float = 0.0,
+    **options: bool | int | float,
+) -> Embedded:
+    """Make the parts of an `Embedded`, each as wide as what it meets.
+
+    `fusion` makes the fusion module from the widths that it will see; `options` go to the backbone. With a `seed` each
+    part starts from random numbers of its own, so that two models of one seed share the weights of the parts that they
+    have in common. Raises LmamError for an unknown embedding way.
+    """
+    if embedding not in EMBEDDINGS:
+        raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+    match = None
+    if embedding == "late":
+        start(seed, "backbone")
+        encoder = backbone(widths, speakers, **options)
+        start(seed, "fusion")
+        fused = fusion(encoder.d_out)
+        width = fused.d_out
+    else:
+        start(seed, "fusion")
+        fused = fusion(widths)
+        stream, total = fused.d_out, sum(widths.values())
+        if stream != total and (backbone.multimodal or embedding == "early_residual"):
+            match, stream = nn.Linear(stream, total, bias=False), total
+        start(seed, "backbone")
+        encoder = backbone(widths if backbone.multimodal else {"fused": stream}, speakers, **options)
+        width = sum(encoder.d_out.values())
+    start(seed, "classifier")
+    classifier = encoder.classifier(width, outputs)
+    auxiliary = nn.Linear(fused.d_auxiliary, outputs) if fused.d_auxiliary else None
+    return Embedded(
+        encoder,
+        fused,
+        classifier,
+        embedding,
+        widths,
+        speakers,
+        match=match,
+        auxiliary=auxiliary,
+        input_dropout=input_dropout,
+    )
 
 
 def start(seed: int | None, part: str) -> None:

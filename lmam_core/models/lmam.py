@@ -23,7 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
+from lmam_core.models.fusion.base import Fusion, register
 from lmam_core.models.kernels import blockwise as long
 
 READINGS: dict[str, tuple[str, ...]] = {
@@ -139,12 +141,14 @@ class ReleasedWeight(nn.Module):
         return x  # (B, L, d)
 
 
-class LMAM(nn.Module):
+@register("lmam", title="LMAM", options=("rank", "variant", "keys", "scale", "weight", "combine"), rank=45)
+class LMAM(Fusion):
     """Low-rank matching attention over modalities that share their time steps.
 
     `widths` gives d_m per modality, in the order in which results are concatenated; `rank` is r, 1..d.
-    Call with `features[m]` (B, L, d_m) and `mask` (B, L), True where an utterance stands; returns (B, L, d_out),
-    zero where masked. A conversation's output does not depend on what it is padded with, as long as that is finite.
+    Call with `features[m]` (B, L, d_m) and a mask (B, L), True where an utterance stands, or the batch's `Turns`;
+    returns (B, L, d_out), zero where masked. A conversation's output does not depend on what it is padded with, as long
+    as that is finite.
     From `long.LONG` utterances on, `long.LONG_ON_GPU` on a GPU, memory grows with L instead of L^2.
 
     Variants: `paper` (Eq. 3 to 9); `algorithm1` (line 13 of Algorithm 1 in place of Eq. 7: A_i + GELU(x_i), no norm,
@@ -204,6 +208,40 @@ class LMAM(nn.Module):
         self._build_weights(rank)
         self._build_output(widths, output)
 
+    @staticmethod
+    def size(
+        widths: Mapping[str, int],
+        rank: int = 45,
+        variant: str = "paper",
+        *,
+        keys: str | None = None,
+        scale: str | None = None,
+        weight: str | None = None,
+        combine: str | None = None,
+        width: int | None = None,
+        output: bool = True,
+    ) -> int:
+        """Parameters in closed form, for modalities that meet LMAM d wide.
+
+        Σ_m of a weight, 2 r (1 + d) + (1 + d) for `factors`, (1 + d)^2 for `full`, r (1 + d) + (1 + d) for `vector`;
+        in `paper` 2 d for the norm, and (d + 1) d_m for the linear layer of Eq. 7; (d_m + 1) d where a linear layer
+        brings d_m to d. In `released` one weight d^2 + d. Source: Eq. 3 to 9.
+        """
+        own = VARIANTS[variant]
+        keys, weight, combine = keys or own["keys"], weight or own["weight"], combine or own["combine"]
+        widest = width or max(widths.values())
+        same = keys == "own" and combine == "concat" and width is None
+        released, paper = variant == "released", variant == "paper"
+        total = widest * widest + widest if released else 0
+        for d_m in widths.values():
+            d = d_m if same else widest
+            of = {"factors": (2 * rank + 1) * (1 + d), "full": (1 + d) ** 2, "vector": (rank + 1) * (1 + d)}
+            total += 0 if released else of[weight]
+            total += (d_m + 1) * d if released or d != d_m else 0
+            total += 2 * d if paper else 0
+            total += (d + 1) * (d_m if combine == "concat" else d) if paper and output else 0
+        return total
+
     def _read(self, asked: dict[str, str | None]) -> None:
         for name, value in asked.items():
             default = VARIANTS[self.variant][name]
@@ -247,11 +285,12 @@ class LMAM(nn.Module):
         chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
         return chosen[self.keys]
 
-    def _inputs(self, features: Mapping[str, Tensor], mask: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
+    def _inputs(self, features: Mapping[str, Tensor], turns: Turns | Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
         missing = [m for m in self.modalities if m not in features]
         if missing:
             raise LmamError(f"LMAM was built for {', '.join(self.modalities)}; the batch lacks {', '.join(missing)}.")
         first = features[self.modalities[0]]
+        mask = turns.mask if isinstance(turns, Turns) else turns
         if mask is None:
             mask = torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
         mask = mask.bool()
@@ -285,9 +324,9 @@ class LMAM(nn.Module):
             for j, part in zip(self._matched(i), alpha.split(mask.shape[1], -1), strict=True)
         }
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """Fuse the modalities to (B, L, d_out)."""
-        x, mask = self._inputs(features, mask)
+    def forward(self, features: Mapping[str, Tensor], turns: Turns | Tensor | None = None) -> Tensor:
+        """Fuse the modalities to (B, L, d_out), by a mask, by `Turns`, or as if no utterance were missing."""
+        x, mask = self._inputs(features, turns)
         L = mask.shape[1]
         alpha = {} if long.is_long(L, mask.device) else self._alpha(x, mask)
         O = {}

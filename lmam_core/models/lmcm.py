@@ -105,6 +105,15 @@ class LMCM(nn.Module):
         self.branches = nn.ModuleList(CrossAttention(width, heads, dropout, residual) for _ in self.pairs)
         self.d_out = len(self.pairs) * width
 
+    @staticmethod
+    def size(
+        widths: Mapping[str, int], branches: int = 2, norm: str = "dyt", width: int = 128, **unsized: float
+    ) -> int:
+        M, d = len(widths), width
+        P = max((M if branches == 2 else 1) * (M - 1), 1)
+        norms = M * (2 * d + (norm == "dyt"))
+        return sum((n + 1) * d for n in widths.values()) + norms + P * (4 * d * d + 3 * d)
+
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """Fuse the modalities to (B, L, d_out)."""
         if missing := [m for m in self.modalities if m not in features]:

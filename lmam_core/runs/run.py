@@ -19,7 +19,7 @@ from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
 from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import Embedded, embed
 from lmam_core.models.lora import LowRank, adapt
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment, pairs
@@ -100,7 +100,7 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
     talks = [c for split in data.splits.values() for c in split]
     speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
     chosen = backbone(e.backbone)
-    model = Embedded(
+    model = embed(
         data.widths,
         data.outputs,
         chosen,
@@ -112,7 +112,7 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
         **({chosen.widened: e.width} if e.width else {}),
-        **({"longest": longest} if longest > getattr(chosen, "longest", longest) else {}),
+        **({"longest": longest} if chosen.longest is not None and longest > chosen.longest else {}),
     )
     if base is not None:
         model.load_state_dict(base)

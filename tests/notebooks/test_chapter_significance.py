@@ -13,8 +13,8 @@ from statsmodels.stats.power import TTestPower
 from lmam_book.pages.figures import significance as figures
 from lmam_book.paper import p_values as implied
 from lmam_book.plans import plans
+from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import significance
-from lmam_core.runs import names as run_names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
 from tests.book.verdicts.test_beside_print import made
@@ -115,5 +115,5 @@ def test_power_grows_with_seeds() -> None:
     )
     ax = figures.power({"1 point": dict(zip((3, 5, 10, 20), powers, strict=True))}).axes[0]
     assert ax.lines[0].get_ydata().tolist() == powers
-    assert set(run_names.BACKBONES) <= set(plans.PLANS)
+    assert set(STARRED) <= set(plans.PLANS)
     plt.close("all")

@@ -18,6 +18,7 @@ from lmam_book.bench import epochs
 from lmam_book.pages import style as reporting
 from lmam_book.pages.backbone_page import Chapter
 from lmam_book.paper import printed as paper
+from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import held
 from lmam_book.verdicts import backbones as compared
 from lmam_book.verdicts import beside_print as plugin
@@ -138,7 +139,7 @@ def test_all_backbones_are_compared_from_the_store(stage: Path) -> None:
         assert f"{row.backbone} {row.dataset} {row.verdict} {row.paper} {row.ours} {row.n} {row.effect}" in text
     for row in sizes.timings().itertuples():
         differences = f"{row.output_difference:.0e} {row.gradient_difference:.0e}"
-        assert f"{run_names.NAMES[row.backbone]} {row.mode} {row.threads} {row.repeats} {differences}" in text
+        assert f"{run_names.title(row.backbone)} {row.mode} {row.threads} {row.repeats} {differences}" in text
     padded = compared.padding(Store())
     apart = [r for r in padded.itertuples() if len(set(r.rates.split(" and "))) == 2]
     assert f"different learning rates in {len(apart)} of {len(padded)} rows: " in text
@@ -173,7 +174,7 @@ def test_numbers_in_prose_are_those_of_the_tables() -> None:
     assert "dozens of times as fast" in prose("06-dialogue-gcn.ipynb")
     assert known.ratio.dialogue_gcn >= 24
     f1 = lambda row: paper.cell(2, row, "Average(w)", "F1", "IEMOCAP")  # noqa: E731
-    gains = {name: round(f1(f"{name}*") - f1(name), 2) for name in run_names.BACKBONES.values()}
+    gains = {name: round(f1(f"{name}*") - f1(name), 2) for name in map(run_names.title, STARRED)}
     assert min(gains, key=gains.get) == "M2FNet"
     assert f"{gains['M2FNet']} points" in prose("08-m2fnet.ipynb")
 

@@ -132,7 +132,7 @@ def test_what_chapter_11_says_of_the_papers_tables_is_so() -> None:
     """On MELD the starred rows mostly agree with neither way; no table names the late way."""
     neither = 0
     for name in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
-        title = run_names.BACKBONES[name]
+        title = run_names.title(name)
         starred = paper.cell(3, f"{title}*", "Average(w)", "F1", "MELD")
         ways = [paper.cell(11, f"{title}*{r}", "overall", "F1", "MELD") for r in ("", "(R)")]
         neither += all(abs(starred - way) > 0.02 for way in ways)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones.bc_lstm import BcLstm, BcLstmAttention
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
@@ -24,7 +24,7 @@ RENAMED = {
 def _ours(backbone: type[nn.Module]):
     def make(shapes: Shapes, faithful: bool = True) -> nn.Module:
         concat = lambda widths: build("concat", widths)  # noqa: E731
-        return Embedded(shapes.widths, shapes.outputs, backbone, concat, "early", shapes.speakers, faithful=faithful)
+        return embed(shapes.widths, shapes.outputs, backbone, concat, "early", shapes.speakers, faithful=faithful)
 
     return make
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones.dialogue_gcn import DialogueGcn
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from tests.peers import Peer, Shapes, load, rename, theirs_qmask
 
@@ -87,7 +87,7 @@ def original() -> ModuleType:
 def ours(shapes: Shapes, faithful: bool = True) -> nn.Module:
     concat = lambda widths: build("concat", widths)  # noqa: E731
     options = {"tanh": True, "faithful": faithful}  # ours is without tanh in nodal attention unless asked
-    return Embedded(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, **options)
+    return embed(shapes.widths, shapes.outputs, DialogueGcn, concat, "early", shapes.speakers, **options)
 
 
 def theirs(shapes: Shapes) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones.dialogue_rnn import DialogueRnn
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
@@ -26,7 +26,7 @@ RENAMED = {
 
 def ours(shapes: Shapes) -> nn.Module:
     """Our model with concatenation before it."""
-    return Embedded(shapes.widths, shapes.outputs, DialogueRnn, lambda w: build("concat", w), "early", shapes.speakers)
+    return embed(shapes.widths, shapes.outputs, DialogueRnn, lambda w: build("concat", w), "early", shapes.speakers)
 
 
 def theirs(shapes: Shapes) -> nn.Module:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones.mm_dfn import MmDfn
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from tests.peers import LENGTHS, Peer, Shapes, load, rename, theirs_qmask
 
@@ -31,7 +31,7 @@ RENAMED = {
 
 def _ours(shapes: Shapes, faithful: bool = True) -> nn.Module:
     concat = lambda widths: build("concat", widths)  # noqa: E731
-    return Embedded(shapes.widths, shapes.outputs, MmDfn, concat, "late", shapes.speakers, faithful=faithful)
+    return embed(shapes.widths, shapes.outputs, MmDfn, concat, "late", shapes.speakers, faithful=faithful)
 
 
 def _module() -> ModuleType:

@@ -1,4 +1,4 @@
-"""What the modules cost, in closed form: parameters, and multiply-adds of one forward pass.
+"""What the modules cost: parameters, and multiply-adds of one forward pass.
 
 Widths are d_m per modality, r is the rank, L the utterances of one conversation. Matching is within a modality
 (`keys="own"`, Eq. 4 to 6). One multiply-add is one multiplication and one addition of a matrix product; norms,
@@ -7,10 +7,18 @@ softmax, tanh, biases and the residual are not counted, they grow with L d or L^
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from lmam_core.models.fusion.subnets import HIDDEN
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lmam_core.batch import Turns
+from lmam_core.errors import LmamError
+from lmam_core.models import fusion
+from lmam_core.models.fusion import Method
+from lmam_core.models.fusion.self_attention import SelfAttention
+from lmam_core.models.lmam import LMAM
 
 Widths = Mapping[str, int] | Sequence[int]
 
@@ -24,7 +32,7 @@ def lmam_parameters(widths: Widths, rank: int, output: bool = True) -> int:
     Σ_m 2 r (1 + d) for U and V, 1 + d for b, 2 d for the norm, and d^2 + d for the linear layer of Eq. 7 unless
     `output` is False. Source: Eq. 3 to 9.
     """
-    return sum(2 * rank * (1 + d) + (1 + d) for d in _each(widths)) + _rest(widths, output)
+    return LMAM.size(_named(widths), rank, output=output)
 
 
 def full_parameters(widths: Widths, output: bool = True) -> int:
@@ -33,7 +41,7 @@ def full_parameters(widths: Widths, output: bool = True) -> int:
     Σ_m (1 + d)^2 for W and b, which share the row that meets the column of ones, 2 d for the norm, and d^2 + d for
     the linear layer of Eq. 7 unless `output` is False. Source: Eq. 3 to 7.
     """
-    return sum((1 + d) ** 2 for d in _each(widths)) + _rest(widths, output)
+    return LMAM.size(_named(widths), weight="full", output=output)
 
 
 def self_attention_parameters(widths: Widths, output: bool = False) -> int:
@@ -42,7 +50,7 @@ def self_attention_parameters(widths: Widths, output: bool = False) -> int:
     Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` a fourth map a
     modality, which the paper does not count: the counterpart of LMAM's layer of Eq. 7.
     """
-    return sum((3 + output) * (d * d + d) for d in _each(widths))
+    return SelfAttention.size(_named(widths)) + output * sum(d * d + d for d in _each(widths))
 
 
 def released_parameters(width: int) -> int:
@@ -110,174 +118,48 @@ def break_even_rank_multiply_adds(width: int, length: int) -> int:
     return (d * (d + L) - 1) // (2 * d + L)
 
 
-def parameters(method: str, widths: Mapping[str, int], rank: int | None = None) -> int:
-    """Parameters of a fusion method of `lmam_core.models.fusion`, from its formula; `rank` where it has one.
+def parameters(name: str, widths: Mapping[str, int], rank: int | None = None) -> int:
+    """Parameters of a fusion method, from the formula beside its equation; `rank` where it has one.
 
-    Raises KeyError for a method without a formula.
+    Raises LmamError for LoRA, whose size is that of the model that it adapts.
     """
-    return PARAMETERS[method](widths, rank)
+    method = _module(name)
+    return method.size(widths, **({} if rank is None else {"rank": rank}))
 
 
-def multiply_adds(method: str, widths: Mapping[str, int], length: int, rank: int | None = None) -> int:
-    """Multiply-adds of a fusion method of `lmam_core.models.fusion` on one conversation, from its formula.
+def multiply_adds(name: str, widths: Mapping[str, int], length: int, rank: int | None = None) -> int:
+    """Multiply-adds of a fusion method on one conversation of `length` utterances, as torch counts them.
 
-    Every one of the length^2 pairs of utterances counts where attention sees only some, and what a method computes in
-    training alone does not (AuxFormer's auxiliary networks). Raises KeyError for a method without a formula.
+    On tensors without values, and so without the zeros that a CPU's heads get. Every one of the length^2 pairs of
+    utterances counts where attention sees only some, and what a method computes in training alone does not (AuxFormer's
+    auxiliary networks). Raises LmamError for LoRA.
     """
-    return MULTIPLY_ADDS[method](widths, length, rank)
+    method = _module(name)
+    with torch.device("meta"):
+        module = method.build(widths, **({} if rank is None else {"rank": rank}))
+        features = {m: torch.empty(1, length, d) for m, d in widths.items()}
+        mask = torch.ones(1, length, dtype=torch.bool)
+        turns = Turns(torch.zeros(1, length, dtype=torch.int64), mask, torch.tensor([length], device="cpu"))
+    # A matrix times one vector, LMF's sum over its rank, is a product that torch does not count of itself.
+    products = {torch.ops.aten.mv: lambda matrix, vector, out_shape: 2 * matrix.numel()}
+    with FlopCounterMode(display=False, custom_mapping=products) as counter, sdpa_kernel(SDPBackend.MATH):
+        module(features, turns)
+    return counter.get_total_flops() // 2  # torch counts a multiplication and an addition
 
 
-def _subnets(widths: Mapping[str, int]) -> int:
-    return sum((d + 1) * HIDDEN[m] + 2 * (HIDDEN[m] + 1) * HIDDEN[m] for m, d in widths.items())
-
-
-def _stacks(count: int, width: int, layers: int) -> int:
-    return count * (layers * (12 * width**2 + 13 * width) + 2 * width)
-
-
-def _product(widths: Sequence[int], rank: int, out: int = 64) -> int:
-    return sum(rank * (d + 1) * out for d in widths) + rank + out
-
-
-def _lmf(widths: Mapping[str, int], rank: int) -> int:
-    return _subnets(widths) + _product([HIDDEN[m] for m in widths], rank)
-
-
-def _cmcf(widths: Mapping[str, int], rank: None, d: int = 100) -> int:
-    M = len(widths)
-    first = sum((w + 1) * d for w in widths.values()) + _stacks(M * (M - 1), d, 1)
-    return first + (M * M * d + 1) * d + (d + 1) * d + 4 * d * d + _stacks(1, d, 1)
-
-
-def _mult(widths: Mapping[str, int], rank: None, d: int = 30) -> int:
-    M = len(widths)
-    return d * sum(widths.values()) + _stacks(M * (M - 1), d, 5) + _stacks(M, max(M - 1, 1) * d, 5)
-
-
-def _auxformer(widths: Mapping[str, int], rank: None, d: int = 50) -> int:
-    M = len(widths)
-    mlp = (d + 1) * 512 + 513 * 256 + 257 * d
-    return d * sum(widths.values()) + (3 if M > 1 else 2) * _stacks(M, d, 5) + mlp
-
-
-def _lmcm(widths: Mapping[str, int], branches: int = 2, norm: int = 257, d: int = 128) -> int:
-    pairs = _lmcm_pairs(widths, branches)
-    return sum((n + 1) * d for n in widths.values()) + len(widths) * norm + pairs * (4 * d * d + 3 * d)
-
-
-def _lmcm_pairs(widths: Mapping[str, int], branches: int) -> int:
-    M = len(widths)
-    return max((M if branches == 2 else 1) * (M - 1), 1)
-
-
-PARAMETERS: dict[str, Callable[[Mapping[str, int], int | None], int]] = {
-    "add": lambda w, r: sum((d + 1) * max(w.values()) for d in w.values() if d != max(w.values())),
-    "concat": lambda w, r: 0,
-    "tfn": lambda w, r: _subnets(w) + (math.prod(HIDDEN[m] + 1 for m in w) + 1) * 32 + 33 * 32,
-    "lmf": _lmf,
-    "dual_lmf": lambda w, r: _lmf(w, r) + len(w) * 2 * 5 + 2,
-    "att_lmf": lambda w, r: _lmf(w, r) + self_attention_parameters([HIDDEN[m] for m in w]),
-    "lmf_mult": lambda w, r: 30 * sum(w.values()) + _product([30] * len(w), r, 30) + _stacks(2 * len(w), 30, 5),
-    "auxformer": _auxformer,
-    "cmcf_srnet": _cmcf,
-    "self_attention": lambda w, r: self_attention_parameters(w),
-    "cross_modal": _mult,
-    "lmam": lambda w, r: lmam_parameters(w, r),
-    "lmcm": lambda w, r: _lmcm(w),
-    "lmcm_single": lambda w, r: _lmcm(w, branches=1),
-    "lmcm_plain": lambda w, r: _lmcm(w),
-    "lmcm_layer_norm": lambda w, r: _lmcm(w, norm=256),
-}
-"""Σ over modalities m of width d_m, sub-networks of width h_m, rank r; K encoders of width d and n layers take
-K (n (12 d^2 + 13 d) + 2 d). Sources: the docstrings of the methods."""
-
-
-def _subnets_adds(widths: Mapping[str, int], L: int) -> int:
-    return sum(L * (d * HIDDEN[m] + 2 * HIDDEN[m] ** 2) for m, d in widths.items())
-
-
-def _stacks_adds(count: int, width: int, layers: int, L: int, sources: int = 1) -> int:
-    d, n = width, sources
-    return count * layers * (10 * L * d * d + n * (2 * L * d * d + 2 * L * L * d))
-
-
-def _product_adds(widths: Sequence[int], rank: int, L: int, out: int = 64) -> int:
-    return L * rank * out * (sum(widths) + 1)
-
-
-def _lmf_adds(widths: Mapping[str, int], L: int, rank: int) -> int:
-    return _subnets_adds(widths, L) + _product_adds([HIDDEN[m] for m in widths], rank, L)
-
-
-def _tfn_adds(widths: Mapping[str, int], L: int, rank: None, post: int = 32) -> int:
-    h = sorted(HIDDEN[m] for m in widths)
-    return _subnets_adds(widths, L) + L * math.prod(n + 1 for n in h) * post + L * post**2
-
-
-def _dual_adds(widths: Mapping[str, int], L: int, r: int, Q: int = 2, span: int = 5, out: int = 64) -> int:
-    factors = L * r * out * sum(HIDDEN[m] for m in widths)
-    return _subnets_adds(widths, L) + factors + L * Q * out * (len(widths) * span * r + r + 1)
-
-
-def _lmf_mult_adds(widths: Mapping[str, int], L: int, rank: int, d: int = 30) -> int:
-    M = len(widths)
-    return L * d * sum(widths.values()) + _product_adds([d] * M, rank, L, d) + _stacks_adds(2 * M, d, 5, L)
-
-
-def _auxformer_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 50) -> int:
-    M = len(widths)
-    cross = _stacks_adds(M, d, 5, L, M - 1) if M > 1 else 0
-    return L * d * sum(widths.values()) + cross + _stacks_adds(M, d, 5, L)
-
-
-def _cmcf_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 100) -> int:
-    M = len(widths)
-    first = L * d * sum(widths.values()) + _stacks_adds(M * (M - 1), d, 1, L)
-    graph = 4 * L * L * d + 5 * L * d * d
-    return first + L * M * M * d * d + graph + _stacks_adds(1, d, 1, L)
-
-
-def _mult_adds(widths: Mapping[str, int], L: int, rank: None, d: int = 30) -> int:
-    M = len(widths)
-    cross, own = _stacks_adds(M * (M - 1), d, 5, L), _stacks_adds(M, max(M - 1, 1) * d, 5, L)
-    return L * d * sum(widths.values()) + cross + own
-
-
-def _lmcm_adds(widths: Mapping[str, int], L: int, branches: int = 2, d: int = 128) -> int:
-    return L * d * sum(widths.values()) + _lmcm_pairs(widths, branches) * (4 * L * d * d + 2 * L * L * d)
-
-
-MULTIPLY_ADDS: dict[str, Callable[[Mapping[str, int], int, int | None], int]] = {
-    "add": lambda w, L, r: sum(L * d * max(w.values()) for d in w.values() if d != max(w.values())),
-    "concat": lambda w, L, r: 0,
-    "tfn": _tfn_adds,
-    "lmf": _lmf_adds,
-    "dual_lmf": _dual_adds,
-    "att_lmf": lambda w, L, r: (
-        _lmf_adds(w, L, r) + sum(self_attention_multiply_adds([HIDDEN[m] for m in w], L).values())
-    ),
-    "lmf_mult": _lmf_mult_adds,
-    "auxformer": _auxformer_adds,
-    "cmcf_srnet": _cmcf_adds,
-    "self_attention": lambda w, L, r: sum(self_attention_multiply_adds(w, L).values()),
-    "cross_modal": _mult_adds,
-    "lmam": lambda w, L, r: sum(lmam_multiply_adds(w, r, L).values()),
-    "lmcm": lambda w, L, r: _lmcm_adds(w, L),
-    "lmcm_single": lambda w, L, r: _lmcm_adds(w, L, branches=1),
-    "lmcm_plain": lambda w, L, r: _lmcm_adds(w, L),
-    "lmcm_layer_norm": lambda w, L, r: _lmcm_adds(w, L),
-}
-"""Of L utterances, otherwise as `PARAMETERS`; K encoders of width d and n layers, each query with s sources, take
-K n (10 L d^2 + s (2 L d^2 + 2 L^2 d)). Sources: the docstrings of the methods."""
+def _module(name: str) -> Method:
+    method = fusion.method(name)
+    if method.base:
+        raise LmamError(f"'{name}' is a way to train a whole model; it has no size of its own.")
+    return method
 
 
 def _each(widths: Widths) -> tuple[int, ...]:
     return tuple(widths.values() if isinstance(widths, Mapping) else widths)
 
 
-def _rest(widths: Widths, output: bool) -> int:
-    """The parameters of Eq. 7: norm and linear layer."""
-    return sum(2 * d + output * (d * d + d) for d in _each(widths))
+def _named(widths: Widths) -> dict[str, int]:
+    return {str(k): d for k, d in enumerate(_each(widths))}
 
 
 def _shared(widths: Widths, L: int, output: bool) -> dict[str, int]:

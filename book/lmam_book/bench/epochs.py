@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lmam_book.plans.arms import STARRED
+from lmam_book.plans.arms import STARRED, TABLE_SIX
 from lmam_core import paths
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.names import NAMES, arm
+from lmam_core.runs.names import arm, title
 from lmam_core.runs.provenance import code_version
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.training import _epoch
@@ -33,7 +33,7 @@ def experiments(dataset: str) -> list[Experiment]:
     In batches of 32 conversations, as the originals have them.
     """
     found = []
-    for name in NAMES:
+    for name in TABLE_SIX:
         base = Experiment(dataset, backbone=name, protocol="protocol1")
         found.append(dataclasses.replace(base, fusion="concat"))
         found += [dataclasses.replace(base, embedding=STARRED[name])] if name in STARRED else []
@@ -55,7 +55,7 @@ def measured(experiment: Experiment, threads: int) -> dict[str, object]:
     torch.set_num_threads(before)
     return {
         "dataset": experiment.dataset,
-        "backbone": NAMES[experiment.backbone],
+        "backbone": title(experiment.backbone),
         "arm": arm(experiment),
         "modalities": "+".join(experiment.modalities),
         "dialogues": len(data.splits["train"]),

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones import BACKBONES
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from lmam_core.runs import training
 
@@ -32,7 +32,7 @@ def batch(lengths: tuple[int, ...] = LENGTHS) -> Conversations:
 def step(backbone: str, some: Conversations, device: str) -> Callable[[], None]:
     """A training step of a backbone with LMAM before it and a residual: forward, loss, backward, Adam."""
     torch.manual_seed(0)
-    model = Embedded(WIDTHS, 6, BACKBONES[backbone], lambda w: build("lmam", w), "early_residual").to(device).train()
+    model = embed(WIDTHS, 6, BACKBONES[backbone], lambda w: build("lmam", w), "early_residual").to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     some = some.to(device)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT, environment
 from lmam_book.build.manifest import say, toc_sources
+from lmam_book.pages.choices import listed
 from lmam_book.pages.style import INK
 from lmam_core.errors import LmamError
 
@@ -41,6 +42,8 @@ def fill_stage(root: Path, stage: Path) -> None:
     stage.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(stage / "book", ignore_errors=True)
     shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns("lmam_book"))
+    for page in (stage / "book").glob("*.md"):
+        page.write_text(listed(page.read_text(encoding="utf-8")), encoding="utf-8")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, stage / name)
 

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
-from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import RATES, held, plan
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import sizes
@@ -56,7 +55,7 @@ class Chapter:
     @property
     def name(self) -> str:
         """What the paper calls the backbone."""
-        return run_names.BACKBONES[self.backbone]
+        return run_names.title(self.backbone)
 
     @cached_property
     def data(self) -> Dataset:
@@ -122,7 +121,7 @@ class Chapter:
 
     def sizes(self) -> HTML:
         """Our parameters, the original's, Table VI's."""
-        names = [name for name in run_names.NAMES if name.removesuffix("_att") == self.backbone]
+        names = [name for name in BACKBONES if name.removesuffix("_att") == self.backbone]
         return reporting.table(sizes.table(*names), "Parameters for six classes, the backbone's own fusion")
 
     def original(self) -> HTML:
@@ -248,7 +247,7 @@ class Chapter:
         """Confusion matrices without and with LMAM, summed over seeds; None where an arm has no runs."""
         if self.missing(dataset, both=True):
             return None
-        arms = ("concatenation", run_names.WAYS[STARRED[self.backbone]])
+        arms = ("concatenation", plugin.starred(self.backbone))
         classes = next(r.classes for r in self.runs if r.experiment.dataset == dataset)
         return figures.confusions({n: plugin.confusion(self.runs, dataset, n) for n in arms}, classes)
 

@@ -30,6 +30,7 @@ from lmam_book.plans.arms import (
     ways,
 )
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones import BACKBONES
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -83,7 +84,9 @@ bc-LSTM's, or a rank beside another fusion method, compares budgets as well.
 
 
 def plan(name: str) -> Plan:
-    """The plan of this name; raises LmamError where there is none."""
+    """The plan of this name, which may be that of any backbone; raises LmamError where there is none."""
+    if name not in PLANS and name in BACKBONES:
+        return Plan(plugged(name))
     if name not in PLANS:
         raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(PLANS)}, all.")
     return PLANS[name]

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.plans import search
-from lmam_book.plans.arms import STARRED
+from lmam_book.plans.arms import starred
 from lmam_core.errors import LmamError
-from lmam_core.models.backbones import backbone
+from lmam_core.models.backbones import BACKBONES, backbone
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -39,7 +39,7 @@ PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 def base(dataset: str, name: str) -> Experiment:
     """A backbone on a dataset's text and audio, with concatenation in LMAM's place."""
-    late = STARRED[name] == "late"
+    late = starred(name) == "late"
     way = "late" if late else backbone(name).native
     return Experiment(dataset, modalities=("text", "audio"), backbone=name, fusion="concat", embedding=way)
 
@@ -50,8 +50,8 @@ def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> lis
     for dataset in datasets:
         plain = base(dataset, name)
         # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
-        narrow = dataset == "meld" and STARRED[name] != "late"
-        lmam = dataclasses.replace(plain, fusion="lmam", embedding=STARRED[name], rank=10 if narrow else None)
+        narrow = dataset == "meld" and starred(name) != "late"
+        lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=10 if narrow else None)
         found += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
     return [e.resolved() for e in found]
 
@@ -77,7 +77,12 @@ STUDIES: dict[str, Callable[[], list[Experiment]]] = {
 
 
 def study(name: str) -> list[Experiment]:
-    """The arms of a study; raises LmamError where there is none of this name."""
+    """The arms of a study; of a backbone without one of its own, `headline_NAME` is the quick ones'.
+
+    Raises LmamError where there is none of this name.
+    """
+    if name not in STUDIES and (other := name.removeprefix("headline_")) in BACKBONES and other != name:
+        return headline(other, DATASETS, READINGS)
     if name not in STUDIES:
         raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
     return STUDIES[name]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import FIRST, held
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.intervals import Interval
@@ -18,7 +19,7 @@ LEAKING = ("faithful_bc_lstm", "faithful")
 def frames(store: Store) -> dict[str, pd.DataFrame]:
     """Each backbone's measured runs, by name in the paper's order; a backbone without any is left out."""
     meld, found = held("meld", store), {}
-    for name in run_names.BACKBONES:
+    for name in STARRED:
         runs = held(name, store) + [r for r in meld if r.experiment.backbone == name]
         if runs:
             found[name] = plugin.frame(runs)
@@ -32,7 +33,7 @@ def starred(store: Store) -> pd.DataFrame:
         claims = plugin.verdicts(table, name)
         main = claims[(claims.metric == claims.dataset.map(plugin.HEADLINE)) & (claims["where"] == "Tables II to IV")]
         main = main[main.claim == f"{plugin.starred(name)} beats concatenation"]
-        rows.append(main.assign(backbone=run_names.BACKBONES[name], key=name))
+        rows.append(main.assign(backbone=run_names.title(name), key=name))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -52,7 +53,7 @@ def padding(store: Store) -> pd.DataFrame:
     `rates` are the learning rates that tuning chose without and with the leak, by as many tuning seeds each.
     """
     leaking, rows = [r for name in LEAKING for r in held(name, store)], []
-    for name in run_names.BACKBONES:
+    for name in STARRED:
         mine = [r for r in leaking if r.experiment.backbone == name]
         own = [r for r in held(name, store) if run_names.arm(r.experiment) == "concatenation"]
         if not mine or not own:
@@ -69,7 +70,7 @@ def padding(store: Store) -> pd.DataFrame:
                 ]
                 rows.append(
                     {
-                        "backbone": run_names.BACKBONES[name],
+                        "backbone": run_names.title(name),
                         "dataset": dataset,
                         "metric": plugin.TITLES[metric],
                         "gain from the leak": plugin.spread(found.difference, 2, "+"),

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.paper import printed as paper
-from lmam_book.plans.arms import STARRED
+from lmam_book.plans import arms
 from lmam_book.verdicts.intervals import Comparison, Interval, compare, interval, verdict
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import SUMS, per_class
-from lmam_core.runs.names import BACKBONES, WAYS, arm
+from lmam_core.runs.names import WAYS, arm, title
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import row
 
@@ -101,9 +101,9 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
     number, printed_dataset, column = PLACES[dataset]
     rows = {"concatenation": "", "self-attention": "+Att", starred(backbone): "*"}
     if name in rows:
-        place = (number, BACKBONES[backbone] + rows[name], column)
+        place = (number, title(backbone) + rows[name], column)
     elif name in ("LMAM early", "LMAM early + residual"):
-        place = (11, BACKBONES[backbone] + ("*(R)" if "residual" in name else "*"), "overall")
+        place = (11, title(backbone) + ("*(R)" if "residual" in name else "*"), "overall")
     else:
         return np.nan
     try:
@@ -114,7 +114,7 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
 
 def starred(backbone: str) -> str:
     """The arm that stands for the paper's starred row of a backbone."""
-    return WAYS[STARRED[backbone]]
+    return WAYS[arms.starred(backbone)]
 
 
 def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int, float]]:
@@ -269,7 +269,7 @@ def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFram
     for k, (name, support) in enumerate(found["concatenation"][1]):
         cells: dict[tuple[str, str], object] = {("", "class"): name, ("", "n in test"): support}
         for label, suffix in (("concatenation", ""), (other, "*")):
-            place = (number, BACKBONES[backbone] + suffix, name.title(), "F1", printed_dataset)
+            place = (number, title(backbone) + suffix, name.title(), "F1", printed_dataset)
             cells[label, "paper"] = paper.cell(*place)
             cells[label, "ours"] = found[label][0][k]
         cells["gain", "paper"] = cells[other, "paper"] - cells["concatenation", "paper"]

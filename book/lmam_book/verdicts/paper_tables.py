@@ -5,47 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from lmam_book.paper import printed as paper
-from lmam_book.plans.arms import STARRED
+from lmam_book.plans import arms
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells
 from lmam_core.errors import LmamError
+from lmam_core.models.fusion import FUSIONS
 from lmam_core.runs import names as run_names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
 
-METHODS = {
+PRINTED = {
     "add": "Add",
     "concat": "Concatenate",
-    "tfn": "TFN",
     "lmf": "LFM",
-    "dual_lmf": "Dual-LMF",
-    "att_lmf": "Att-LMF",
     "lmf_mult": "LMF-MuLT",
-    "auxformer": "AuxFormer",
-    "cmcf_srnet": "CMCF-SRNet",
     "lora_random": "LoRA◇",
     "lora_trained": "LoRA*",
-    "self_attention": "self-attention",
-    "cross_modal": "cross-modal attention",
-    "lmam": "LMAM",
 }
-"""What the paper's Table IX calls the fusion methods, and the two not in it; any other goes by its own name."""
+"""The names of Table IX that are others than the methods' own."""
 
-LMCM_ARMS = {
-    "concat": "concatenation",
-    "lmam": "LMAM",
-    "lmcm": "LMCM",
-    "lmcm_single": "LMCM, one branch",
-    "lmcm_plain": "LMCM, no residual",
-    "lmcm_layer_norm": "LMCM, LayerNorm",
-}
-"""What the chapter on LMCM calls its arms, by fusion method."""
+
+def called(method: str) -> str:
+    """What the paper's Table IX calls a fusion method; one that is not in it goes by its own name."""
+    return PRINTED.get(method, FUSIONS[method].title)
+
+
+def methods() -> dict[str, str]:
+    """The fusion methods that are compared, and what they are called."""
+    return {name: called(name) for name in arms.methods()}
 
 
 def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
     """Table IX: every fusion method behind a backbone; LMAM in its variants."""
     plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
-    return _methods(f"behind {run_names.BACKBONES[backbone]}", plans, backbone, store)
+    return _methods(f"behind {run_names.title(backbone)}", plans, backbone, store)
 
 
 def patient_methods(store: Store | None = None) -> Cells:
@@ -65,14 +58,14 @@ def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | N
     def label(e: Experiment) -> str | None:
         if e.backbone != backbone or e.embedding != "late" or e.readings or e.width or e.faithful:
             return None
-        return METHODS.get(e.fusion, e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
+        return called(e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
 
     return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
 
 
 def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
     """Table XI: a backbone with its own fusion, and with LMAM in the three ways."""
-    name = run_names.BACKBONES[backbone]
+    name = run_names.title(backbone)
     rows = {"LMAM early": f"{name}*", "LMAM early + residual": f"{name}*(R)"}
 
     def label(e: Experiment) -> str | None:
@@ -92,7 +85,7 @@ def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
 
 def equal_parameters(backbone: str, store: Store | None = None) -> Cells:
     """Table V: a backbone, itself widened to LMAM's number of parameters, and with LMAM."""
-    name, starred = run_names.BACKBONES[backbone], run_names.WAYS[STARRED[backbone]]
+    name, starred = run_names.title(backbone), run_names.WAYS[arms.starred(backbone)]
     rows = {"concatenation": name, "concatenation, widened": f"{name}◇", starred: f"{name}*"}
 
     def label(e: Experiment) -> str | None:
@@ -154,13 +147,15 @@ def modality_sets(arm: str, store: Store | None = None) -> Cells:
 
 def lmcm_parts(store: Store | None = None) -> Cells:
     """LMCM, LMCM with a part taken away, and its rivals; one modality is text. The abstract prints no numbers."""
+    known = ("concat", "lmam", *arms.LMCM)
 
     def label(e: Experiment) -> str | None:
-        if e.fusion not in LMCM_ARMS:
+        if e.fusion not in known:
             return None
+        name = FUSIONS[e.fusion].title
         if len(e.modalities) == 1:
-            return "text alone" if e.fusion == "concat" else f"{LMCM_ARMS[e.fusion]}, text alone"
-        return LMCM_ARMS[e.fusion] + (", second shuffled" if e.shuffled else "")
+            return "text alone" if e.fusion == "concat" else f"{name}, text alone"
+        return name + (", second shuffled" if e.shuffled else "")
 
     return Cells("LMCM and its rivals", ("lmcm",), label, "concatenation", store=store or Store())
 

@@ -16,6 +16,7 @@ import pandas as pd
 from baycomp.single import Posterior
 from scipy import stats
 
+from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import PLANS, held
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
@@ -91,7 +92,7 @@ def label(e: Experiment) -> str:
     if e.fusion in ("lmam", "concat"):
         name = run_names.arm(e)
     else:
-        name = tables.METHODS.get(e.fusion, e.fusion)
+        name = tables.called(e.fusion)
         name += "" if e.embedding == backbone(e.backbone).native else f" {e.embedding}"
     if e.rank and e.rank != 45:
         name += f", rank {e.rank}"
@@ -105,7 +106,7 @@ def setting(e: Experiment) -> str:
     """What arms share: `mosi · text, audio, video · bc-LSTM`."""
     name = e.backbone.removesuffix("_att")
     sets = ", ".join(f"{pair.split('=')[1]}" for pair in e.features.split(","))
-    return f"{e.dataset} · {sets} · {run_names.BACKBONES.get(name, name)}"
+    return f"{e.dataset} · {sets} · {run_names.title(name)}"
 
 
 def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
@@ -256,7 +257,8 @@ def deviations(store: Store) -> pd.DataFrame:
     without; for `bc-LSTM+Att` minus self-attention, as Tables VII and VIII have it. Rows need at least three seeds.
     """
     rows = []
-    for name, printed in run_names.BACKBONES.items():
+    for name in STARRED:
+        printed = run_names.title(name)
         runs = held(name, store) + [r for r in held("meld", store) if r.experiment.backbone == name]
         baselines = {printed: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
         for dataset in ("iemocap", "meld"):
@@ -294,7 +296,7 @@ def plugged(found: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str,
 
     Settings without text, or without the sound that their dataset has, belong to the chapter on modalities.
     """
-    keys = {title: key for key, title in run_names.BACKBONES.items()}
+    keys = {run_names.title(key): key for key in STARRED}
     kept = {}
     for name, arms in found.items():
         key = keys.get(name.split(" · ")[-1])

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from lmam_book.paper import printed as paper
+from lmam_book.plans.arms import TABLE_SIX
 from lmam_core import paths
 from lmam_core.models.backbones import backbone
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
-from lmam_core.runs.names import NAMES
+from lmam_core.runs.names import title
 
 TEXT = {"text": 100}
 ALL = {"text": 100, "audio": 100, "video": 512}
@@ -41,13 +42,13 @@ ELSEWHERE = {
 def count(name: str, widths: Mapping[str, int], **options: Any) -> int:
     """Trainable parameters of a backbone with its own fusion, for six classes."""
     made = backbone(name)
-    model = Embedded(widths, 6, made, lambda w: build("concat", w), made.native, **options)
+    model = embed(widths, 6, made, lambda w: build("concat", w), made.native, **options)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def printed(name: str) -> float:
     """Millions of parameters that Table VI prints for a backbone."""
-    return paper.cell(6, NAMES[name], "overall", "params_M", "all")
+    return paper.cell(6, title(name), "overall", "params_M", "all")
 
 
 def reaches(name: str) -> bool:
@@ -73,20 +74,22 @@ def originals() -> pd.DataFrame:
 
 
 def table(*names: str) -> pd.DataFrame:
-    """One row a backbone (all without names): ours at the paper's widths, the original's, Table VI, how to get it."""
+    """Ours at the paper's widths, the original's, Table VI, how to get it: one row per backbone."""
     known, rows = originals(), []
-    for name in names or NAMES:
-        words, widths, options = REACHING[name]
-        nearest = "" if reaches(name) else " (nearest)"
+    for name in names or TABLE_SIX:
+        reaching = "–"
+        if name in REACHING:
+            words, widths, options = REACHING[name]
+            reaching = f"{words}: {count(name, widths, **options):,}{'' if reaches(name) else ' (nearest)'}"
         original = f"{known.original_parameters[name]:,}" if name in known.index else ELSEWHERE.get(name, "–")
         rows.append(
             {
-                "backbone": NAMES[name],
+                "backbone": title(name),
                 "ours, text 100": f"{count(name, TEXT):,}",
                 "ours, 100 + 100 + 512": f"{count(name, ALL):,}",
                 "original, 100 + 100 + 512": original,
-                "Table VI": f"{printed(name):g} M",
-                "sizes that come to it": f"{words}: {count(name, widths, **options):,}{nearest}",
+                "Table VI": f"{printed(name):g} M" if name in REACHING else "–",
+                "sizes that come to it": reaching,
             }
         )
     return pd.DataFrame(rows)

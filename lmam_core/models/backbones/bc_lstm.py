@@ -10,19 +10,20 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 
-class BcLstm(nn.Module):
+@register("bc_lstm")
+class BcLstm(Backbone):
     """bc-LSTM: one context LSTM a stream, then Linear, ReLU, dropout, Linear.
 
     widths: d_m a stream. Hidden 100 a direction, classifier hidden 100, dropout 0.25, as in the original. With one
     100-wide stream and six classes it has 423,906 parameters. `faithful`: the LSTMs run over padding, as they do there.
     """
 
+    title = "bc-LSTM"
     native = "early"
-    widened = "hidden"
-    multimodal = False
     leak = "The LSTMs run over the padding, where the backward direction starts."
 
     def __init__(
@@ -49,8 +50,11 @@ class BcLstm(nn.Module):
         return Classifier(width, self.hidden, outputs, self.dropout)
 
 
+@register("bc_lstm_att")
 class BcLstmAttention(BcLstm):
-    """bc-LSTM+Att: self-attention over each stream's context; 40,200 parameters more a stream."""
+    """bc-LSTM+Att: self-attention over each stream's context; 40,200 parameters more per stream."""
+
+    title = "bc-LSTM+Att"
 
     def __init__(self, widths: Mapping[str, int], speakers: int = 2, **options: float) -> None:
         super().__init__(widths, speakers, **options)

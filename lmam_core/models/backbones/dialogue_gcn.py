@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.kernels.windows import Line, beside, gather, line_up
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
@@ -70,7 +71,8 @@ class SpeakerGraph(nn.Module):
         return shares[speaker] @ sent.view(len(x), len(weights), -1)  # (N, 2S, hidden)
 
 
-class DialogueGcn(nn.Module):
+@register("dialogue_gcn")
+class DialogueGcn(Backbone):
     """DialogueGCN: a context LSTM and a speaker graph a stream, concatenated, then nodal attention over the result.
 
     widths: d_m a stream. Hidden 100, a window of 10 utterances to either side and 30 bases, as in the original; dropout
@@ -90,10 +92,10 @@ class DialogueGcn(nn.Module):
     softmax falls into the window. `faithful` runs the LSTMs over padding.
     """
 
+    title = "DialogueGCN"
     native = "early"
-    widened = "hidden"
     longest = 110
-    multimodal = False
+    knows_speakers = True
     leak = (
         "The LSTMs run over the padding, where the backward direction starts; the edge weights feel 1e-10 of what "
         "their softmax gives to the padding."

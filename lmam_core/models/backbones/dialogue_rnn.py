@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.kernels.party_loop import PartyLoop
 from lmam_core.models.kernels.recurrence import GruLoop, time_major
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
@@ -93,7 +94,8 @@ class DialogueRnnStream(nn.Module):
         return kept(like, (2, like.shape[1], width), self.rate)
 
 
-class DialogueRnn(nn.Module):
+@register("dialogue_rnn")
+class DialogueRnn(Backbone):
     """DialogueRNN: global, party and emotion states in both directions, attention over them, then Linear, ReLU,
     dropout, Linear.
 
@@ -102,10 +104,10 @@ class DialogueRnn(nn.Module):
     and six classes it has 8,880,406 parameters. `speakers` is how many party states a conversation has.
     """
 
+    title = "DialogueRNN"
     native = "early"
     widened = "d_emotion"
-    multimodal = False
-    leak = ""
+    knows_speakers = True
 
     def __init__(
         self,

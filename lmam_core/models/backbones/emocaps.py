@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context
 from lmam_core.models.layers.start import he, unit
 from lmam_core.models.layers.transformer import Encoder, Places
@@ -59,7 +60,8 @@ class ContextModel(nn.Module):
         return self.output(self.context(x, turns), turns)  # (B, L, outputs)
 
 
-class EmoCaps(nn.Module):
+@register("emocaps")
+class EmoCaps(Backbone):
     """EmoCaps: an Emoformer a modality; the text stream also carries the text itself; a BiLSTM classifies the capsule.
 
     widths: d_m a modality. The output of text is its emotion vector followed by its features, the sentence vector, so
@@ -81,10 +83,9 @@ class EmoCaps(nn.Module):
       the model has 12,721,274 parameters, and with `ffn=1706` 12,739,724, its 12.74 M (Table VI). Other sizes do too.
     """
 
-    native = "late"
+    title = "EmoCaps"
     widened = "ffn"
     multimodal = True
-    leak = ""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.layers.context import Classifier
 from lmam_core.models.layers.transformer import Attention, Encoder, Places
 
@@ -36,7 +37,8 @@ class FusionAttention(nn.Module):
         return self.dropout(self.output(torch.cat([text, *attended], -1)))  # (N, d)
 
 
-class M2FNet(nn.Module):
+@register("m2fnet")
+class M2FNet(Backbone):
     """M2FNet: Transformer encoders a modality, then fusion attention modules that carry the others into text.
 
     widths: d_m a modality. From the M2FNet paper: attention over the utterances of the conversation, with no word of an
@@ -59,10 +61,9 @@ class M2FNet(nn.Module):
       late concatenation and six classes they make 8,474,056 parameters, its 8.47 M (Table VI). Other sizes do so too.
     """
 
-    native = "late"
+    title = "M2FNet"
     widened = "ffn"
     multimodal = True
-    leak = ""
 
     def __init__(
         self,

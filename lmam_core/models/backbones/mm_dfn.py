@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.kernels.graph_loop import GatedLoop
 from lmam_core.models.layers.context import Context, PerUtterance
 from lmam_core.models.layers.dropout import Dropout
@@ -156,7 +157,8 @@ def alike(lengths: Iterable[int]) -> list[int]:
     return sizes
 
 
-class MmDfn(nn.Module):
+@register("mm_dfn")
+class MmDfn(Backbone):
     """MM-DFN: Linear to 200 a modality, GRUs over conversation and parties, a gated graph, then one Linear.
 
     widths: d_m a modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
@@ -172,9 +174,9 @@ class MmDfn(nn.Module):
     too; an empty conversation counts as one utterance, which is masked again. `faithful`: the GRUs run over padding.
     """
 
-    native = "late"
-    widened = "hidden"
+    title = "MM-DFN"
     multimodal = True
+    knows_speakers = True
     leak = (
         "The text GRU runs over the padding, where the linear layer leaves its bias, and the parties' GRU over zeros "
         "behind each party's last utterance, up to the longest conversation; both backward directions start there."

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.layers.context import Classifier
 
 
-class TextCnn(nn.Module):
+@register("text_cnn")
+class TextCnn(Backbone):
     """TextCNN: one convolution over the conversation a stream, then Linear, ReLU, dropout, Linear.
 
     widths: d_m a stream. Decided by us, since the paper gives no size:
@@ -29,10 +31,8 @@ class TextCnn(nn.Module):
     With `kernel=1` an utterance sees no other, as in the authors' released code.
     """
 
-    native = "late"
+    title = "TextCNN"
     widened = "filters"
-    multimodal = False
-    leak = ""
 
     def __init__(
         self,

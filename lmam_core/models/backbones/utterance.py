@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.backbones.base import Backbone, register
 from lmam_core.models.layers.context import Classifier
 
 
-class Utterance(nn.Module):
+@register("utterance")
+class Utterance(Backbone):
     """Features as they are, then Linear, ReLU, dropout, Linear; no layer sees another utterance. Not of the paper.
 
     widths: d_m a stream. 100 hidden columns and dropout 0.5 are decided by us.
     """
 
-    native = "late"
-    widened = "hidden"
-    multimodal = False
-    leak = ""
+    title = "utterance"
 
     def __init__(
         self, widths: Mapping[str, int], speakers: int = 2, *, hidden: int = 100, dropout: float = 0.5

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed, matched
 from lmam_core.models.layers.transformer import Places
 
 
+@register("add", title="addition")
 class Add(Packed):
     """y = Σ_m P_m x_m, (B, L, width), with P_m x = x for modalities as wide as the widest.
 
@@ -23,6 +25,11 @@ class Add(Packed):
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__(widths, max(widths.values()))
         self.project = matched(widths, self.d_out)
+
+    @staticmethod
+    def size(widths: Mapping[str, int]) -> int:
+        width = max(widths.values())
+        return sum((d + 1) * width for d in widths.values() if d != width)
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         return sum(self.project[m](x[m]) for m in self.modalities)  # (N, width)

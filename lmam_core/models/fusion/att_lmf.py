@@ -8,12 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.lmf import OUT, LowRankProduct
+from lmam_core.models.fusion.base import register
+from lmam_core.models.fusion.lmf import OUT, Lmf, LowRankProduct
 from lmam_core.models.fusion.packed import Packed
+from lmam_core.models.fusion.self_attention import SelfAttention
 from lmam_core.models.fusion.subnets import HIDDEN, subnets
 from lmam_core.models.layers.transformer import Places
 
 
+@register("att_lmf", title="Att-LMF", options=("rank",), rank=4)
 class AttLmf(Packed):
     """z_m + softmax(Q K^T / √h_m) V a modality, then LMF's low-rank product, (B, L, 64).
 
@@ -33,6 +36,10 @@ class AttLmf(Packed):
         self.subnets = subnets(widths)
         self.maps = nn.ModuleDict({m: nn.Linear(HIDDEN[m], 3 * HIDDEN[m]) for m in widths})
         self.product = LowRankProduct({m: HIDDEN[m] for m in widths}, rank, OUT)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], rank: int = 4) -> int:
+        return Lmf.size(widths, rank) + SelfAttention.size({m: HIDDEN[m] for m in widths})
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         z = {}

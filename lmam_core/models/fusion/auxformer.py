@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.layers.dropout import Dropout
 from lmam_core.models.layers.transformer import Places, Stacks
@@ -15,6 +16,7 @@ from lmam_core.models.layers.transformer import Places, Stacks
 WIDTH, HEADS, LAYERS = 50, 10, 5
 
 
+@register("auxformer", title="AuxFormer")
 class AuxFormer(Packed):
     """Each modality attends to the others, then to itself, (B, L, 50 M); with an auxiliary network a modality.
 
@@ -52,6 +54,12 @@ class AuxFormer(Packed):
             nn.Linear(WIDTH, 512), nn.ReLU(), Dropout(dropout), nn.Linear(512, 256), nn.ReLU(), Dropout(dropout),
             nn.Linear(256, WIDTH),
         )  # fmt: skip
+
+    @staticmethod
+    def size(widths: Mapping[str, int], **unsized: float) -> int:
+        M = len(widths)
+        mlp = (WIDTH + 1) * 512 + 513 * 256 + 257 * WIDTH
+        return WIDTH * sum(widths.values()) + (3 if M > 1 else 2) * Stacks.size(M, WIDTH, LAYERS) + mlp
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         z = self._projected(x)

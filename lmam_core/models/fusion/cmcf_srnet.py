@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.layers.transformer import Places, Stacks
 
@@ -16,6 +17,7 @@ NEAR = 5
 """How many utterances before and after it an utterance attends to and is connected with."""
 
 
+@register("cmcf_srnet", title="CMCF-SRNet")
 class CmcfSrnet(Packed):
     """Every modality attends to the nearby utterances of every other, then a graph and an encoder refine, (B, L, 100).
 
@@ -35,6 +37,8 @@ class CmcfSrnet(Packed):
     their number sizes nothing. A single modality has no pairs.
     """
 
+    knows_speakers = True
+
     def __init__(self, widths: Mapping[str, int], width: int = 100, heads: int = 4, dropout: float = 0.1) -> None:
         super().__init__(widths, width)
         M = len(widths)
@@ -47,6 +51,12 @@ class CmcfSrnet(Packed):
         self.nodes = nn.Linear((M + len(pairs)) * width, width)
         self.root, self.kinds = nn.Linear(width, width), nn.Linear(width, 4 * width, bias=False)
         self.refine = Stacks(1, width, heads, 1, dropout)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], width: int = 100, **unsized: float) -> int:
+        M, d = len(widths), width
+        cross = sum((n + 1) * d for n in widths.values()) + Stacks.size(M * (M - 1), d, 1)
+        return cross + (M * M * d + 1) * d + (d + 1) * d + 4 * d * d + Stacks.size(1, d, 1)
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         z = torch.stack([self.project[m](x[m]) for m in self.modalities])  # (M, N, d)

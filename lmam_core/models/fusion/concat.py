@@ -1,12 +1,18 @@
 """Concatenation, the fusion that the paper's baselines use (Cambria et al. 2018, cited as [2])."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import Fusion, register
 
 
-class Concat(nn.Module):
+@register("concat", title="concatenation")
+class Concat(Fusion):
     """y = [x_text; x_audio; x_video], (B, L, Σ d_m); no parameters.
 
     Fig. 1a and Section I of the paper, which say it in words and print no equation. The operation leaves nothing open
@@ -18,5 +24,9 @@ class Concat(nn.Module):
         self.modalities = tuple(widths)
         self.d_out = sum(widths.values())
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+    @staticmethod
+    def size(widths: Mapping[str, int]) -> int:
+        return 0
+
+    def forward(self, features: Mapping[str, Tensor], turns: Turns) -> Tensor:
         return torch.cat([features[m] for m in self.modalities], -1)  # (B, L, Σ d_m)

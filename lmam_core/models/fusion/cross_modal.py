@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.layers.transformer import Places, Stacks
 
 
+@register("cross_modal", title="cross-modal attention")
 class CrossModal(Packed):
     """Each modality attends to each other one, then to itself, (B, L, M (M - 1) 30).
 
@@ -36,6 +38,12 @@ class CrossModal(Packed):
             self.register_buffer(name, torch.tensor([p[side] for p in pairs], dtype=torch.long), persistent=False)
         self.cross = Stacks(len(pairs), width, heads, layers, dropout) if pairs else None
         self.own = Stacks(M, own, heads, layers, dropout)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], width: int = 30, layers: int = 5, **unsized: float) -> int:
+        M = len(widths)
+        encoders = Stacks.size(M * (M - 1), width, layers) + Stacks.size(M, max(M - 1, 1) * width, layers)
+        return width * sum(widths.values()) + encoders
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         z = torch.stack([self.project[m](x[m]) for m in self.modalities])  # (M, N, width)

@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.lmf import OUT, LowRankProduct
+from lmam_core.models.fusion.base import register
+from lmam_core.models.fusion.lmf import OUT, Lmf, LowRankProduct
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import HIDDEN, subnets
 from lmam_core.models.layers.transformer import Places
 
 
+@register("dual_lmf", title="Dual-LMF", options=("rank",), rank=4)
 class DualLmf(Packed):
     """h_t = Σ_q p_q (Σ_i s_i Π_m Σ_k τ_m^(q)[k] (W_m^(i) [1; z_m,t+k]) + b), (B, L, 64).
 
@@ -37,6 +39,10 @@ class DualLmf(Packed):
         span = 2 * reach + 1
         self.time = nn.ParameterDict({m: torch.randn(time_rank, span) * span**-0.5 for m in widths})
         self.time_share = nn.Parameter(torch.randn(time_rank) * (2 / (1 + time_rank)) ** 0.5)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], rank: int = 4, time_rank: int = 2, reach: int = 2) -> int:
+        return Lmf.size(widths, rank) + len(widths) * time_rank * (2 * reach + 1) + time_rank
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         L = places.mask.shape[1]

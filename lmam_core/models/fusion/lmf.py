@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
-from lmam_core.models.fusion.subnets import HIDDEN, subnets
+from lmam_core.models.fusion.subnets import HIDDEN, SubNet, subnets
 from lmam_core.models.layers.transformer import Places
 
 OUT = 64
@@ -44,6 +45,10 @@ class LowRankProduct(nn.Module):
         self.share = nn.Parameter(torch.randn(rank) * (2 / (1 + rank)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(out))
 
+    @staticmethod
+    def size(widths: Iterable[int], rank: int, out: int) -> int:
+        return sum(rank * (d + 1) * out for d in widths) + rank + out
+
     def forward(self, z: Mapping[str, Tensor]) -> Tensor:
         return self.reduce(factor(z[m]) for m, factor in self.factors.items())
 
@@ -64,6 +69,7 @@ class LowRankProduct(nn.Module):
         return full.sum(0)
 
 
+@register("lmf", title="LMF", options=("rank",), rank=4)
 class Lmf(Packed):
     """LMF: sub-networks, then the low-rank product, (B, L, 64).
 
@@ -74,6 +80,10 @@ class Lmf(Packed):
         super().__init__(widths, OUT)
         self.subnets = subnets(widths)
         self.product = LowRankProduct({m: HIDDEN[m] for m in widths}, rank, OUT)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], rank: int = 4) -> int:
+        return SubNet.size(widths) + LowRankProduct.size([HIDDEN[m] for m in widths], rank, OUT)
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         return self.product({m: self.subnets[m](x[m]) for m in self.modalities})  # (N, out)

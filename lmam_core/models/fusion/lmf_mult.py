@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.lmf import LowRankProduct
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import normalised
@@ -15,6 +16,7 @@ from lmam_core.models.layers.start import unit
 from lmam_core.models.layers.transformer import Places, Stacks
 
 
+@register("lmf_mult", title="LMF-MulT", options=("rank",), rank=4)
 class LmfMult(Packed):
     """Each modality attends to LMF's signal, and the signal to each modality, (B, L, 2 M 30).
 
@@ -42,6 +44,12 @@ class LmfMult(Packed):
         self.project = nn.ModuleDict({m: unit(nn.Linear(d, width, bias=False)) for m, d in widths.items()})
         self.product = LowRankProduct(dict.fromkeys(widths, width), rank, width)
         self.cross = Stacks(2 * len(widths), width, heads, layers, dropout)
+
+    @staticmethod
+    def size(widths: Mapping[str, int], rank: int = 4, width: int = 30, layers: int = 5, **unsized: float) -> int:
+        M = len(widths)
+        product = LowRankProduct.size([width] * M, rank, width)
+        return width * sum(widths.values()) + product + Stacks.size(2 * M, width, layers)
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         z = {m: self.project[m](normalised(x[m])) for m in self.modalities}  # (N, width) each

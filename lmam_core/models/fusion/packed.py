@@ -8,16 +8,15 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
+from lmam_core.models.fusion.base import Fusion
 from lmam_core.models.layers.transformer import Places
 
 
-class Packed(nn.Module):
+class Packed(Fusion):
     """A fusion method that never sees padding: a subclass fuses packed features (N, d_m) to (N, d_out) in `fuse`.
 
     The result is zero where no utterance stands. Raises LmamError for a batch that lacks a modality.
     """
-
-    takes_turns = True
 
     def __init__(self, widths: Mapping[str, int], d_out: int) -> None:
         super().__init__()

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.layers.transformer import Places
 
 
+@register("self_attention", title="self-attention")
 class SelfAttention(Packed):
     """softmax(Q K^T / √d_m) V a modality, side by side, (B, L, Σ d_m); Q, K and V are square maps with a bias.
 
@@ -23,6 +25,10 @@ class SelfAttention(Packed):
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__(widths, sum(widths.values()))
         self.maps = nn.ModuleDict({m: nn.Linear(d, 3 * d) for m, d in widths.items()})
+
+    @staticmethod
+    def size(widths: Mapping[str, int]) -> int:
+        return sum(3 * (d * d + d) for d in widths.values())
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         out = []

@@ -33,6 +33,11 @@ class SubNet(nn.Sequential):
         super().__init__(*(layer for a, b in sizes for layer in (he(nn.Linear(a, b)), nn.ReLU())))
         self.normalise = normalise
 
+    @staticmethod
+    def size(widths: Mapping[str, int], hidden: Mapping[str, int] = HIDDEN) -> int:
+        """Parameters of a `SubNet` per modality, Σ_m (d_m + 1) h_m + 2 (h_m + 1) h_m."""
+        return sum((d + 1) * hidden[m] + 2 * (hidden[m] + 1) * hidden[m] for m, d in widths.items())
+
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(normalised(x) if self.normalise else x)
 
@@ -43,7 +48,7 @@ def normalised(x: Tensor) -> Tensor:
 
 
 def subnets(widths: Mapping[str, int], hidden: Mapping[str, int] = HIDDEN, normalise: bool = True) -> nn.ModuleDict:
-    """A `SubNet` a modality, d_m to h_m: Σ_m (d_m + 1) h_m + 2 (h_m + 1) h_m parameters.
+    """A `SubNet` per modality, d_m to h_m.
 
     In the originals text has an LSTM over its words; here it is one vector an utterance and has what the others have.
     """

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.fusion.base import register
 from lmam_core.models.fusion.packed import Packed
-from lmam_core.models.fusion.subnets import HIDDEN, subnets
+from lmam_core.models.fusion.subnets import HIDDEN, SubNet, subnets
 from lmam_core.models.layers.start import he
 from lmam_core.models.layers.transformer import Places
 
 
+@register("tfn", title="TFN")
 class Tfn(Packed):
     """z = ⊗_m [1; h_m], then two linear maps with ReLU, (B, L, post); h_m comes from sub-networks.
 
@@ -42,6 +44,11 @@ class Tfn(Packed):
         self.tensor = nn.Parameter(torch.randn(HIDDEN[self.widest] + 1, rest, post) * (2 / inputs) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(post))
         self.post = he(nn.Linear(post, post))
+
+    @staticmethod
+    def size(widths: Mapping[str, int], post: int = 32) -> int:
+        inputs = math.prod(HIDDEN[m] + 1 for m in widths)
+        return SubNet.size(widths) + (inputs + 1) * post + (post + 1) * post
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
         h = {m: self.subnets[m](x[m]) for m in self.modalities}  # (N, h_m)

@@ -114,6 +114,10 @@ class Stacks(nn.Module):
             self.layers.append(layer)
         self.norm, self.norm_bias = (nn.Parameter(make(count, 1, width)) for make in (torch.ones, torch.zeros))
 
+    @staticmethod
+    def size(count: int, width: int, layers: int) -> int:
+        return count * (layers * (12 * width**2 + 13 * width) + 2 * width)
+
     def forward(self, x: Tensor, places: Places, sources: Tensor | None = None, near: Tensor | None = None) -> Tensor:
         """`near` (L, L) says which places a query may attend to beside its own, everywhere if None."""
         K, N, d = x.shape

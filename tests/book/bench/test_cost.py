@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lmam_book.bench import cost
 from lmam_core import LMAM
-from lmam_core.batch import Turns
-from lmam_core.models.fusion import FUSIONS, Concat, build
+from lmam_core.errors import LmamError
+from lmam_core.models.fusion import FUSIONS, build
+from lmam_core.models.fusion.concat import Concat
+from lmam_core.models.fusion.subnets import HIDDEN
+from lmam_core.models.lmam import READINGS, VARIANTS
 
 WIDTHS = {"text": 20, "audio": 11, "video": 32}
 L = 9
@@ -113,33 +117,51 @@ def test_multiply_adds_of_the_released_module_are_those_that_torch_counts() -> N
     assert sum(operations.values()) - entry == 3 * (L * 24**2 + 2 * L**2 * 24)
 
 
-def counted_in_fusion(name: str, widths: dict[str, int], length: int, rank: int | None) -> int:
-    """Multiply-adds of a fusion method, on tensors without values, and so without the zeros that a CPU's heads get."""
-    with torch.device("meta"):
-        module = build(name, widths, rank=rank)
-        features = {m: torch.empty(1, length, d) for m, d in widths.items()}
-        mask = torch.ones(1, length, dtype=torch.bool)
-        turns = Turns(torch.zeros(1, length, dtype=torch.int64), mask, torch.tensor([length], device="cpu"))
-    # A matrix times one vector, LMF's sum over its rank, is a product that torch does not count of itself.
-    products = {torch.ops.aten.mv: lambda matrix, vector, out_shape: 2 * matrix.numel()}
-    with FlopCounterMode(display=False, custom_mapping=products) as counter, sdpa_kernel(SDPBackend.MATH):
-        module(features, turns if hasattr(module, "takes_turns") else mask)
-    return counter.get_total_flops() // 2
+OPERATIONS = {
+    "concat": lambda w, L, r: 0,
+    "self_attention": lambda w, L, r: sum(cost.self_attention_multiply_adds(w, L).values()),
+    "lmam": lambda w, L, r: sum(cost.lmam_multiply_adds(w, r, L).values()),
+    # Σ_m d_m 128 into P branches of four maps 128 wide, scores and values.
+    "lmcm": lambda w, L, r: (
+        L * 128 * sum(w.values()) + max(len(w) * (len(w) - 1), 1) * (4 * L * 128**2 + 2 * L * L * 128)
+    ),
+    # Σ_m sub-networks, factors of rank r to 64, their product's sum.
+    "lmf": lambda w, L, r: (
+        sum(L * (d * HIDDEN[m] + 2 * HIDDEN[m] ** 2) for m, d in w.items())
+        + L * r * 64 * (sum(HIDDEN[m] for m in w) + 1)
+    ),
+}
 
 
-@pytest.mark.parametrize("name", cost.MULTIPLY_ADDS)
+@pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("kept", [("text",), ("video",), ("audio", "video"), ("text", "audio", "video")], ids="+".join)
-def test_multiply_adds_of_every_fusion_are_those_that_torch_counts(name: str, kept: tuple[str, ...]) -> None:
+def test_multiply_adds_of_a_fusion_are_those_of_its_formula(name: str, kept: tuple[str, ...]) -> None:
     for sizes in (WIDTHS, {"text": 100, "audio": 100, "video": 512}):
         widths = {m: sizes[m] for m in kept}
         for length, rank in ((1, 1), (L, 5), (80, 11)):
             given = rank if FUSIONS[name].options else None
-            assert cost.multiply_adds(name, widths, length, given) == counted_in_fusion(name, widths, length, given)
+            assert cost.multiply_adds(name, widths, length, given) == OPERATIONS[name](widths, length, given)
 
 
-def test_every_fusion_has_both_formulas() -> None:
-    names = {name for name, method in FUSIONS.items() if not method.base}
-    assert cost.MULTIPLY_ADDS.keys() == cost.PARAMETERS.keys() == names
+def test_every_fusion_but_lora_has_both() -> None:
+    for name, method in FUSIONS.items():
+        if method.base:
+            with pytest.raises(LmamError, match="a way to train a whole model"):
+                cost.parameters(name, WIDTHS)
+            continue
+        rank = 3 if method.options else None
+        assert cost.multiply_adds(name, WIDTHS, L, rank) >= 0
+        assert cost.parameters(name, WIDTHS, rank) == registered(build(name, WIDTHS, rank=rank))
+
+
+@pytest.mark.parametrize("widths", [WIDTHS, {"text": 20, "audio": 20}], ids=["unequal", "equal"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_formula_of_lmams_size_holds_for_every_reading(variant: str, widths: dict[str, int]) -> None:
+    open_ = READINGS if variant != "released" else {}
+    for values in itertools.product(*open_.values()):
+        for more in ({}, {"width": 24}, {"output": False}):
+            options = {"rank": 3, "variant": variant} | dict(zip(open_, values, strict=True)) | more
+            assert LMAM.size(widths, **options) == registered(LMAM(widths, **options)), options
 
 
 @given(width=st.integers(1, 3000))

@@ -82,7 +82,7 @@ def test_printed_cells_are_the_papers(arm: str, dataset: str, metric: str, expec
 @pytest.mark.parametrize("backbone", ["mm_dfn", "m2fnet", "emocaps"])
 def test_the_starred_row_comes_back_in_table_eleven_as_the_way_that_stands_for_it(backbone: str) -> None:
     """The ground on which `arms.STARRED` rests, from the printed cells; the other early way is elsewhere."""
-    name = run_names.BACKBONES[backbone]
+    name = run_names.title(backbone)
     starred = paper.cell(2, f"{name}*", "Average(w)", "F1", "IEMOCAP")
     ways = {"early": f"{name}*", "early_residual": f"{name}*(R)"}
     gap = {way: abs(paper.cell(11, row, "overall", "F1", "IEMOCAP") - starred) for way, row in ways.items()}

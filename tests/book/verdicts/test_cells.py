@@ -18,8 +18,9 @@ from lmam_book.verdicts import cells as comparison
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.paper_tables import METHODS, printed
-from lmam_core.models.fusion import FUSIONS, Add, Method
+from lmam_book.verdicts.paper_tables import called, printed
+from lmam_core.models.fusion import FUSIONS, Method
+from lmam_core.models.fusion.add import Add
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -31,7 +32,7 @@ RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
 
 
 def label(e: Experiment) -> str | None:
-    return METHODS[e.fusion] if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
+    return called(e.fusion) if e.fusion in RIGHT and e.embedding == "late" and not e.readings else None
 
 
 def filled(store: Store, run_of: Callable[[Experiment], Run]) -> Cells:
@@ -225,7 +226,7 @@ def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
-    empty = Cells("behind EmoCaps", ("fusions_emocaps",), lambda e: METHODS[e.fusion], "Concatenate", store=store)
+    empty = Cells("behind EmoCaps", ("fusions_emocaps",), lambda e: called(e.fusion), "Concatenate", store=store)
     assert "have none yet" in empty.missing("mosi").data
     assert set(empty.beside("mosi").ours) == {"–"}
     assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
@@ -272,11 +273,11 @@ def test_a_step_is_timed_on_the_first_batch_and_one_thread(monkeypatch: pytest.M
 
 def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Store, monkeypatch) -> None:
     nine = set(tables.fusion_methods("emocaps", store).arms("iemocap"))
-    assert nine == set(METHODS.values()) | {"LMAM, algorithm1", "LMAM, released"}
+    assert nine == set(tables.methods().values()) | {"LMAM, algorithm1", "LMAM, released"}
     assert nine == set(tables.fusion_methods("bc_lstm", store).arms("iemocap"))
-    monkeypatch.setitem(FUSIONS, "sum_of_all", Method(Add))  # one file, one line: the plans and the table have it
+    monkeypatch.setitem(FUSIONS, "sum_of_all", Method(Add, "the sum"))  # the plans and the table have it
     for backbone in ("bc_lstm", "emocaps"):
-        assert "sum_of_all" in tables.fusion_methods(backbone, store).arms("iemocap")
+        assert "the sum" in tables.fusion_methods(backbone, store).arms("iemocap")
     for backbone in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
         ways = tables.embedding_ways(backbone, store)
         assert set(ways.arms("mosi")) == {"concatenation", "LMAM early", "LMAM early + residual", "LMAM late"}

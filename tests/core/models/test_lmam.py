@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lmam_core import LMAM
+from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.lmam import FactorWeight, FullWeight
 
@@ -54,6 +55,12 @@ def full_weight(layer) -> tuple[Tensor, Tensor]:
         b = torch.cat([layer.V.bias[-1:], layer.V.weight[-1]])  # (1 + d)
         return U @ V.T, b
     return torch.diag(sum(layer.omega)), layer.bias
+
+
+def test_a_mask_and_turns_are_the_same_question() -> None:
+    features, mask = batch()
+    module, turns = LMAM(WIDTHS, rank=3).double(), Turns(torch.zeros_like(mask, dtype=torch.long), mask, mask.sum(1))
+    torch.testing.assert_close(module(features, turns), module(features, mask), rtol=0, atol=0)
 
 
 def naive(module: LMAM, features: dict[str, Tensor], mask: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from lmam_book.plans import arms, plans
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones.utterance import Utterance
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from lmam_core.models.layers.transformer import Places
 from lmam_core.models.lmcm import LMCM, NORMS, CrossAttention, DyT
@@ -278,7 +278,7 @@ def test_behind_concatenation_no_utterance_hears_of_another() -> None:
     """Only of the classifier: with LMCM in front an utterance does."""
     for fusion, heard in (("concat", False), ("lmcm", True)):
         torch.manual_seed(0)
-        model = Embedded(WIDTHS, 6, Utterance, lambda w, fusion=fusion: build(fusion, w), "late").double().eval()
+        model = embed(WIDTHS, 6, Utterance, lambda w, fusion=fusion: build(fusion, w), "late").double().eval()
         some = batch((4, 3))
         other = dataclasses.replace(some, features={m: x.clone() for m, x in some.features.items()})
         other.features["video"][0, 2] += 1
@@ -290,7 +290,7 @@ def test_behind_concatenation_no_utterance_hears_of_another() -> None:
 
 def test_the_utterance_backbone_is_two_linear_maps_of_the_features() -> None:
     torch.manual_seed(0)
-    model = Embedded(TWO, 6, Utterance, lambda w: build("concat", w), "late").double().eval()
+    model = embed(TWO, 6, Utterance, lambda w: build("concat", w), "late").double().eval()
     some = batch((4, 3))
     first, last = model.classifier[0], model.classifier[-1]
     x = torch.cat([some.features[m] for m in TWO], -1)

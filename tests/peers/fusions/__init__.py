@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
-from lmam_core.models.fusion import build
+from lmam_core.models.fusion import Fusion, build
 from lmam_core.models.fusion.subnets import SubNet
 from tests.peers import LENGTHS, Peer, Shapes, load
 
@@ -42,13 +42,13 @@ PEERLESS = {
 class Fused(nn.Module):
     """A fusion method, and its auxiliary outputs where it has some, on a batch: (B, L, d_out + K d_auxiliary)."""
 
-    def __init__(self, fusion: nn.Module) -> None:
+    def __init__(self, fusion: Fusion) -> None:
         super().__init__()
         self.fusion = fusion
 
     def forward(self, some: Conversations) -> Tensor:
-        fused = self.fusion(some.features, some.turns if hasattr(self.fusion, "takes_turns") else some.mask)
-        if hasattr(self.fusion, "auxiliary"):
+        fused = self.fusion(some.features, some.turns)
+        if self.fusion.d_auxiliary:
             fused = torch.cat([fused, *self.fusion.auxiliary(some.features, some.turns)], -1)
         return fused
 

@@ -18,12 +18,12 @@ from lmam_book.bench.cost import (
 )
 from lmam_book.paper import printed as paper
 from lmam_book.plans.arms import STARRED
+from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.claims import Evidence, Finding, rule
-from lmam_book.verdicts.paper_tables import METHODS
 from lmam_core.batch import Conversation, Conversations, collate
 from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import Embedded, embed
 from lmam_core.models.lmam import LMAM
 
 WIDTHS = (100, 100, 512)
@@ -137,7 +137,7 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
     count = {
         title: sum(p.numel() for p in fusion.build(name, widths, rank=RANK if name == "lmam" else None).parameters())
-        for name, title in METHODS.items()
+        for name, title in tables.methods().items()
         if title in set(paper.table(9).row) and "LoRA" not in title
     }
     lmam = count.pop("LMAM")
@@ -171,7 +171,7 @@ def _fitting() -> tuple[str, ...]:
     """The backbones that run and learn with an LMAM at the paper's widths, on two conversations of random numbers."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
     made = {
-        name: Embedded(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
+        name: embed(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
         for name, way in STARRED.items()
     }
     rng, talks = np.random.default_rng(0), []

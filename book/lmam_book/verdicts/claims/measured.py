@@ -10,7 +10,6 @@ import pandas as pd
 
 from lmam_book.bench import linear_probes as probes
 from lmam_book.bench import split_sizes as splits
-from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import significance
@@ -147,7 +146,7 @@ def residual(evidence: Evidence, backbone: str, dataset: str) -> Finding:
 def equal_parameters(evidence: Evidence, backbone: str, dataset: str) -> Finding:
     """A backbone with LMAM beats itself widened to as many parameters (Table V)."""
     cells = evidence.cells(tables.equal_parameters, backbone)
-    other = run_names.WAYS[STARRED[backbone]]
+    other = plugin.starred(backbone)
     sweep = "equal_bc_lstm" if backbone == "bc_lstm" else "equal"
     return _from_cells(cells, "concatenation, widened", other, dataset, sweep)
 

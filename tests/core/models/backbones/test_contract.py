@@ -10,9 +10,10 @@ import torch
 from lmam_core.batch import Conversations
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
-from lmam_core.models.embedded import EMBEDDINGS, Embedded
+from lmam_core.models.embedded import EMBEDDINGS, embed
 from lmam_core.models.fusion import build
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
+from tests.core.models.registered import backbones
 
 WIDTHS = {"text": 7, "audio": 5, "video": 9}
 FUSIONS = [
@@ -39,11 +40,11 @@ def batch(lengths: tuple[int, ...] = (6, 4, 1), pad: int = 0, fill: float = 0.0)
 def model(backbone: str, fusion: str, options: dict, embedding: str, speakers: int = 2, faithful: bool = False):
     torch.manual_seed(0)
     asked = {"faithful": True} if faithful else {}
-    made = Embedded(WIDTHS, 6, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding, speakers, **asked)
+    made = embed(WIDTHS, 6, BACKBONES[backbone], lambda w: build(fusion, w, **options), embedding, speakers, **asked)
     return made.double().eval()
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: dict, embedding: str) -> None:
@@ -66,7 +67,7 @@ def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: d
     torch.testing.assert_close(made(mixed)[mixed.mask], out[order][mixed.mask], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("lengths", [(1,), (5,), (3, 0, 4), (0,), (0, 0)], ids=str)
 def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding: str, lengths: tuple) -> None:
@@ -83,7 +84,7 @@ def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding:
         torch.testing.assert_close(made(plain)[plain.mask], out[some.mask], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("speakers", [1, 2, 9])
 def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     made = model(backbone, "concat", {}, BACKBONES[backbone].native, speakers=speakers)
@@ -92,33 +93,30 @@ def test_one_to_nine_speakers(backbone: str, speakers: int) -> None:
     assert torch.isfinite(made(some)).all()
 
 
-SPEAKER_BLIND = {"utterance", "text_cnn", "bc_lstm", "bc_lstm_att", "m2fnet", "emocaps"}
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> None:
     """Who says the second utterance of a conversation; a model that knows parties answers differently."""
     made, some = model(backbone, "concat", {}, BACKBONES[backbone].native), batch((6, 4))
     other = some.speaker.clone()
     other[0, 1] = 1 - other[0, 1]
     change = (made(dataclasses.replace(some, speaker=other)) - made(some)).abs().amax((1, 2))
-    assert (change[0] == 0) == (backbone in SPEAKER_BLIND)
+    assert (change[0] == 0) == (not BACKBONES[backbone].knows_speakers)
     assert change[1] == 0
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("kept", [("text",), ("audio",), ("text", "video"), ("audio", "video")], ids="+".join)
 def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str, ...]) -> None:
     some = batch()
     some = dataclasses.replace(some, features={m: x for m, x in some.features.items() if m in kept})
     widths = {m: d for m, d in WIDTHS.items() if m in kept}
-    made = Embedded(widths, 1, BACKBONES[backbone], lambda w: build("lmam", w, rank=3), embedding).double()
+    made = embed(widths, 1, BACKBONES[backbone], lambda w: build("lmam", w, rank=3), embedding).double()
     made(some)[some.mask].mean().backward()
     assert all(p.grad is not None for p in made.parameters())
 
 
-@pytest.mark.parametrize("backbone", [name for name, made in BACKBONES.items() if made.leak])
+@pytest.mark.parametrize("backbone", [name for name in backbones() if BACKBONES[name].leak])
 def test_faithful_lets_padding_in_and_changes_nothing_without_any(backbone: str) -> None:
     plain, faithful = (
         model(backbone, "concat", {}, BACKBONES[backbone].native, faithful=kind) for kind in (False, True)
@@ -138,7 +136,7 @@ def test_faithful_padding_is_zeros_as_in_the_originals(backbone: str) -> None:
     torch.testing.assert_close(made({"text": noisy}, turns)["text"], made({"text": x}, turns)["text"])
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: dict, embedding: str) -> None:
@@ -156,7 +154,7 @@ def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: di
 )
 def test_sizes_are_the_originals(width: int, outputs: int, plain: int, attention: int) -> None:
     for name, expected in (("bc_lstm", plain), ("bc_lstm_att", attention)):
-        made = Embedded({"text": width}, outputs, BACKBONES[name], lambda w: build("concat", w), "early")
+        made = embed({"text": width}, outputs, BACKBONES[name], lambda w: build("concat", w), "early")
         assert sum(p.numel() for p in made.parameters()) == expected
 
 

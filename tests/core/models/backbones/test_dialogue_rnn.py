@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.backbones.dialogue_rnn import DialogueRnn, DialogueRnnStream
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from lmam_core.models.kernels.party_loop import PartyLoop
 from lmam_core.models.kernels.recurrence import GruLoop
@@ -41,7 +41,7 @@ def test_sizes_are_the_originals(width: int, outputs: int, options: dict, expect
 
 def test_sizes_that_reach_the_papers_figure() -> None:
     """Table VI prints 14.47 M; 900-wide features with the default states give 14.48 M."""
-    model = Embedded({"text": 900}, 6, DialogueRnn, lambda w: build("concat", w), "early")
+    model = embed({"text": 900}, 6, DialogueRnn, lambda w: build("concat", w), "early")
     assert sum(p.numel() for p in model.parameters()) == 14_480_406
 
 

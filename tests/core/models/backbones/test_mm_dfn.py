@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.models.backbones import mm_dfn
 from lmam_core.models.backbones.mm_dfn import GatedGraph, Graph, MmDfn, Parties, alike, connect
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from lmam_core.models.kernels.graph_loop import GatedLoop
 from lmam_core.models.kernels.recurrence import GruLoop
@@ -59,7 +59,7 @@ def joined(out: dict[str, Tensor]) -> Tensor:
 def test_sizes_are_those_of_what_lives_in_the_original(widths: tuple[int, ...], layers: int, expected: int) -> None:
     named = dict(zip(WIDTHS, widths, strict=True))
     for speakers in (2, 9):
-        made = Embedded(named, 6, MmDfn, lambda w: build("concat", w), "late", speakers, layers=layers)
+        made = embed(named, 6, MmDfn, lambda w: build("concat", w), "late", speakers, layers=layers)
         assert sum(p.numel() for p in made.parameters()) == expected
 
 

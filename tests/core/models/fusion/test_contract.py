@@ -10,12 +10,13 @@ from lmam_book.bench import cost
 from lmam_core.batch import Conversations, Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
-from lmam_core.models.embedded import EMBEDDINGS, Embedded
+from lmam_core.models.embedded import EMBEDDINGS, Embedded, embed
 from lmam_core.models.fusion import FUSIONS, build
 from tests.core.models.backbones.cases import WIDTHS, streams, turns
 from tests.core.models.backbones.test_contract import batch
+from tests.core.models.registered import fusions, ranked
 
-MODULES = [name for name, method in FUSIONS.items() if not method.base]
+MODULES = fusions()
 NEW = [
     name for name in MODULES if name not in ("concat", "lmam")
 ]  # those two go through tests/core/models/backbones/test_contract.py
@@ -29,13 +30,13 @@ def made(name: str, widths: dict[str, int] = WIDTHS, **options: object) -> nn.Mo
 
 
 def fuse(module: nn.Module, given: dict[str, Tensor], who: Turns) -> Tensor:
-    return module(given, who if getattr(module, "takes_turns", False) else who.mask)
+    return module(given, who)
 
 
 def embedded(name: str, backbone: str, embedding: str) -> Embedded:
     torch.manual_seed(0)
     options = {"rank": 3} if "rank" in FUSIONS[name].options else {}
-    return Embedded(WIDTHS, 6, BACKBONES[backbone], lambda w: build(name, w, **options), embedding).double().eval()
+    return embed(WIDTHS, 6, BACKBONES[backbone], lambda w: build(name, w, **options), embedding).double().eval()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -111,22 +112,22 @@ def test_in_a_backbone_padding_changes_nothing(name: str, embedding: str) -> Non
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_only_cmcf_srnet_knows_who_speaks(name: str) -> None:
+def test_who_speaks_matters_where_the_method_says_so(name: str) -> None:
     module, who = made(name), turns(5)
     other = who.speaker.clone()
     other[0, 1] = 1 - other[0, 1]
     change = fuse(module, streams(who), Turns(other, who.mask, who.lengths)) - fuse(module, streams(who), who)
-    assert (change.abs().max() > 0) == (name == "cmcf_srnet")
+    assert (change.abs().max() > 0) == module.knows_speakers
 
 
-@pytest.mark.parametrize("name", [n for n, method in FUSIONS.items() if "rank" in method.options])
+@pytest.mark.parametrize("name", ranked())
 @pytest.mark.parametrize("rank", [0, -1, 2.5, True])
 def test_a_rank_that_is_none_is_refused(name: str, rank: object) -> None:
     with pytest.raises(LmamError, match=r"rank .*must be a whole number from 1"):
         build(name, WIDTHS, rank=rank)
 
 
-@pytest.mark.parametrize("name", [n for n in NEW])
+@pytest.mark.parametrize("name", NEW)
 def test_a_missing_modality_is_named(name: str) -> None:
     module, who = made(name), turns(3)
     given = streams(who)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.models.backbones import BACKBONES
-from lmam_core.models.embedded import Embedded
+from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import FUSIONS, build
 from lmam_core.models.fusion.subnets import HIDDEN, SubNet
 from lmam_core.models.layers.context import Classifier
@@ -106,7 +106,7 @@ def test_behind_a_backbone_utterances_stay_apart(name: str, backbone: str) -> No
     for method, seen in found.items():
         for seed in range(3):
             torch.manual_seed(seed)
-            made = Embedded(WIDTHS, 6, BACKBONES[backbone], partial(build, method), "late").eval()
+            made = embed(WIDTHS, 6, BACKBONES[backbone], partial(build, method), "late").eval()
             with torch.no_grad():
                 out = fuse(made.fusion, made.fusion_inputs(some), who)
             seen.append(out[who.mask].std(0).square().mean().sqrt().item())
