@@ -28,6 +28,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@said="$$($(BIN)/lint-imports --no-logo)" || { echo "$$said"; exit 1; }
+	@$(BIN)/python -m tests.typed
 
 address: $(STAMP)
 	@$(BIN)/python -m lmam_book.build.address
