@@ -7,16 +7,19 @@ STAMP := $(VENV)/.installed
 # The first Python that runs: a version manager's stand-in may lie on the path without a Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help book test lint address verdicts clean
+.PHONY: help setup book test lint address verdicts clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book     run the chapters that are stale, build the book, say where to open it"
 	@echo "make test     lint, then all tests: package, chapters, book, README"
-	@echo "make lint     ruff only"
+	@echo "make setup    the environment alone"
+	@echo "make lint     ruff, the rule of imports, types"
 	@echo "make address  carry the repository's address from _config.yml to where it is used"
 	@echo "make verdicts write the verdict tables of README and front page from the store"
 	@echo "make clean    remove what was built; the environment stays"
+
+setup: $(STAMP)
 
 book: $(STAMP)
 	@$(BIN)/python -m lmam_book.build
@@ -27,6 +30,8 @@ test: lint
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@said="$$($(BIN)/lint-imports --no-logo)" || { echo "$$said"; exit 1; }
+	@$(BIN)/python -m tests.typed
 
 address: $(STAMP)
 	@$(BIN)/python -m lmam_book.build.address
@@ -35,7 +40,7 @@ verdicts: $(STAMP)
 	@$(BIN)/python -m lmam_book.verdicts.scoreboard
 
 clean:
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
 
 # pip's own output is long: one line for every 25 packages shows that it goes on; errors pass through, warnings do not.
 $(STAMP): requirements.lock pyproject.toml

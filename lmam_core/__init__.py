@@ -1,14 +1,55 @@
-"""Low-rank matching attention (LMAM) for emotion recognition in conversation, and the experiments around it.
+"""Low-rank matching attention (LMAM) and cross-attention (LMCM) for conversations, with what it takes to measure them.
 
-from lmam_core import LMAM
-fuse = LMAM({"text": 100, "audio": 100, "video": 512}, rank=45)
-fused = fuse({"text": t, "audio": a, "video": v}, mask)  # (B, L, 712)
+Three lines put LMAM into your model. Streams are (B, L, d), with one row an utterance:
+
+    >>> from lmam_core import LMAM
+    >>> fuse = LMAM({"text": 100, "audio": 100, "video": 512}, rank=45)
+    >>> fused = fuse({"text": t, "audio": a, "video": v})  # (B, L, 712); fuse(streams, mask) where some is padding
+
+Three more train and test a whole model, on a corpus that is generated:
+
+    >>> from lmam_core import Experiment, run
+    >>> result = run(Experiment(backbone="bc_lstm", fusion="lmam", embedding="late", rank=4, epochs=1, dialogues=12))
+    >>> sorted(result.metrics)
+    ['accuracy', 'macro_f1', 'weighted_f1']
+
+The names:
+
+    LMAM           the module: low-rank attention over modalities that share their time steps
+    LMCM           the other paper's module: residual cross-attention in parallel branches
+    Conversations  the batch that every model reads: features, speakers, mask, labels
+    Experiment     a question: dataset, backbone, fusion, embedding, rank, protocol, seed, budget
+    run            carries out an experiment
+    Run            the answer: metrics, outcomes of each conversation, sizes, times, provenance
+    Store          a folder of runs, in which one question is answered once
+    LmamError      a mistake in what was asked for, told in one sentence
+
+The rooms, from the ground up; each imports only from rooms above it in this list:
+
+    errors         the exception that the user is meant to read
+    paths          where the checkout, the data, the caches and the stores of runs lie
+    batch          the batch, and the conversations that it is made of
+    models         LMAM, LMCM, how they are embedded, backbones/, fusion/, layers/ and kernels/
+    features       numbers from recordings: encoders of text, sound and pictures
+    data           the catalogue of datasets, how each is fetched and read, the generated corpus
+    runs           experiments, training, metrics, sweeps, and the store
+
+The command `lmam` and the book that studies the methods are another package, `lmam_book`.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmam_core.batch import Conversations
+    from lmam_core.errors import LmamError
+    from lmam_core.models.lmam import LMAM
+    from lmam_core.models.lmcm import LMCM
+    from lmam_core.runs.experiment import Experiment
+    from lmam_core.runs.run import Run, run
+    from lmam_core.runs.store import Store
 
 __version__ = "0.1.0"
 

@@ -61,6 +61,12 @@ class Conversations:
     `label` (B, L); on the CPU and taken from these unless given, `lengths` (B,) and `who` (B, L), the speakers. Padding
     holds zeros everywhere; every model ignores it. Raises LmamError for padding before an utterance, and for a speaker
     below 0.
+
+    >>> mask = torch.tensor([[True, True, True], [True, True, False]])
+    >>> zeros = torch.zeros(2, 3, dtype=torch.long)
+    >>> batch = Conversations({"text": torch.randn(2, 3, 100)}, speaker=zeros, mask=mask, label=zeros)
+    >>> batch.lengths
+    tensor([3, 2])
     """
 
     features: dict[str, Tensor]
@@ -68,19 +74,21 @@ class Conversations:
     mask: Tensor
     label: Tensor
     ids: tuple[str, ...] = ()
-    lengths: Tensor | None = None
-    who: Tensor | None = None
+    lengths: Tensor = None  # type: ignore[assignment]  # None is filled in
+    who: Tensor = None  # type: ignore[assignment]  # None is filled in
 
     def __post_init__(self) -> None:
         if self.who is None or self.speaker.device.type == "cpu":
-            object.__setattr__(self, "who", self.speaker.cpu())
-            if (self.who < 0).any():
-                raise LmamError(f"Speakers are counted from 0; the batch has a speaker {int(self.who.min())}.")
+            who = self.speaker.cpu()
+            if (who < 0).any():
+                raise LmamError(f"Speakers are counted from 0; the batch has a speaker {int(who.min())}.")
+            object.__setattr__(self, "who", who)
         if self.lengths is None:
             mask = self.mask.cpu()
-            object.__setattr__(self, "lengths", mask.sum(1))
-            if not torch.equal(mask, torch.arange(mask.shape[1]) < self.lengths[:, None]):
+            lengths = mask.sum(1)
+            if not torch.equal(mask, torch.arange(mask.shape[1]) < lengths[:, None]):
                 raise LmamError("Padding stands at the end of a conversation; the mask has some before an utterance.")
+            object.__setattr__(self, "lengths", lengths)
 
     @property
     def turns(self) -> Turns:

@@ -6,6 +6,11 @@ class LmamError(ValueError):
 
     The command line prints the sentence and exits with 2; a notebook shows the sentence in place of a traceback,
     because IPython asks an exception for `_render_traceback_` before it draws its own.
+
+    >>> from lmam_core import LMAM
+    >>> LMAM({"text": 100}, rank=1000)
+    Traceback (most recent call last):
+    lmam_core.errors.LmamError: LMAM's rank must be a whole number from 1 to 100, the narrowest width; got 1000.
     """
 
     def _render_traceback_(self) -> list[str]:

@@ -145,6 +145,7 @@ def test_every_page_of_prose_is_in_the_table_of_contents():
 
 def test_layout_names_what_exists():
     (tree,) = blocks(README, "text")
+    assert tree.count("\n") <= 15
     parents: list[str] = []
     for line in tree.splitlines():
         depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]

@@ -341,10 +341,13 @@ def _made(folder: Any) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     from lmam_book.bench.modules import bench
+    from lmam_book.build.manifest import PARAMETERS, toc_sources
 
     if options.repeats < 1:
         raise LmamError(f"--repeats must be at least 1; got {options.repeats}.")
-    return bench(options.repeats)
+    root = paths.CHECKOUT
+    chapters = [root / name for name in toc_sources(root) if name.endswith(".ipynb")] if root else []
+    return bench(options.repeats, chapters, PARAMETERS)
 
 
 def _verify(options: argparse.Namespace) -> int:

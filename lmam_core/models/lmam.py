@@ -169,6 +169,13 @@ class LMAM(Fusion):
     all do, as there. The ones column is left out of V and I: through Eq. 6 it stays 1.
     `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d or an
     unknown variant, reading or modality.
+
+    >>> streams = {"text": torch.randn(2, 9, 100), "audio": torch.randn(2, 9, 40)}
+    >>> mask = torch.ones(2, 9, dtype=torch.bool)
+    >>> LMAM({"text": 100, "audio": 40}, rank=8)(streams, mask).shape
+    torch.Size([2, 9, 140])
+    >>> LMAM({"text": 100, "audio": 40}, rank=8, keys="others", combine="sum")(streams, mask).shape
+    torch.Size([2, 9, 100])
     """
 
     def __init__(

@@ -73,7 +73,9 @@ class LMCM(nn.Module):
     Σ_m ((d_m + 1) d + norm) + P (4 d^2 + 3 d) parameters. Raises LmamError for a norm, a number of branches or of heads
     that cannot be, and for a batch that lacks a modality.
 
-    LMCM({"text": 768, "video": 512})({"text": deberta, "video": clip}, mask)  # (B, L, 256)
+    >>> deberta, clip = torch.randn(2, 9, 768), torch.randn(2, 9, 512)
+    >>> LMCM({"text": 768, "video": 512})({"text": deberta, "video": clip}).shape
+    torch.Size([2, 9, 256])
     """
 
     def __init__(

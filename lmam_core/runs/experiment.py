@@ -46,6 +46,12 @@ class Experiment:
     backbone's results where its original does; `width` takes the place of the backbone's own (`Backbone.widened`);
     `shuffled`, as in `audio+video`, deals those modalities' utterances anew within each split, so that they tell
     nothing about the others or the labels.
+
+    >>> asked = Experiment(dataset="synthetic-iemocap", backbone="bc_lstm", fusion="lmam", rank=30)
+    >>> asked.arm
+    'lmam.early.paper.r30'
+    >>> asked.key == Experiment(rank=30, embedding="early", variant="paper").key  # the same question
+    True
     """
 
     dataset: str = "synthetic-iemocap"
@@ -112,7 +118,7 @@ class Experiment:
             **self._fusion_fields(),
         )
 
-    def _budget(self) -> dict[str, int | None]:
+    def _budget(self) -> dict[str, Any]:
         """The usual budget of the protocol where nothing else is asked for."""
         if self.protocol not in IN_UPDATES and self.updates is not None:
             raise LmamError(f"The protocol {self.protocol} counts its budget in epochs; leave out updates.")
@@ -130,7 +136,7 @@ class Experiment:
             if name not in options or value not in READINGS.get(name, ()):
                 raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
         # A reading that is the variant's own is no other question.
-        readings = {k: v for k, v in readings.items() if VARIANTS[variant][k] != v}
+        readings = {k: v for k, v in readings.items() if VARIANTS[variant or "paper"][k] != v}
         if variant == "released" and readings:
             raise LmamError(f"The released variant has its own readings; leave out {', '.join(readings)}.")
         ranked = fusion.method(self.fusion).rank and variant != "released" and readings.get("weight") != "full"
@@ -141,10 +147,10 @@ class Experiment:
             "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
         }
 
-    def _numbers(self) -> dict[str, int | float]:
+    def _numbers(self) -> dict[str, Any]:
         """The fields that are numbers as Python's own: an int64 of numpy is the same question and has the same key."""
         whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
-        found: dict[str, int | float] = {}
+        found: dict[str, Any] = {}
         for name in whole:
             if (value := getattr(self, name)) is not None:
                 if isinstance(value, bool):  # an index to Python, a slip to whoever wrote it
@@ -208,9 +214,16 @@ class Experiment:
     def arm(self) -> str:
         """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
         e = self.resolved()
-        rank = f"r{e.rank}" if e.rank else None
-        parts = (e.fusion, e.embedding, e.variant, rank, e.readings.replace(",", "+"), e.faithful and "faithful")
-        parts += (e.width and f"w{e.width}", e.shuffled and f"shuffled-{e.shuffled}")
+        parts = [
+            e.fusion,
+            e.embedding,
+            e.variant,
+            f"r{e.rank}" if e.rank else "",
+            e.readings.replace(",", "+"),
+            "faithful" if e.faithful else "",
+            f"w{e.width}" if e.width else "",
+            f"shuffled-{e.shuffled}" if e.shuffled else "",
+        ]
         return ".".join(part for part in parts if part)
 
 

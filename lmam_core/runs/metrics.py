@@ -9,6 +9,9 @@ in `SUMS`, then the 7 x 7 confusion of y and its prediction, both rounded and cl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+
 import numpy as np
 
 SUMS = (
@@ -44,36 +47,44 @@ def outcomes(label: np.ndarray, prediction: np.ndarray, classes: int | None) -> 
     return np.concatenate([sums, binary, [nonzero.sum(), agreements.sum()], outcomes(_seven(y), _seven(p), 7)])
 
 
+def total(outcomes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The outcomes summed over at least one conversation, in their order, which decides the last digit."""
+    return reduce(np.add, outcomes.values())
+
+
 def _seven(y: np.ndarray) -> np.ndarray:
     """The seven classes of a value in [-3, 3], 0..6."""
-    return (np.clip(np.rint(y), -3, 3) + 3).astype(np.int64)
+    seven: np.ndarray = (np.clip(np.rint(y), -3, 3) + 3).astype(np.int64)
+    return seven
 
 
-def summarise(total: np.ndarray, classes: int | None) -> dict[str, float | np.ndarray]:
-    """Metrics of summed outcomes (K,), or of many sums at once (..., K), in percent but for `mae` and `corr`.
+def summarise(total: np.ndarray, classes: int | None) -> dict[str, float]:
+    """Metrics of summed outcomes (K,), in percent but for `mae` and `corr`.
 
     Classes: `accuracy`, `weighted_f1`, `macro_f1`. Regression: `mae`, `corr` (Pearson), `acc2` and `f1` with 0 as
-    positive, `acc2_nonzero` (utterances whose label is 0 left out), `acc7`. A correlation with a constant is 0. Each is
-    a float for one sum and an array (...) for many.
+    positive, `acc2_nonzero` (utterances whose label is 0 left out), `acc7`. A correlation with a constant is 0.
     """
+    return {name: float(value) for name, value in summarise_many(total, classes).items()}
+
+
+def summarise_many(totals: np.ndarray, classes: int | None) -> dict[str, np.ndarray]:
+    """The metrics of `summarise` for many sums (..., K) at once, each (...)."""
     if classes is not None:
-        found = _classification(_square(total, classes))
-    else:
-        s = {name: total[..., k] for k, name in enumerate(SUMS)}
-        n = s["count"]
-        covariance = s["product"] - s["label"] * s["prediction"] / n
-        variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
-        varies = variances > 1e-12
-        two = _classification(_square(total[..., 7:11], 2))
-        found = {
-            "mae": s["absolute_error"] / n,
-            "corr": np.where(varies, covariance / np.sqrt(np.where(varies, variances, 1.0)), 0.0),
-            "acc2": two["accuracy"],
-            "f1": two["weighted_f1"],
-            "acc2_nonzero": 100 * s["nonzero_agreements"] / np.maximum(s["nonzero"], 1),
-            "acc7": _classification(_square(total[..., len(SUMS) :], 7))["accuracy"],
-        }
-    return {name: float(value) if total.ndim == 1 else value for name, value in found.items()}
+        return _classification(_square(totals, classes))
+    s = {name: totals[..., k] for k, name in enumerate(SUMS)}
+    n = s["count"]
+    covariance = s["product"] - s["label"] * s["prediction"] / n
+    variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
+    varies = variances > 1e-12
+    two = _classification(_square(totals[..., 7:11], 2))
+    return {
+        "mae": s["absolute_error"] / n,
+        "corr": np.where(varies, covariance / np.sqrt(np.where(varies, variances, 1.0)), 0.0),
+        "acc2": two["accuracy"],
+        "f1": two["weighted_f1"],
+        "acc2_nonzero": 100 * s["nonzero_agreements"] / np.maximum(s["nonzero"], 1),
+        "acc7": _classification(_square(totals[..., len(SUMS) :], 7))["accuracy"],
+    }
 
 
 def _square(counts: np.ndarray, classes: int) -> np.ndarray:

@@ -38,6 +38,13 @@ class Store:
     """Runs under a folder; `add` refuses nothing that is new and overwrites nothing that is there.
 
     Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
+
+    >>> from lmam_core import run
+    >>> store, asked = Store("my-runs"), Experiment(rank=4, epochs=1, dialogues=12)
+    >>> if asked not in store:
+    ...     path = store.add(run(asked))
+    >>> path.name.startswith("lmam.early.paper.r4.honest.s0."), len(store.frame())
+    (True, 1)
     """
 
     def __init__(self, root: Path | str = DEFAULT) -> None:

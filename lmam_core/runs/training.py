@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from torch.optim.lr_scheduler import LinearLR
 from lmam_core.batch import Conversations
 from lmam_core.data.dataset import Dataset
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import outcomes, summarise
+from lmam_core.models.embedded import Embedded
+from lmam_core.runs.metrics import outcomes, summarise, total
 
 PROTOCOLS = ("honest", "tuning", "released", "protocol1", "tuning1")
 """`honest`: validation conversations come out of the training set, anew for each seed; the epoch is chosen on them, and
@@ -82,7 +84,7 @@ def selection_metric(data: Dataset) -> tuple[str, int]:
 
 
 def train(
-    model: nn.Module,
+    model: Embedded,
     data: Dataset,
     budget: Budget,
     protocol: str,
@@ -108,8 +110,11 @@ def train(
         torch.manual_seed(seed)  # dropout starts alike in models of one seed, however many numbers their weights took
         rising = max(1, min(WARM_UP, epochs * per_epoch // 10))
         warm_up, clip = LinearLR(optimizer, 1 / rising, total_iters=rising - 1), CLIP
-    losses, scores, seconds = [], [], []
-    best, state = -float("inf"), None
+    losses: list[float] = []
+    scores: list[float] = []
+    seconds: list[float] = []
+    best, best_epoch = -float("inf"), 0
+    state: dict[str, Tensor] | None = None
     for epoch in range(1, epochs + 1):
         if released:
             torch.manual_seed(seed)
@@ -124,13 +129,15 @@ def train(
             break
         losses.append(loss)
         seconds.append(took)
-        total = sum(evaluate(model, data, select, device).values())
-        scores.append(sign * summarise(total, data.outputs if data.classes else None)[metric])
+        outcome = total(evaluate(model, data, select, device))
+        scores.append(sign * summarise(outcome, data.outputs if data.classes else None)[metric])
         progress(epoch, losses[-1], sign * scores[-1])
         if scores[-1] > best:
             best, best_epoch, state = scores[-1], epoch, copy.deepcopy(model.state_dict())
         if _patience_ends(budget, epoch, best_epoch, per_epoch):
             break
+    if state is None:
+        raise LmamError("No epoch had a score that is a number; lower the learning rate.")
     model.load_state_dict(state)
     scores = [sign * s for s in scores]
     return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)
@@ -151,7 +158,7 @@ def _patience_ends(budget: Budget, epoch: int, best_epoch: int, per_epoch: int) 
 
 
 def _epoch(
-    model: nn.Module,
+    model: Embedded,
     data: Dataset,
     batch_size: int,
     optimizer: torch.optim.Optimizer,
@@ -164,18 +171,18 @@ def _epoch(
 ) -> float:
     """One pass over train; returns the mean loss per batch, read once at the end and not after every step."""
     model.train()
-    total, count = torch.zeros((), device=device), 0
+    losses, count = torch.zeros((), device=device), 0
     for batch in data.batches("train", batch_size, order):
         batch = batch.to(device)
-        total += step(model, batch, bool(data.classes), optimizer, weight, padded, clip)
+        losses += step(model, batch, bool(data.classes), optimizer, weight, padded, clip)
         if warm_up is not None:
             warm_up.step()
         count += 1
-    return total.item() / count
+    return losses.item() / count
 
 
 def step(
-    model: nn.Module,
+    model: Embedded,
     batch: Conversations,
     classes: bool,
     optimizer: torch.optim.Optimizer,
@@ -189,7 +196,7 @@ def step(
     gradient over all parameters.
     """
     losses = [_loss(output, batch, classes, weight, padded) for output in model.outputs(batch)]
-    loss = sum(losses) / len(losses)
+    loss = reduce(torch.add, losses) / len(losses)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if clip is not None:
@@ -217,7 +224,7 @@ def _class_weights(data: Dataset) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, data: Dataset, split: str, device: torch.device, batch_size: int = 64
+    model: Embedded, data: Dataset, split: str, device: torch.device, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation of a split, by conversation id."""
     model.eval()
@@ -232,7 +239,7 @@ def evaluate(
     return found
 
 
-def score(model: nn.Module, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
+def score(model: Embedded, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
     """The metrics of a trained model on a split; see `metrics.summarise`."""
-    total = sum(evaluate(model, data, split, torch.device(device)).values())
-    return summarise(total, data.outputs if data.classes else None)
+    found = evaluate(model, data, split, torch.device(device))
+    return summarise(total(found), data.outputs if data.classes else None)

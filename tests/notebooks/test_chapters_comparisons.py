@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lmam_book.build import address
+from lmam_book.pages import cells_page
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans
 from lmam_book.verdicts import beside_print as plugin
@@ -219,7 +220,7 @@ def test_the_runs_of_one_sign_on_mosi_are_those_that_chapter_14_names() -> None:
     cells = tables.fusion_methods("emocaps")
     rows = cells.beside("mosi").set_index("arm")["one class"]
     assert set(rows[rows > 0].index) == {"LFM", "Dual-LMF"}
-    assert "the same class of the two that Acc-2 counts" in cells.table("mosi").data
+    assert "the same class of the two that Acc-2 counts" in cells_page.table(cells, "mosi").data
     stuck = cells.frame.one_class & (cells.frame.dataset == "mosi")
     losses = [r.training.train_loss for r, one in zip(cells.runs, stuck, strict=True) if one]
     assert len(losses) == rows.sum()

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import psutil
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_book.bench.gpu_share import steps
-from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.models.kernels import blockwise as long
 from lmam_core.models.lmam import LMAM
@@ -81,12 +81,16 @@ def seconds(programs: Mapping[str, Callable[[], Tensor]], repeats: int) -> dict[
     return {name: sorted(t)[len(t) // 2] for name, t in times.items()}
 
 
-def bench(repeats: int) -> int:
-    """Print every comparison with its target; returns 1 when one misses it, else 0."""
+def bench(repeats: int, chapters: Sequence[Path] = (), parameters: Mapping[str, str] | None = None) -> int:
+    """Print every comparison with its target; returns 1 when one misses it, else 0.
+
+    `chapters` are the notebooks whose memory is measured, `parameters` those that they run with.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n")
     # A list, not a generator: every row is measured and printed even when an early one misses its target.
-    rows = [_attention(device, repeats), _released(device, repeats), _long(device, repeats), _import(), _notebooks()]
+    rows = [_attention(device, repeats), _released(device, repeats), _long(device, repeats), _import()]
+    rows.append(_notebooks(chapters, parameters or {}))
     if device == "cuda":  # on a CPU a step is at work all the time
         steps(device, repeats)
     return 0 if all(rows) else 1
@@ -220,31 +224,27 @@ def _import() -> bool:
     return met
 
 
-def _notebooks() -> bool:
+def _notebooks(chapters: Sequence[Path], parameters: Mapping[str, str]) -> bool:
     """The peak memory of each quick-profile chapter, papermill and kernel together."""
-    from lmam_book.build.manifest import PARAMETERS, toc_sources
-
     print("\nPeak memory of the quick-profile chapters")
-    root, met = paths.CHECKOUT, True
-    if root is None:
+    met = True
+    if not chapters:
         print("  not here: the chapters lie in the book's repository")
-        return True
-    chapters = [source for source in toc_sources(root) if source.endswith(".ipynb")]
     with tempfile.TemporaryDirectory() as folder:
         for chapter in chapters:
-            given = [part for name, value in PARAMETERS.items() for part in ("-p", name, value)]
+            given = [part for name, value in parameters.items() for part in ("-p", name, value)]
             command = [
                 sys.executable,
                 "-m",
                 "papermill",
                 "--no-progress-bar",
-                root / chapter,
+                chapter,
                 f"{folder}/out.ipynb",
                 *given,
             ]
-            peak = _peak(subprocess.Popen(command, cwd=(root / chapter).parent, stderr=subprocess.DEVNULL))
+            peak = _peak(subprocess.Popen(command, cwd=chapter.parent, stderr=subprocess.DEVNULL))
             met &= peak < 2e9
-            print(f"  {chapter:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")
+            print(f"  {chapter.name:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")
     return met
 
 

@@ -8,7 +8,8 @@ from lmam_book.forensics import audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.counts import READINGS
-from lmam_book.forensics.simulated import chance, examination, plant, simulated, table
+from lmam_book.forensics.examination import examination
+from lmam_book.forensics.simulated import chance, plant, simulated, table
 from lmam_book.paper.printed import TEST_SUPPORT
 
 IEMOCAP, MELD = TEST_SUPPORT["IEMOCAP"], TEST_SUPPORT["MELD"]

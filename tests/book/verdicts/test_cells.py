@@ -67,7 +67,7 @@ def test_arms_of_two_plans_stand_in_one_table(cells: Cells) -> None:
 
 
 def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
-    said = cells.answer("TFN", ["iemocap", "mosi"]).data
+    said = cells_page.answer(cells, "TFN", ["iemocap", "mosi"]).data
     first, *places = said.splitlines()
     assert first.startswith("- Behind bc-LSTM, TFN against the others:")
     (place,) = places  # on MOSI nothing was run
@@ -86,7 +86,8 @@ def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
     again = dataclasses.replace(cells)
     assert again.beside("iemocap").set_index("arm").n.to_dict() == {"Concatenate": 6, "LMAM": 7, "TFN": 6, "LFM": 6}
     assert (
-        "LMAM has place 1 by mean and 1 by median of 4 arms over the 6 seeds" in again.answer("LMAM", ["iemocap"]).data
+        "LMAM has place 1 by mean and 1 by median of 4 arms over the 6 seeds"
+        in cells_page.answer(again, "LMAM", ["iemocap"]).data
     )
 
 
@@ -96,7 +97,7 @@ def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
 def test_a_sentence_begins_with_a_capital_and_a_name_stays_as_it_is(cells: Cells, where: str, title: str) -> None:
     named = dataclasses.replace(cells, where=where)
     assert named.title == title
-    assert named.missing("iemocap").data.startswith(f"<p>{title}: ")
+    assert cells_page.missing(named, "iemocap").data.startswith(f"<p>{title}: ")
 
 
 def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> None:
@@ -111,9 +112,9 @@ def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> 
 
 def test_variants_of_an_arm_are_no_rivals_of_it(cells: Cells) -> None:
     named = dataclasses.replace(cells, label=lambda e: "TFN, less" if (n := cells.label(e)) == "LFM" else n)
-    said = named.answer("TFN", ["iemocap"]).data
+    said = cells_page.answer(named, "TFN", ["iemocap"]).data
     assert re.search("of 3 arms over the 6 seeds that all have .TFN, less left out.; .*; of the 2 paired", said)
-    assert "of 4 arms" in named.answer("LMAM", ["iemocap"]).data
+    assert "of 4 arms" in cells_page.answer(named, "LMAM", ["iemocap"]).data
 
 
 def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is_counted(store: Store) -> None:
@@ -128,8 +129,8 @@ def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is
     assert float(table.loc["TFN", "median"]) > float(table.loc["TFN", "ours"].split(" ± ")[0]) + 4
     assert table["at limit"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 4}
     assert set(table["one class"]) == {0}
-    assert "one class" not in cells.table("iemocap").data
-    said = cells.answer("TFN", ["iemocap"]).data
+    assert "one class" not in cells_page.table(cells, "iemocap").data
+    said = cells_page.answer(cells, "TFN", ["iemocap"]).data
     assert re.search(r"TFN has place 3 by mean and [23] by median", said)
     why = "of its runs most ended at the limit of epochs while still improving"
     assert said.endswith(f"Not trained out, and so perhaps better than they look: LFM ({why}).")
@@ -150,11 +151,11 @@ def test_runs_that_never_left_one_class_are_counted_and_nothing_is_decided_again
     cells = filled(store, lambda e: made(e, 0.0 if stuck(e) else RIGHT[e.fusion]))
     table = cells.beside("iemocap").set_index("arm")
     assert table["one class"].to_dict() == {"Concatenate": 0, "LMAM": 0, "TFN": 0, "LFM": 2}
-    assert "one class: runs that give every utterance the same class" in cells.table("iemocap").data
+    assert "one class: runs that give every utterance the same class" in cells_page.table(cells, "iemocap").data
     verdicts = cells.verdicts("LMAM", ["iemocap"]).set_index("claim").verdict
     assert verdicts["LMAM beats LFM"] == "not testable"
     assert verdicts["LMAM beats Concatenate"] == "reproduced"
-    said = cells.answer("LMAM", ["iemocap"]).data
+    said = cells_page.answer(cells, "LMAM", ["iemocap"]).data
     assert said.endswith("better than they look: LFM (of its runs 2 give every utterance the same class).")
 
 
@@ -162,16 +163,16 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     table = cells.beside("mosi").set_index("arm")
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
-    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells.missing("mosi").data
+    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
     both = "lmam sweep bc_lstm</code> and <code>lmam sweep fusions_bc_lstm</code> go on."
-    assert both in cells.missing("mosi").data
-    six = cells.missing("iemocap").data
+    assert both in cells_page.missing(cells, "mosi").data
+    six = cells_page.missing(cells, "iemocap").data
     assert "4 of 4 cells on iemocap have at least five seeds; <code>lmam sweep bc_lstm</code> and" in six
     assert six.endswith("go on to 10.</p>")
-    assert cells.table("mosi").data == ""  # Table IX prints nothing for MOSI either
-    assert cells.table("iemocap").data.count("<tr") == 5
-    assert cells.seeds("mosi", "x") is None
-    assert cells.trade("mosi", cells.parameters("mosi"), "x") is None
+    assert cells_page.table(cells, "mosi").data == ""  # Table IX prints nothing for MOSI either
+    assert cells_page.table(cells, "iemocap").data.count("<tr") == 5
+    assert cells_page.seeds(cells, "mosi", "x") is None
+    assert cells_page.trade(cells, "mosi", cells.parameters("mosi"), "x") is None
 
 
 def test_verdicts_follow_the_runs(cells: Cells) -> None:
@@ -186,14 +187,14 @@ def test_verdicts_follow_the_runs(cells: Cells) -> None:
 
 
 def test_figures_draw_every_arm(cells: Cells) -> None:
-    figure = cells.seeds("iemocap", "weighted F1 %")
+    figure = cells_page.seeds(cells, "iemocap", "weighted F1 %")
     assert len(figure.axes[0].get_yticklabels()) == 4
-    drawn = cells.trade("iemocap", cells.parameters("iemocap"), "parameters").data
+    drawn = cells_page.trade(cells, "iemocap", cells.parameters("iemocap"), "parameters").data
     assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
     by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
     assert cells.parameters("iemocap") == by_arm.to_dict()
-    assert cells.trade("iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds") is None  # nothing to compare
-    one = cells.trade("iemocap", {"LFM": 7.0, "TFN": 9.0, "never run": 1.0}, "seconds\nof a step").data
+    assert cells_page.trade(cells, "iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds") is None  # nothing to compare
+    one = cells_page.trade(cells, "iemocap", {"LFM": 7.0, "TFN": 9.0, "never run": 1.0}, "seconds\nof a step").data
     (dot,) = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
     assert re.fullmatch(r"LFM; weighted F1 %: [\d.]+ \[.*\] \(n = 6\); seconds: 7", dot)
     # What is said is also drawn, where the dot is.
@@ -227,10 +228,10 @@ def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_without_any_run_a_page_still_says_what_there_is(store: Store) -> None:
     empty = Cells("behind EmoCaps", ("fusions_emocaps",), lambda e: called(e.fusion), "Concatenate", store=store)
-    assert "have none yet" in empty.missing("mosi").data
+    assert "have none yet" in cells_page.missing(empty, "mosi").data
     assert set(empty.beside("mosi").ours) == {"–"}
     assert set(empty.verdicts("LMAM", ["mosi"]).columns) >= {"claim", "verdict"}
-    assert empty.trade("mosi", empty.parameters("mosi"), "x") is None
+    assert cells_page.trade(empty, "mosi", empty.parameters("mosi"), "x") is None
 
 
 def test_what_the_paper_does_not_print_is_nan() -> None:
@@ -301,9 +302,9 @@ def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Sto
 
 def test_where_the_paper_claims_nothing_the_answer_is_places_alone(cells: Cells) -> None:
     unprinted = dataclasses.replace(cells, printed=lambda arm, dataset, metric: np.nan)
-    (place,) = unprinted.answer("LMAM", ["iemocap"]).data.splitlines()
+    (place,) = cells_page.answer(unprinted, "LMAM", ["iemocap"]).data.splitlines()
     assert place.startswith("- Behind bc-LSTM on iemocap, LMAM has place 1 by mean and 1 by median of 4 arms")
-    assert unprinted.answer("LMAM", ["mosi"]).data == ""
+    assert cells_page.answer(unprinted, "LMAM", ["mosi"]).data == ""
 
 
 def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share_a_sentence(cells: Cells) -> None:
@@ -311,7 +312,7 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
         path.unlink()
     again = dataclasses.replace(cells)
     assert again.lacking("iemocap") == {"TFN": 1}
-    said = again.missing("iemocap").data
+    said = cells_page.missing(again, "iemocap").data
     assert "3 of 4 cells on iemocap have at least five seeds; " in said
     assert "</p>" in said
     assert re.findall("<code>(.*?)</code>", said) == ["lmam sweep fusions_bc_lstm"]

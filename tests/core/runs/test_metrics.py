@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from lmam_core.runs.metrics import outcomes, per_class, summarise
+from lmam_core.runs.metrics import outcomes, per_class, summarise, summarise_many
 
 
 def parts(n: int = 400, groups: int = 7) -> list[np.ndarray]:
@@ -56,7 +56,7 @@ def test_many_sums_at_once_are_each_sum_by_itself(classes: int | None) -> None:
     rng = np.random.default_rng(3)
     made = [rng.integers(0, 6, (2, 50)) if classes else rng.normal(size=(2, 50)) for _ in range(3)]
     totals = np.stack([outcomes(*pair, classes) for pair in made])
-    for name, values in summarise(totals, classes).items():
+    for name, values in summarise_many(totals, classes).items():
         alone = [summarise(total, classes)[name] for total in totals]
         assert all(type(value) is float for value in alone)
         np.testing.assert_allclose(values, alone)
