@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
 from lmam_core.errors import LmamError
-from lmam_core.models.backbones.base import Backbone
-from lmam_core.models.fusion.base import Fusion
+from lmam_core.models.contracts.backbone import Backbone
+from lmam_core.models.contracts.fusion import Fusion
 from lmam_core.models.layers.dropout import Dropout
 
 EMBEDDINGS = ("early", "early_residual", "late")

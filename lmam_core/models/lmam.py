@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
-from lmam_core.models.fusion.base import Fusion, register
+from lmam_core.models.contracts.fusion import Fusion, register
 from lmam_core.models.kernels import blockwise as long
 
 READINGS: dict[str, tuple[str, ...]] = {

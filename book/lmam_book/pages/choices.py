@@ -8,6 +8,7 @@ from lmam_core.models.fusion import FUSIONS
 
 def listed(text: str) -> str:
     """A page with the names in the place of the comments `<!-- backbones -->` and `<!-- fusion methods -->`."""
-    for what, names in {"backbones": BACKBONES, "fusion methods": FUSIONS}.items():
+    registers = {"backbones": list(BACKBONES), "fusion methods": list(FUSIONS)}
+    for what, names in registers.items():
         text = text.replace(f"<!-- {what} -->", ": " + ", ".join(f"`{name}`" for name in names))
     return text

@@ -102,6 +102,6 @@ def _shared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _correlation(by_seed: Floats) -> float:
-    if (by_seed.std(1) == 0).any():
-        return float("nan")
-    return float(np.corrcoef(by_seed)[0, 1])
+    """The correlation of the two rows of (2, S); NaN where one does not vary."""
+    first, second = by_seed
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else float("nan")

@@ -249,7 +249,7 @@ def _rows(ready: pd.DataFrame) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for r in ready.to_dict("records"):
-        name = f"{names.BACKBONES[r['backbone']]}, {DATASETS[r['dataset']]}"
+        name = f"{names.title(r['backbone'])}, {DATASETS[r['dataset']]}"
         gain = f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
         more = f"; {r['would decide']} would decide" if r["would decide"] else ""
         shown = (

@@ -6,7 +6,7 @@ A new backbone is one new file here, or anywhere that is imported: see `Backbone
 import importlib
 import pkgutil
 
-from lmam_core.models.backbones.base import BACKBONES, Backbone, backbone, register
+from lmam_core.models.contracts.backbone import BACKBONES, Backbone, backbone, register
 
 __all__ = ["BACKBONES", "Backbone", "backbone", "register"]
 

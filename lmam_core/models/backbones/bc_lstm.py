@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.kernels.windows import Line, beside, gather, line_up
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.batch import Turns
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.kernels.party_loop import PartyLoop
 from lmam_core.models.kernels.recurrence import GruLoop, time_major
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention

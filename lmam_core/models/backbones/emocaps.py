@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context
 from lmam_core.models.layers.start import he, unit
 from lmam_core.models.layers.transformer import Encoder, Places

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.kernels.graph_loop import GatedLoop
 from lmam_core.models.layers.context import Context, PerUtterance
 from lmam_core.models.layers.dropout import Dropout

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.backbones.base import Backbone, register
+from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.layers.context import Classifier
 
 

@@ -6,7 +6,7 @@ A new method is one new file here, or anywhere that is imported: see `Fusion` fo
 import importlib
 import pkgutil
 
-from lmam_core.models.fusion.base import FUSIONS, Fusion, Method, build, method, register
+from lmam_core.models.contracts.fusion import FUSIONS, Fusion, Method, build, method, register
 
 __all__ = ["FUSIONS", "Fusion", "Method", "build", "method", "register"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.base import register
+from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.packed import Packed, matched
 from lmam_core.models.layers.transformer import Places
 

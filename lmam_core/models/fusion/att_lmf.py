@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.base import register
+from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.lmf import OUT, Lmf, LowRankProduct
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.self_attention import SelfAttention

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.base import Fusion, register
+from lmam_core.models.contracts.fusion import Fusion, register
 
 
 @register("concat", title="concatenation")

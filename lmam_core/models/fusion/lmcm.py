@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from lmam_core.batch import Turns
-from lmam_core.models.fusion.base import register
+from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.layers.transformer import Places
 from lmam_core.models.lmcm import LMCM

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
-from lmam_core.models.fusion.base import register
+from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import HIDDEN, SubNet, subnets
 from lmam_core.models.layers.transformer import Places

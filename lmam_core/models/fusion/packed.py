@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
-from lmam_core.models.fusion.base import Fusion
+from lmam_core.models.contracts.fusion import Fusion
 from lmam_core.models.layers.transformer import Places
 
 
