@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from lmam_book.build.chapters import run_chapters
 from lmam_book.build.manifest import Tree, fingerprints, say, stale, toc_sources
 from lmam_book.build.pages import build_html
+from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
 
@@ -52,7 +53,7 @@ def _build_locked(root: Path, jobs: int | None, force: bool) -> None:
     else:
         say(f"The book is up to date: nothing changed in what {len(now)} notebooks read, nor in the pages.")
     say(f"Open {(html / 'index.html').as_uri()}")
-    say(f"  or serve it: python -m http.server --directory {html.relative_to(root)}, then http://localhost:8000")
+    say("  or serve it, and see every change: lmam book --serve")
 
 
 def _lock(root: Path) -> FileLock:
@@ -72,6 +73,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, help="notebooks that run at once (default: what processors and memory allow)"
     )
     parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
+    parser.add_argument(
+        "--serve",
+        type=int,
+        nargs="?",
+        const=PORT,
+        metavar="PORT",
+        help=f"serve the book on this machine (port {PORT}), build it again on every change and reload the browser",
+    )
+
+
+def carry_out(options: argparse.Namespace, root: Path | None = ROOT) -> None:
+    """Build as the options say, once or, with `--serve`, on every change until interrupted."""
+    if options.serve is None:
+        build(root, options.jobs, options.force)
+        return
+    forced = iter([options.force])  # the first build alone
+    serve(root or paths.checkout(), lambda: build(root, options.jobs, next(forced, False)), options.serve)
 
 
 def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
@@ -80,7 +98,7 @@ def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
     add_options(parser)
     options = parser.parse_args(arguments)
     try:
-        build(root, options.jobs, options.force)
+        carry_out(options, root)
     except LmamError as error:
         print(error, file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 from lmam_book import build as book
 from lmam_book.build import manifest
+from lmam_book.build.serve import watch_sources
 from lmam_core.errors import LmamError
 
 PARAMETERS = 'profile: str = "full"  # quick or full'
@@ -413,3 +415,48 @@ def test_a_broken_tree_is_one_sentence(root, break_it, sentence):
 def test_no_jobs_is_refused(root):
     with pytest.raises(LmamError, match="jobs is 0"):
         book.build(root, jobs=0)
+
+
+def fetch(port: str, page: str) -> str:
+    with urllib.request.urlopen(f"http://localhost:{port}/{page}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_serves_the_book_and_builds_it_again_on_a_change(root):
+    code = "import sys, pathlib; from lmam_book import build; build.main(['--serve', '0'], pathlib.Path(sys.argv[1]))"
+    server = subprocess.Popen([sys.executable, "-c", code, root], cwd=book.ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in server.stdout if line.startswith("Serving"))
+        port = line.split("localhost:")[1].split(";")[0]
+        built = fetch(port, "built")
+        assert "Tiny" in fetch(port, "book/index.html")
+        assert 'fetch("/built")' in fetch(port, "book/index.html")
+        assert fetch(port, "built") == built
+
+        (root / "book" / "index.md").write_text("# Small\n\nSee {doc}`../notebooks/a`.\n")
+        wait_until(lambda: fetch(port, "built") not in (built, ""))
+        assert "Small" in fetch(port, "book/index.html")
+        # The open page, which has asked for `built` when it was loaded, sees another answer now and loads again.
+        assert next(line for line in server.stdout if line.startswith("Serving"))
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_what_is_watched(root, recursive):
+    """Files as editors save them, by a rename, and none that a build or a sweep writes beside them."""
+    quiet = root / "data" / "results" / ".locks" / "index.sqlite", root / "_build" / "manifest.json", root / "my.md"
+    for path in quiet:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    changed = threading.Event()
+    threading.Thread(target=watch_sources, args=[root, changed, recursive], daemon=True).start()
+    time.sleep(1)
+    for path in quiet:
+        path.write_text("1")
+    assert not changed.wait(2.5)
+    for _ in range(2):
+        changed.clear()
+        (root / "saved").write_text("")
+        os.replace(root / "saved", root / "lmam_core" / "model.py" if recursive else root / "_toc.yml")
+        assert changed.wait(10)
