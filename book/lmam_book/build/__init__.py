@@ -2,8 +2,8 @@
 
 `_build/manifest.json` holds, for every chapter, the hashes of all that its outputs depend on: the notebook, the modules
 and files that its last run read, libraries and parameters. A chapter is stale when one of them changed. Chapters run
-headlessly into `_build/stage`, which mirrors the sources' relative paths; the pages are made from there and move to
-`_build/html` only when the check finds them whole.
+headlessly into `_build/executed`; with the prose as it is now they go to `_build/stage`, which mirrors the sources'
+relative paths. The pages are made from there and move to `_build/html` only when the check finds them whole.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lmam_book.build.kernel import environment
-from lmam_book.build.manifest import Tree, read_manifest, say, traced, write_manifest
+from lmam_book.build.manifest import Tree, executed, read_manifest, say, traced, write_manifest
 from lmam_core.errors import LmamError
 
 MEMORY_PER_NOTEBOOK = 2 * 2**30  # bytes: what a quick-profile chapter may need
@@ -117,9 +117,9 @@ def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs
             continue
         say(f"{run.label} {run.chapter} done in {run.seconds:.0f} s")
         read = {name: tree.hash(name) for name in traced(run.notes)}
-        staged = root / "_build" / "stage" / run.chapter
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(run.output, staged)
+        kept = executed(root, run.chapter)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(run.output, kept)
         manifest = read_manifest(root)
         manifest.setdefault("notebooks", {})[run.chapter] = {**now[run.chapter], "read": read}
         write_manifest(root, manifest)

@@ -116,14 +116,22 @@ def fingerprints(tree: Tree, chapters: list[str]) -> dict[str, dict]:
     }
 
 
+def executed(root: Path, chapter: str) -> Path:
+    """Return where the chapter lies as its last run left it."""
+    return root / "_build" / "executed" / chapter
+
+
 def notebook_hash(path: Path) -> str:
-    """Hash what a notebook says: its cells' kind, source, tags and alt texts, not outputs or an editor's metadata."""
+    """Hash what a notebook runs: its code cells' source, tags and alt texts, not outputs or an editor's metadata.
+
+    Its prose is not run: an edit of it is on the page without a run, see `pages.with_prose`.
+    """
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (json.JSONDecodeError, KeyError) as error:
         raise LmamError(f"{path.name} is not a notebook ({error}): restore it from git.") from error
-    told = [[sorted(c["metadata"].get("tags", [])), c["metadata"].get("mystnb")] for c in cells]
-    return digest([told, [[c["cell_type"], "".join(c["source"])] for c in cells]])
+    code = [(cell["metadata"], "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+    return digest([[sorted(told.get("tags", [])), told.get("mystnb"), source] for told, source in code])
 
 
 def file_hash(path: Path) -> str:
@@ -141,7 +149,7 @@ def stale(root: Path, now: dict[str, dict], force: bool) -> dict[str, str]:
     for chapter, kinds in now.items():
         if force:
             reasons[chapter] = "forced"
-        elif "read" not in then.get(chapter, {}) or not (root / "_build" / "stage" / chapter).is_file():
+        elif "read" not in then.get(chapter, {}) or not executed(root, chapter).is_file():
             reasons[chapter] = "never run"
         elif changed := changes(then[chapter], kinds):
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

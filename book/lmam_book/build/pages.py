@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
 from lmam_book.build.kernel import environment
-from lmam_book.build.manifest import digest, file_hash, files, read_manifest, say, toc_sources, write_manifest
+from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.style import INK
 from lmam_core.errors import LmamError
 
@@ -58,20 +58,36 @@ def build_html(root: Path) -> bool:
 
 
 def fill_stage(root: Path, stage: Path) -> None:
-    """Put configuration and prose beside the executed chapters, and take away what is in the book no more.
+    """Fill the staging tree: configuration, prose, executed chapters, and nothing that is in the book no more.
 
     Only what differs is written: Sphinx takes a file for changed by its time.
     """
-    sources = {source for source in toc_sources(root) if source.endswith(".ipynb")}
-    prose = {name for name in files(root, "book") if not name.startswith("book/lmam_book/")}
-    for name in {"_config.yml", "_toc.yml"} | prose:
-        content, staged = (root / name).read_bytes(), stage / name
-        if not staged.is_file() or staged.read_bytes() != content:
+    prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
+    content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
+    for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
+        content[chapter] = with_prose(root / chapter, executed(root, chapter))
+    for name, told in content.items():
+        staged = stage / name
+        if not staged.is_file() or staged.read_bytes() != told:
             staged.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(content)
-    for name in list(files(stage)):
-        if name not in {"_config.yml", "_toc.yml"} | prose | sources:
-            (stage / name).unlink()
+            staged.write_bytes(told)
+    for name in set(files(stage)) - set(content):
+        (stage / name).unlink()
+
+
+def with_prose(source: Path, run: Path) -> bytes:
+    """Return an executed chapter with the prose of its source, which may be newer; the code cells are the same."""
+    told, notebook = (json.loads(path.read_text(encoding="utf-8")) for path in (source, run))
+    ran = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    cells = []
+    for cell in told["cells"]:
+        if cell["cell_type"] != "code":
+            cells.append(cell)
+            continue
+        cells.append(next(ran))
+        while "injected-parameters" in _tags(cells[-1]):  # papermill's, which the source does not have
+            cells.append(next(ran))
+    return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
 
 
 def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:

@@ -81,8 +81,9 @@ def pretend_all_ran(root: Path) -> None:
     """Leave the tree as a build of all chapters would, without running them."""
     now = plan(root)[1]
     for chapter in now:
-        (root / "_build" / "stage" / chapter).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / chapter, root / "_build" / "stage" / chapter)
+        for path in (manifest.executed(root, chapter), root / "_build" / "stage" / chapter):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / chapter, path)
     manifest.write_manifest(root, {"notebooks": now})
 
 
@@ -210,7 +211,7 @@ def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
 def test_lost_copy_force_and_damaged_manifest(root):
     pretend_all_ran(root)
     assert len(reasons(root, force=True)) == 2
-    (root / "_build" / "stage" / "notebooks" / "b.ipynb").unlink()
+    manifest.executed(root, "notebooks/b.ipynb").unlink()
     assert reasons(root) == {"notebooks/b.ipynb": "never run"}
     (root / "_build" / "manifest.json").write_text('{"notebooks": {"notebooks/a')
     assert len(reasons(root)) == 2
@@ -219,7 +220,7 @@ def test_lost_copy_force_and_damaged_manifest(root):
 def test_runs_in_the_quick_profile_with_this_interpreter(root):
     write_notebook(root / "notebooks" / "a.ipynb", "import os, sys\n\nprint(profile, sys.executable, os.getcwd())")
     run_stale(root)
-    cells = json.loads((root / "_build" / "stage" / "notebooks" / "a.ipynb").read_text())["cells"]
+    cells = json.loads(manifest.executed(root, "notebooks/a.ipynb").read_text())["cells"]
     injected = [cell for cell in cells if "injected-parameters" in cell["metadata"]["tags"]]
     assert "".join(cells[-1]["outputs"][0]["text"]).split() == ["quick", sys.executable, str(root / "notebooks")]
     assert injected[0]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
@@ -272,13 +273,22 @@ def test_builds_the_pages_and_then_only_what_changed(root, capsys):
 
     # A page that was not read again is written again: it names the others.
     (root / "book" / "index.md").write_text("# Small\n\nSee {doc}`../notebooks/a`.\n")
+    # Nor does prose run: it comes between the outputs of the last run.
+    source = root / "notebooks" / "b.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells[0].source = "# Bee"
+    notebook.cells.insert(2, nbformat.v4.new_markdown_cell("A sentence more."))
+    nbformat.write(notebook, source)
     os.replace(html, html.with_name("html.former"))  # as a build leaves it that is killed as it swaps the two
     assert book.main([], root) == 0
     assert "started (" not in capsys.readouterr().out
-    assert "0 added, 1 changed, 0 removed" in (root / "_build" / "logs" / "jupyter-book.log").read_text()
+    assert "0 added, 2 changed, 0 removed" in (root / "_build" / "logs" / "jupyter-book.log").read_text()
     assert "Small" in (html / "book" / "index.html").read_text()
     assert "Small" in page.read_text()
+    assert "Bee" in page.read_text()
     assert "Tiny" not in page.read_text()
+    told = (html / "notebooks" / "b.html").read_text()
+    assert told.index("tag_parameters") < told.index("A sentence more.") < told.index("runs") < told.index(">quick")
     assert not html.with_name("html.former").exists()
 
 
