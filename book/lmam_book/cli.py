@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lmam_book.build import add_options, build
+from lmam_book.build import add_options, carry_out
 from lmam_core import paths
 from lmam_core.errors import LmamError
 
@@ -361,7 +361,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _book(options: argparse.Namespace) -> None:
-    build(jobs=options.jobs, force=options.force)
+    carry_out(options)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Builds the book: runs the chapters that are stale, has Jupyter Book make pages of them, and checks what came out.
 
-`_build/manifest.json` holds, for every chapter, the hashes of all that its outputs depend on. A chapter is stale when
-one of them changed. Chapters run headlessly into `_build/stage`, which mirrors the sources' relative paths; the pages
-are made from there and move to `_build/html` only when the check finds them whole.
+`_build/manifest.json` holds, for every chapter, the hashes of all that its outputs depend on: the notebook, the modules
+and files that its last run read, libraries and parameters. A chapter is stale when one of them changed. Chapters run
+headlessly into `_build/executed`; with the prose as it is now they go to `_build/stage`, which mirrors the sources'
+relative paths. The pages are made from there and move to `_build/html` only when the check finds them whole.
 """
 
 import argparse
@@ -13,16 +14,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lmam_book.build.chapters import run_chapters
-from lmam_book.build.manifest import (
-    fingerprints,
-    html_fingerprint,
-    read_manifest,
-    say,
-    stale,
-    toc_sources,
-    write_manifest,
-)
-from lmam_book.build.pages import build_html, missing_pages
+from lmam_book.build.manifest import Tree, fingerprints, say, stale, toc_sources
+from lmam_book.build.pages import build_html
+from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
 
@@ -50,20 +44,16 @@ def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False
 def _build_locked(root: Path, jobs: int | None, force: bool) -> None:
     begun = time.monotonic()
     html = root / "_build" / "html"
-    chapters = [source for source in toc_sources(root) if source.endswith(".ipynb")]
-    now = fingerprints(root, chapters)
-    reasons = stale(root, now, force)
-    run_chapters(root, now, reasons, jobs)
-
-    inputs = html_fingerprint(root, now)
-    if not reasons and read_manifest(root).get("html") == inputs and not missing_pages(root, html):
-        say(f"The book is up to date: nothing changed in {len(now)} notebooks, the package, the data or the pages.")
+    sources = toc_sources(root)
+    tree = Tree(root)
+    now = fingerprints(tree, [source for source in sources if source.endswith(".ipynb")])
+    run_chapters(tree, now, stale(root, now, force), jobs)
+    if build_html(root):
+        say(f"The book is built: {len(sources)} pages in {time.monotonic() - begun:.0f} s.")
     else:
-        build_html(root)
-        write_manifest(root, {**read_manifest(root), "html": inputs})
-        say(f"The book is built: {len(toc_sources(root))} pages in {time.monotonic() - begun:.0f} s.")
+        say(f"The book is up to date: nothing changed in what {len(now)} notebooks read, nor in the pages.")
     say(f"Open {(html / 'index.html').as_uri()}")
-    say(f"  or serve it: python -m http.server --directory {html.relative_to(root)}, then http://localhost:8000")
+    say("  or serve it, and see every change: lmam book --serve")
 
 
 def _lock(root: Path) -> FileLock:
@@ -83,6 +73,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, help="notebooks that run at once (default: what processors and memory allow)"
     )
     parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
+    parser.add_argument(
+        "--serve",
+        type=int,
+        nargs="?",
+        const=PORT,
+        metavar="PORT",
+        help=f"serve the book on this machine (port {PORT}), build it again on every change and reload the browser",
+    )
+
+
+def carry_out(options: argparse.Namespace, root: Path | None = ROOT) -> None:
+    """Build as the options say, once or, with `--serve`, on every change until interrupted."""
+    if options.serve is None:
+        build(root, options.jobs, options.force)
+        return
+    forced = iter([options.force])  # the first build alone
+    serve(root or paths.checkout(), lambda: build(root, options.jobs, next(forced, False)), options.serve)
 
 
 def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
@@ -91,7 +98,7 @@ def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
     add_options(parser)
     options = parser.parse_args(arguments)
     try:
-        build(root, options.jobs, options.force)
+        carry_out(options, root)
     except LmamError as error:
         print(error, file=sys.stderr)
         return 2

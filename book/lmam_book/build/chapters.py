@@ -5,15 +5,14 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmam_book.build.manifest import PARAMETERS, read_manifest, say, write_manifest
+from lmam_book.build.kernel import environment
+from lmam_book.build.manifest import Tree, executed, read_manifest, say, traced, write_manifest
 from lmam_core.errors import LmamError
-from lmam_core.paths import SOURCE
 
 MEMORY_PER_NOTEBOOK = 2 * 2**30  # bytes: what a quick-profile chapter may need
 HEARTBEAT = 15  # seconds between two signs of life of a long step
@@ -26,19 +25,21 @@ class Run:
     def __init__(self, root: Path, chapter: str, label: str, environment: dict[str, str]):
         self.root, self.chapter, self.label = root, chapter, label
         self.output = root / "_build" / "running" / chapter
+        self.notes = self.output.with_suffix(".trace")
         self.log = (root / "_build" / "logs" / chapter).with_suffix(".log")
         for path in (self.output, self.log):
             path.parent.mkdir(parents=True, exist_ok=True)
-        self.output.unlink(missing_ok=True)
+        for path in (self.output, self.notes):
+            path.unlink(missing_ok=True)
         self.begun = self.beaten = time.monotonic()
         command = [
             sys.executable,
             "-c",
-            "import sys; from lmam_book.build.chapters import run_one; run_one(*sys.argv[1:])",
+            "import sys; from lmam_book.build.kernel import run_one; run_one(*sys.argv[1:])",
         ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, root / chapter, self.output],
+                [*command, root / chapter, self.output, self.notes, root.resolve()],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -97,10 +98,15 @@ class Run:
         return f"cell {number}: {first}"
 
 
-def run_chapters(root: Path, now: dict[str, dict[str, str]], reasons: dict[str, str], jobs: int | None = None) -> None:
-    """Run the stale chapters, several at once, and record each as it ends; raise at the end when one failed."""
+def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs: int | None = None) -> None:
+    """Run the stale chapters, several at once, and record each as it ends; raise at the end when one failed.
+
+    What a chapter read is recorded as `tree` has it, which was made before the run: a file that was edited while the
+    chapter ran makes it stale.
+    """
     if not reasons:
         return
+    root = tree.root
     jobs = min(jobs or default_jobs(), len(reasons))
     say(f"{len(reasons)} of {len(now)} notebooks to run, {jobs} at once.")
     failed = []
@@ -110,11 +116,12 @@ def run_chapters(root: Path, now: dict[str, dict[str, str]], reasons: dict[str, 
             say(f"{run.label} {run.chapter} failed after {run.seconds:.0f} s\n\n{run.failure()}\n")
             continue
         say(f"{run.label} {run.chapter} done in {run.seconds:.0f} s")
-        staged = root / "_build" / "stage" / run.chapter
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(run.output, staged)
+        read = {name: tree.hash(name) for name in traced(run.notes)}
+        kept = executed(root, run.chapter)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(run.output, kept)
         manifest = read_manifest(root)
-        manifest.setdefault("notebooks", {})[run.chapter] = now[run.chapter]
+        manifest.setdefault("notebooks", {})[run.chapter] = {**now[run.chapter], "read": read}
         write_manifest(root, manifest)
     if failed:
         raise LmamError(f"{len(failed)} of {len(reasons)} notebooks failed: {', '.join(failed)}; see above for each.")
@@ -148,41 +155,3 @@ def _finished(root: Path, reasons: dict[str, str], jobs: int) -> Iterator[Run]:
     finally:
         for run in running:
             run.end()
-
-
-def environment(root: Path) -> dict[str, str]:
-    """Return the environment of a run: this interpreter as kernel `python3`, no user settings, one thread.
-
-    One thread whatever the number of runs: a chapter's numbers must not depend on how many others are stale.
-    """
-    kernels = root / "_build" / "jupyter"
-    (kernels / "kernels" / "python3").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
-    (kernels / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-    settings = {"JUPYTER_PATH": kernels, "IPYTHONDIR": root / "_build" / "ipython", "OMP_NUM_THREADS": 1}
-    # A package that is not installed but lies beside this file (a plain checkout) is found by the runs as well.
-    settings["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(SOURCE), str(SOURCE / "book"), os.environ.get("PYTHONPATH")])
-    )
-    return {**os.environ, **{name: str(value) for name, value in settings.items()}}
-
-
-def end_with_build() -> None:
-    """End this process when its standard input closes, so that it outlives its build in no case, not even SIGKILL."""
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
-
-
-def run_one(source: str, output: str) -> None:
-    """Execute one notebook in this process."""
-    end_with_build()
-    import nbformat
-    import papermill
-
-    place = {"kernel_name": "python3", "language": "python", "cwd": Path(source).parent}
-    papermill.execute_notebook(source, output, PARAMETERS, **place, progress_bar=False)
-    notebook = nbformat.read(output, as_version=4)
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("remove-cell")  # the reader sees the notebook's own parameters
-    nbformat.write(notebook, output)

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from lmam_book.build.chapters import ANSI, HEARTBEAT, environment
-from lmam_book.build.manifest import say, toc_sources
+from lmam_book.build.chapters import ANSI, HEARTBEAT
+from lmam_book.build.kernel import environment
+from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.choices import listed
 from lmam_book.pages.style import INK
 from lmam_core.errors import LmamError
@@ -18,41 +19,84 @@ SCHEMES = {"light": "#48566b", "dark": "#9ca4af"}
 """The theme's own colours for muted text."""
 
 
-def build_html(root: Path) -> None:
-    """Make all pages from the staging tree, check them, and put them in place of the former ones."""
-    stage, site = root / "_build" / "stage", root / "_build" / "site"
+def build_html(root: Path) -> bool:
+    """Make all pages from the staging tree, put them in place of the former ones; return False if nothing had changed.
+
+    Sphinx reads again only those pages whose source changed, and writes all: each carries the titles of all others.
+    What it read is kept in `_build/site`, and only from a build that was whole: it repeats no warning of a page that it
+    does not read again.
+    """
+    stage, site, html = root / "_build" / "stage", root / "_build" / "site", root / "_build" / "html"
+    former = html.with_name("html.former")
+    if former.exists() and not html.exists():
+        os.replace(former, html)  # a build was killed between the two renames below
     fill_stage(root, stage)
-    shutil.rmtree(site, ignore_errors=True)  # from nothing: every page carries the navigation of all others
+    settings = digest(
+        [file_hash(path) for path in (root / "requirements.lock", stage / "_config.yml", stage / "_toc.yml")]
+        + [sys.version, file_hash(Path(__file__))]
+    )
+    inputs = digest([settings, [[name, file_hash(stage / name)] for name in files(stage)]])
+    manifest = read_manifest(root)
+    if manifest.get("html") == inputs and not missing_pages(root, html):
+        return False
+    if manifest.pop("site", None) != settings:
+        shutil.rmtree(site, ignore_errors=True)
+    write_manifest(root, manifest)
+    made = site / "_build" / "html"
+    shutil.rmtree(made, ignore_errors=True)
     _run_jupyter_book(root, stage, site)
-    problems = check_pages(root, stage, site / "_build" / "html")
+    problems = check_pages(root, stage, made)
     if problems:
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
-    ink(site / "_build" / "html")
-    html = root / "_build" / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    os.replace(site / "_build" / "html", html)
+    ink(made)
+    shutil.rmtree(former, ignore_errors=True)
+    if html.exists():
+        os.replace(html, former)
+    os.replace(made, html)
+    shutil.rmtree(former, ignore_errors=True)
+    write_manifest(root, {**read_manifest(root), "html": inputs, "site": settings})
+    return True
 
 
 def fill_stage(root: Path, stage: Path) -> None:
-    """Put configuration and prose beside the executed chapters, and take away chapters that are in the book no more."""
-    sources = set(toc_sources(root))
-    for chapter in stage.rglob("*.ipynb"):
-        if chapter.relative_to(stage).as_posix() not in sources:
-            chapter.unlink()
-    stage.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(stage / "book", ignore_errors=True)
-    shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns("lmam_book"))
-    for page in (stage / "book").glob("*.md"):
-        page.write_text(listed(page.read_text(encoding="utf-8")), encoding="utf-8")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, stage / name)
+    """Fill the staging tree: configuration, prose, executed chapters, and nothing that is in the book no more.
+
+    Only what differs is written: Sphinx takes a file for changed by its time.
+    """
+    prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
+    content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
+    content |= {name: listed(page.decode()).encode() for name, page in content.items() if name.endswith(".md")}
+    for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
+        content[chapter] = with_prose(root / chapter, executed(root, chapter))
+    for name, told in content.items():
+        staged = stage / name
+        if not staged.is_file() or staged.read_bytes() != told:
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            staged.write_bytes(told)
+    for name in set(files(stage)) - set(content):
+        (stage / name).unlink()
+
+
+def with_prose(source: Path, run: Path) -> bytes:
+    """Return an executed chapter with the prose of its source, which may be newer; the code cells are the same."""
+    told, notebook = (json.loads(path.read_text(encoding="utf-8")) for path in (source, run))
+    ran = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    cells = []
+    for cell in told["cells"]:
+        if cell["cell_type"] != "code":
+            cells.append(cell)
+            continue
+        cells.append(next(ran))
+        while "injected-parameters" in _tags(cells[-1]):  # papermill's, which the source does not have
+            cells.append(next(ran))
+    return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
 
 
 def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
     """Run Jupyter Book with warnings as errors; raise with its last words when it fails."""
     log = root / "_build" / "logs" / "jupyter-book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    code = "from lmam_book.build.chapters import end_with_build; end_with_build(); "
+    code = "from lmam_book.build.kernel import end_with_build; end_with_build(); "
     code += "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", code, "build", stage, "--path-output", site, "-W", "-n", "--keep-going"]
     begun = time.monotonic()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lmam_book.build.manifest import fingerprints, read_manifest
+from lmam_book.build.manifest import Tree, changes, fingerprints, read_manifest
 from lmam_book.verdicts.scoreboard import BLOCK, written
 from lmam_core import paths
 from lmam_core.errors import LmamError
@@ -73,14 +73,17 @@ def _prose(path: Path) -> str:
 
 
 def built_book_is_fresh(store: Store, root: Path | None = None) -> Iterator[str]:
-    """If a book was built here, it was built from the notebooks, the package and the data that are here now."""
+    """If a book was built here, it was built from the notebooks, modules and data that are here now."""
     root = root or paths.checkout()
-    built = read_manifest(root).get("notebooks", {})
-    there = [chapter for chapter in built if (root / chapter).is_file()]
-    if not (root / "_build" / "html" / "index.html").is_file() or not there:
+    built = {c: then for c, then in read_manifest(root).get("notebooks", {}).items() if (root / c).is_file()}
+    if not (root / "_build" / "html" / "index.html").is_file() or not built:
         return
-    now = fingerprints(root, there)
-    changed = {kind for c in there for kind in ("notebook", "package", "data") if built[c].get(kind) != now[c][kind]}
+    now = fingerprints(Tree(root), list(built))
+    changed = {name for c, then in built.items() for name in changes(then, now[c])} - {
+        "parameters",
+        "versions",
+        "runner",
+    }
     if changed:
         yield f"The built book is older than its {' and '.join(sorted(changed))}; `make book` brings it up to date."
 

@@ -108,14 +108,17 @@ def note(data: Dataset) -> HTML:
 
 
 def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:
-    """Where a page's numbers came from: package version, code, libraries, machine and the notebook's parameters."""
+    """Where a page's numbers came from: package version, code, libraries, machine and the notebook's parameters.
+
+    The code is the one that ran the page, which is not run again as long as what it imported and read stays as it is.
+    """
     import torch
 
     from lmam_core import __version__
     from lmam_core.runs.provenance import code_version
 
     rows: dict[str, Any] = {
-        "lmam_core": f"{__version__}, code {code_version()}",
+        "lmam_core": f"{__version__}, run with code {code_version()}",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"

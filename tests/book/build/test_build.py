@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,8 @@ import pytest
 from filelock import FileLock
 
 from lmam_book import build as book
+from lmam_book.build import manifest
+from lmam_book.build.serve import watch_sources
 from lmam_core.errors import LmamError
 
 PARAMETERS = 'profile: str = "full"  # quick or full'
@@ -35,7 +38,7 @@ def write_notebook(path: Path, *sources: str) -> None:
 def root(tmp_path, monkeypatch):
     """A book of one page and the chapters `a` and `b`, each of which notes its run in `runs.txt`."""
     monkeypatch.delenv("LMAM_DATA", raising=False)
-    for folder in ("book/_static", "notebooks", "lmam_core", "data/results", "data/paper"):
+    for folder in ("book/_static", "book/other", "notebooks", "lmam_core", "data/results", "data/paper"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_config.yml").write_text(
         "title: tiny\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
@@ -44,66 +47,150 @@ def root(tmp_path, monkeypatch):
         "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/a\n- file: notebooks/b\n"
     )
     (tmp_path / "book" / "index.md").write_text("# Tiny\n\nSee {doc}`../notebooks/a`.\n")
+    (tmp_path / "lmam_core" / "__init__.py").write_text("")
     (tmp_path / "lmam_core" / "model.py").write_text("rank = 1\n")
+    (tmp_path / "book" / "other" / "cli.py").write_text("")
     (tmp_path / "data" / "results" / "runs.csv").write_text("f1\n0.5\n")
+    (tmp_path / "data" / "paper" / "table.csv").write_text("1\n")
     (tmp_path / "requirements.lock").write_text("torch==1\n")
     for name in "ab":
         write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", COUNT.format(name=name))
     return tmp_path
 
 
-def plan(root: Path, force: bool = False) -> tuple[dict, dict]:
-    """Return the fingerprints of all chapters and the stale ones with their reasons."""
-    now = book.fingerprints(root, [source for source in book.toc_sources(root) if source.endswith(".ipynb")])
-    return now, book.stale(root, now, force)
+def plan(root: Path, force: bool = False) -> tuple[book.Tree, dict, dict]:
+    """Return the tree, the fingerprints of all chapters in it, and the stale ones with their reasons."""
+    tree = book.Tree(root)
+    now = book.fingerprints(tree, [source for source in book.toc_sources(root) if source.endswith(".ipynb")])
+    return tree, now, book.stale(root, now, force)
+
+
+def reasons(root: Path, force: bool = False) -> dict[str, str]:
+    return plan(root, force)[2]
 
 
 def run_stale(root: Path) -> str:
     """Run what is stale and return the names of the chapters that ran, in alphabetical order."""
     runs = root / "notebooks" / "runs.txt"
     runs.unlink(missing_ok=True)
-    book.run_chapters(root, *plan(root))
+    book.run_chapters(*plan(root))
     return "".join(sorted(runs.read_text().split())) if runs.exists() else ""
 
 
 def pretend_all_ran(root: Path) -> None:
     """Leave the tree as a build of all chapters would, without running them."""
-    now, _ = plan(root)
+    now = plan(root)[1]
     for chapter in now:
-        (root / "_build" / "stage" / chapter).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / chapter, root / "_build" / "stage" / chapter)
-    book.write_manifest(root, {"notebooks": now})
+        for path in (manifest.executed(root, chapter), root / "_build" / "stage" / chapter):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / chapter, path)
+    manifest.write_manifest(root, {"notebooks": now})
 
 
-def test_only_what_changed_runs(root):
+USE = """
+import subprocess, sys
+
+sys.path.insert(0, {root!r})
+import lmam_core.model
+subprocess.run([sys.executable, "-c", "import lmam_core.below"], cwd={root!r}, check=True)
+subprocess.run([sys.executable, "lmam_core/script.py"], cwd={root!r}, check=True)
+"""
+READ = """
+from pathlib import Path
+
+root = Path({root!r})
+(root / "data" / "paper" / "table.csv").read_text()
+(root / "data" / "later.csv").exists()
+list((root / "book" / "_static").iterdir()), list(root.iterdir())
+"""
+
+
+CHANGES = {
+    "lmam_core/model.py": "a",  # imported
+    "lmam_core/below.py": "a",  # imported by a process that the chapter starts
+    "lmam_core/script.py": "a",  # run by one
+    "data/paper/table.csv": "b",  # read
+    "data/later.csv": "b",  # asked for, and not there at the time
+    "book/_static/": "b",  # its names were listed
+    "/": "b",
+    "book/other/cli.py": "",
+    "lmam_core/new.py": "",  # beside the imported ones: the import system lists the folder, the chapter does not
+    "data/paper/new.csv": "",
+    "data/results/runs.csv": "",  # neither asked for the store
+    "notebooks/new.ipynb": "",
+    "pyproject.toml": "",
+}
+
+
+def test_a_chapter_runs_again_when_something_changed_that_it_imported_or_read(root):
+    for name in ("below", "script"):
+        (root / "lmam_core" / f"{name}.py").write_text("")
+    for name, more in (("a", USE), ("b", READ)):
+        sources = COUNT.format(name=name), more.format(root=str(root))
+        write_notebook(root / "notebooks" / f"{name}.ipynb", *sources)
     assert run_stale(root) == "ab"
     assert run_stale(root) == ""
-    write_notebook(root / "notebooks" / "a.ipynb", COUNT.format(name="a"), "print(2)")
-    assert run_stale(root) == "a"
+    for file, rerun in CHANGES.items():
+        path = root / file.strip("/") / "new.svg" if file.endswith("/") else root / file
+        before = path.read_text() if path.exists() else None
+        path.write_text("# changed\n")
+        assert reasons(root) == {f"notebooks/{name}.ipynb": f"{file} changed" for name in rerun}, file
+        path.write_text(before) if before is not None else path.unlink()
+    assert reasons(root) == {}
     (root / "lmam_core" / "model.py").write_text("rank = 2\n")
-    assert run_stale(root) == "ab"
+    assert run_stale(root) == "a"
+    assert run_stale(root) == ""
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda root: (root / "lmam_core" / "new.py").write_text(""), "package"),
-        (lambda root: (root / "data" / "results" / "runs.csv").write_text("f1\n0.6\n"), "data"),
-        (lambda root: (root / "data" / "paper" / "table.csv").write_text("1\n"), "data"),
-        (lambda root: (root / "requirements.lock").write_text("torch==2\n"), "versions"),
-    ],
-)
-def test_what_all_chapters_depend_on(root, change, reason):
+def test_a_chapter_that_asked_the_store_depends_on_all_runs(root):
+    for name, ask in {"a": "Path({!r}, 'mosi/run.json').exists()", "b": "list(Path({!r}).glob('*/*.json'))"}.items():
+        cells = COUNT.format(name=name), ask.format(str(root / "data" / "results"))
+        write_notebook(root / "notebooks" / f"{name}.ipynb", *cells)
+    run_stale(root)
+    (root / "data" / "results" / ".locks").mkdir()
+    (root / "data" / "results" / ".locks" / "index.sqlite").write_text("")
+    assert reasons(root) == {}
+    (root / "data" / "results" / "runs.csv").write_text("f1\n0.6\n")
+    assert reasons(root) == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], "data/results/ changed")
+
+
+def test_the_reads_of_the_code_version_are_no_dependency(root):
+    """A page says which code ran it; that code was read as a whole, and the page is made of what it imported."""
+    (root / "lmam_core" / "provenance.py").write_text(
+        "from pathlib import Path\n\n"
+        "def code_version():\n    return [p.read_bytes() for p in Path(__file__).parent.glob('*.py')]\n\n"
+        "code_version()\n"
+    )
+    use = f"import sys\n\nsys.path.insert(0, {str(root)!r})\nimport lmam_core.provenance"
+    write_notebook(root / "notebooks" / "a.ipynb", use)
+    run_stale(root)
+    (root / "lmam_core" / "model.py").write_text("rank = 2\n")
+    (root / "lmam_core" / "new.py").write_text("")
+    assert reasons(root) == {}
+    (root / "lmam_core" / "provenance.py").write_text("")
+    assert reasons(root) == {"notebooks/a.ipynb": "lmam_core/provenance.py changed"}
+
+
+def test_an_edit_while_a_chapter_runs_makes_it_stale(root):
+    """What the chapter saw of it nobody knows."""
+    model = root / "lmam_core" / "model.py"
+    edit = f"from pathlib import Path\n\nPath({str(model)!r}).read_text()\nPath({str(model)!r}).write_text('rank = 2')"
+    write_notebook(root / "notebooks" / "a.ipynb", edit)
+    run_stale(root)
+    assert reasons(root) == {"notebooks/a.ipynb": "lmam_core/model.py changed"}
+
+
+def test_changed_libraries_make_all_stale(root):
     pretend_all_ran(root)
-    assert plan(root)[1] == {}
-    change(root)
-    assert plan(root)[1] == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], f"{reason} changed")
+    assert reasons(root) == {}
+    (root / "requirements.lock").write_text("torch==2\n")
+    assert reasons(root) == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], "versions changed")
 
 
 def test_changed_parameters_make_all_stale(root, monkeypatch):
     pretend_all_ran(root)
-    monkeypatch.setattr(book.manifest, "PARAMETERS", {"profile": "full"})
-    assert set(plan(root)[1].values()) == {"parameters changed"}
+    monkeypatch.setattr(manifest, "PARAMETERS", {"profile": "full"})
+    assert set(reasons(root).values()) == {"parameters changed"}
 
 
 def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
@@ -114,26 +201,26 @@ def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
     notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1")]
     notebook.metadata["widgets"] = {}
     nbformat.write(notebook, path)
-    assert plan(root)[1] == {}
+    assert reasons(root) == {}
     for metadata in ({"tags": ["remove-cell"]}, {"mystnb": {"image": {"alt": "A line that rises."}}}):
         notebook.cells[-1].metadata = metadata
         nbformat.write(notebook, path)
-        assert plan(root)[1] == {"notebooks/a.ipynb": "notebook changed"}
+        assert reasons(root) == {"notebooks/a.ipynb": "notebook changed"}
 
 
 def test_lost_copy_force_and_damaged_manifest(root):
     pretend_all_ran(root)
-    assert len(plan(root, force=True)[1]) == 2
-    (root / "_build" / "stage" / "notebooks" / "b.ipynb").unlink()
-    assert plan(root)[1] == {"notebooks/b.ipynb": "never run"}
+    assert len(reasons(root, force=True)) == 2
+    manifest.executed(root, "notebooks/b.ipynb").unlink()
+    assert reasons(root) == {"notebooks/b.ipynb": "never run"}
     (root / "_build" / "manifest.json").write_text('{"notebooks": {"notebooks/a')
-    assert len(plan(root)[1]) == 2
+    assert len(reasons(root)) == 2
 
 
 def test_runs_in_the_quick_profile_with_this_interpreter(root):
     write_notebook(root / "notebooks" / "a.ipynb", "import os, sys\n\nprint(profile, sys.executable, os.getcwd())")
     run_stale(root)
-    cells = json.loads((root / "_build" / "stage" / "notebooks" / "a.ipynb").read_text())["cells"]
+    cells = json.loads(manifest.executed(root, "notebooks/a.ipynb").read_text())["cells"]
     injected = [cell for cell in cells if "injected-parameters" in cell["metadata"]["tags"]]
     assert "".join(cells[-1]["outputs"][0]["text"]).split() == ["quick", sys.executable, str(root / "notebooks")]
     assert injected[0]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
@@ -148,8 +235,8 @@ def test_a_failing_cell_is_named_and_the_others_finish(root, capsys):
     assert block[1].split(maxsplit=1) == ["at", "cell 4 of 5: # a note"]
     assert block[2].split(maxsplit=1) == ["error", "ArithmeticError: no 1"]
     assert "1 of 2 notebooks failed: notebooks/a.ipynb" in error
-    assert list(book.read_manifest(root)["notebooks"]) == ["notebooks/b.ipynb"]
-    assert plan(root)[1] == {"notebooks/a.ipynb": "never run"}
+    assert list(manifest.read_manifest(root)["notebooks"]) == ["notebooks/b.ipynb"]
+    assert reasons(root) == {"notebooks/a.ipynb": "never run"}
 
 
 def test_an_error_of_ours_is_one_sentence(root, capsys):
@@ -172,10 +259,11 @@ def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
     assert "s, cell 3 of 3: import time" in capsys.readouterr().out
 
 
-def test_builds_the_pages_and_then_skips(root, capsys):
+def test_builds_the_pages_and_then_only_what_changed(root, capsys):
     assert book.main([], root) == 0
     assert "[2/2]" in capsys.readouterr().out
-    page = root / "_build" / "html" / "notebooks" / "a.html"
+    html = root / "_build" / "html"
+    page = html / "notebooks" / "a.html"
     assert "quick" in page.read_text()
 
     begun = time.monotonic()
@@ -183,14 +271,39 @@ def test_builds_the_pages_and_then_skips(root, capsys):
     assert "up to date" in capsys.readouterr().out
     assert time.monotonic() - begun < 2
 
-    page.unlink()
-    (root / "book" / "index.md").write_text("# Tiny\n\nSee {doc}`../notebooks/c`.\n")
-    assert book.main([], root) == 2
-    said, error = capsys.readouterr()
-    assert "unknown document" in said
-    assert "started (" not in said
-    assert "jupyter-book failed" in error
-    assert not page.exists()
+    # A page that was not read again is written again: it names the others.
+    (root / "book" / "index.md").write_text("# Small\n\nSee {doc}`../notebooks/a`.\n")
+    # Nor does prose run: it comes between the outputs of the last run.
+    source = root / "notebooks" / "b.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells[0].source = "# Bee"
+    notebook.cells.insert(2, nbformat.v4.new_markdown_cell("A sentence more."))
+    nbformat.write(notebook, source)
+    os.replace(html, html.with_name("html.former"))  # as a build leaves it that is killed as it swaps the two
+    assert book.main([], root) == 0
+    assert "started (" not in capsys.readouterr().out
+    assert "0 added, 2 changed, 0 removed" in (root / "_build" / "logs" / "jupyter-book.log").read_text()
+    assert "Small" in (html / "book" / "index.html").read_text()
+    assert "Small" in page.read_text()
+    assert "Bee" in page.read_text()
+    assert "Tiny" not in page.read_text()
+    told = (html / "notebooks" / "b.html").read_text()
+    assert told.index("tag_parameters") < told.index("A sentence more.") < told.index("runs") < told.index(">quick")
+    assert not html.with_name("html.former").exists()
+
+
+def test_a_page_with_a_mistake_fails_every_time_and_leaves_the_last_good_book(root, capsys):
+    """Also when it is built again as it is: Sphinx says of a page that it does not read again nothing."""
+    assert book.main([], root) == 0
+    page = root / "_build" / "html" / "notebooks" / "a.html"
+    (root / "book" / "index.md").write_text("# Small\n\n```{nonsense}\n```\n\nSee {doc}`../notebooks/c`.\n")
+    for _ in range(2):
+        assert book.main([], root) == 2
+        said, error = capsys.readouterr()
+        assert "unknown document" in said
+        assert "Unknown directive type" in said
+        assert "jupyter-book failed" in error
+        assert "Tiny" in page.read_text()
 
 
 @pytest.fixture
@@ -312,3 +425,48 @@ def test_a_broken_tree_is_one_sentence(root, break_it, sentence):
 def test_no_jobs_is_refused(root):
     with pytest.raises(LmamError, match="jobs is 0"):
         book.build(root, jobs=0)
+
+
+def fetch(port: str, page: str) -> str:
+    with urllib.request.urlopen(f"http://localhost:{port}/{page}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_serves_the_book_and_builds_it_again_on_a_change(root):
+    code = "import sys, pathlib; from lmam_book import build; build.main(['--serve', '0'], pathlib.Path(sys.argv[1]))"
+    server = subprocess.Popen([sys.executable, "-c", code, root], cwd=book.ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in server.stdout if line.startswith("Serving"))
+        port = line.split("localhost:")[1].split(";")[0]
+        built = fetch(port, "built")
+        assert "Tiny" in fetch(port, "book/index.html")
+        assert 'fetch("/built")' in fetch(port, "book/index.html")
+        assert fetch(port, "built") == built
+
+        (root / "book" / "index.md").write_text("# Small\n\nSee {doc}`../notebooks/a`.\n")
+        wait_until(lambda: fetch(port, "built") not in (built, ""))
+        assert "Small" in fetch(port, "book/index.html")
+        # The open page, which has asked for `built` when it was loaded, sees another answer now and loads again.
+        assert next(line for line in server.stdout if line.startswith("Serving"))
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_what_is_watched(root, recursive):
+    """Files as editors save them, by a rename, and none that a build or a sweep writes beside them."""
+    quiet = root / "data" / "results" / ".locks" / "index.sqlite", root / "_build" / "manifest.json", root / "my.md"
+    for path in quiet:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    changed = threading.Event()
+    threading.Thread(target=watch_sources, args=[root, changed, recursive], daemon=True).start()
+    time.sleep(1)
+    for path in quiet:
+        path.write_text("1")
+    assert not changed.wait(2.5)
+    for _ in range(2):
+        changed.clear()
+        (root / "saved").write_text("")
+        os.replace(root / "saved", root / "lmam_core" / "model.py" if recursive else root / "_toc.yml")
+        assert changed.wait(10)

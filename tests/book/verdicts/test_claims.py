@@ -620,7 +620,7 @@ def test_verify_as_a_command(monkeypatch, capsys) -> None:
 
 
 def test_a_book_that_is_older_than_its_data_is_named(tmp_path) -> None:
-    from lmam_book.build.manifest import fingerprints, write_manifest
+    from lmam_book.build.manifest import Tree, fingerprints, write_manifest
     from lmam_book.build.verify import built_book_is_fresh
 
     (tmp_path / "notebooks").mkdir()
@@ -628,10 +628,14 @@ def test_a_book_that_is_older_than_its_data_is_named(tmp_path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "_build" / "html").mkdir(parents=True)
     (tmp_path / "_build" / "html" / "index.html").touch()
-    write_manifest(tmp_path, {"notebooks": fingerprints(tmp_path, ["notebooks/one.ipynb"])})
+    tree = Tree(tmp_path)
+    (then,) = fingerprints(tree, ["notebooks/one.ipynb"]).values()
+    then["read"] = {"data/results/": tree.hash("data/results/")}
+    write_manifest(tmp_path, {"notebooks": {"notebooks/one.ipynb": then}})
     assert list(built_book_is_fresh(Store(tmp_path), tmp_path)) == []
-    (tmp_path / "data" / "run.json").write_text("1")
-    assert "older than its data" in next(built_book_is_fresh(Store(tmp_path), tmp_path))
+    (tmp_path / "data" / "results").mkdir()
+    (tmp_path / "data" / "results" / "run.json").write_text("1")
+    assert "older than its data/results/;" in next(built_book_is_fresh(Store(tmp_path), tmp_path))
 
 
 def test_the_experiments_of_one_rule_are_those_of_its_plan() -> None:
