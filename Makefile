@@ -25,7 +25,7 @@ book: $(STAMP)
 	@$(BIN)/python -m lmam_book.build
 
 test: lint
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

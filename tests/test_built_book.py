@@ -1,6 +1,7 @@
 """The real book, built through the manifest: every page is there, whole, and needs nothing from elsewhere."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +78,14 @@ def test_internal_links_resolve(html, pages, source):
         if not path.is_file() or (anchors and target.fragment and not anchors.find(id=unquote(target.fragment))):
             broken.append(link["href"])
     assert not broken
+
+
+def test_next_leads_through_the_whole_book(html, pages):
+    for source, after in pairwise(SOURCES):
+        (link,) = pages[source].select("a.right-next[href]")
+        target = ((html / source).parent / unquote(link["href"])).resolve()
+        assert target == (html / after).with_suffix(".html").resolve()
+    assert pages[SOURCES[-1]].select("a.right-next") == []
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
-from nbclient import NotebookClient
 
 from lmam_book.build import address
-from lmam_book.pages import cells_page
+from lmam_book.pages import cells_page, live_runs
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans
 from lmam_book.verdicts import beside_print as plugin
@@ -26,6 +26,7 @@ from lmam_core.runs.metrics import outcomes
 from lmam_core.runs.run import Run, prepared
 from lmam_core.runs.store import Store
 from tests.book.verdicts.test_beside_print import made
+from tests.notebooks.here import execute
 
 CHAPTERS = {
     "11-embedding-ways": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "ways"),
@@ -40,16 +41,6 @@ CHAPTERS = {
     ),
     "16-modalities": ("bc_lstm", "bc_lstm_clean", "modalities"),
 }
-BEFORE = """
-import pandas as pd
-
-from lmam_book.pages import live_runs
-from lmam_core.runs import store as results
-
-results.Store.__init__.__defaults__ = (results.Path({root!r}),)
-live_runs.live = lambda arms, device: pd.DataFrame({{"arm": list(arms), "s per epoch": 1.0}})  # trains nothing
-live_runs.seconds = lambda arms: dict.fromkeys(arms, 0.125)  # times nothing
-"""
 
 
 def right(e: Experiment) -> float:
@@ -84,19 +75,19 @@ def fill(store: Store, name: str) -> None:
             store.add(run_of(e))
 
 
-def said(chapter: str, root: Path) -> str:
-    """All text that a chapter puts out with the store at `root`, markup removed."""
-    notebook = nbformat.read(address.ROOT / "notebooks" / f"{chapter}.ipynb", 4)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE.format(root=str(root))))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(address.ROOT / "notebooks")}}).execute()
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") != "stderr"]
-    texts = [o.get("text") or o["data"].get("text/html") or o["data"].get("text/markdown") or "" for o in outputs]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", "\n".join(texts)))
+def said(chapter: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All text that a chapter puts out with the store at `root`; it trains nothing and times nothing."""
+    monkeypatch.setattr(results.Store.__init__, "__defaults__", (root,))
+    monkeypatch.setattr(live_runs, "live", lambda arms, device: pd.DataFrame({"arm": list(arms), "s per epoch": 1.0}))
+    monkeypatch.setattr(live_runs, "seconds", lambda arms: dict.fromkeys(arms, 0.125))
+    return execute(chapter, {}, monkeypatch)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_without_runs_a_chapter_says_so_and_what_makes_them(chapter: str, tmp_path: Path) -> None:
-    text = said(chapter, tmp_path)
+def test_without_runs_a_chapter_says_so_and_what_makes_them(
+    chapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = said(chapter, tmp_path, monkeypatch)
     assert "have none yet" in text
     assert f"lmam sweep {CHAPTERS[chapter][-1]}" in text
     assert "not testable" in text
@@ -104,10 +95,10 @@ def test_without_runs_a_chapter_says_so_and_what_makes_them(chapter: str, tmp_pa
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store) -> None:
+def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CHAPTERS[chapter]:
         fill(store, name)
-    text = said(chapter, store.root)
+    text = said(chapter, store.root, monkeypatch)
     assert "nan" not in text
     if chapter.startswith("11"):
         assert text.count("against the others: 2 reproduced") == 4

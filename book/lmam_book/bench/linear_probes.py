@@ -7,6 +7,8 @@ validation is far above test, the features themselves were trained on the labels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -40,13 +42,13 @@ def _flat(data: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y if data.classes else (y >= 0).astype(int)
 
 
-def measure() -> pd.DataFrame:
-    """One row for each feature set of the real datasets: `train`, `validation` and `test` accuracy of the probe.
+def measure(datasets: Sequence[str] = REAL) -> pd.DataFrame:
+    """One row for each feature set of real datasets: `train`, `validation` and `test` accuracy of the probe.
 
     A row `text+audio` has the default features of both side by side: what there is to gain by fusing them linearly.
     """
     rows = []
-    for name in REAL:
+    for name in datasets:
         sets = catalogue.entry(name).feature_sets
         asked = [{m: features} for m in sets for features in sets[m]]
         for chosen in (*asked, {m: next(iter(sets[m])) for m in ("text", "audio")}):

@@ -1,0 +1,66 @@
+"""A chapter's cells in this process: no kernel to start, nothing to import once more, and training can be left out.
+
+The built book runs every chapter in a kernel, as a reader does; these runs are about what a chapter makes of another
+store, dataset or parameter.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+
+from lmam_book.pages import style as reporting
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def execute(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch, cells: slice = slice(None)) -> str:
+    """All text that the cells of `notebooks/<chapter>.ipynb` put out, markup removed, with parameters as papermill sets
+    them; without the bootstrap cell."""
+    shown: list[object] = []
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
+    monkeypatch.setattr(reporting, "style", lambda: None)  # it would start a shell
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names: dict[str, Any] = {"In": [""]}
+    for cell in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells[cells]:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type != "code" or "bootstrap" in tags:
+            continue
+        _run(cell.source, chapter, names, shown)
+        if "parameters" in tags:
+            names |= given
+            names["In"].append("\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in given.items())]))
+    plt.close("all")
+    text = "\n".join(_text(thing) for thing in shown)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def _run(source: str, chapter: str, names: dict[str, Any], shown: list[object]) -> None:
+    """Run a cell; what it prints and what its last line is worth are shown, as in a notebook."""
+    *lines, last = ast.parse(source).body
+    value = ast.Expression(last.value) if isinstance(last, ast.Expr) and not source.rstrip().endswith(";") else None
+    body = ast.Module(lines if value else [*lines, last], [])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(body, chapter, "exec"), names)
+        result = eval(compile(value, chapter, "eval"), names) if value else None
+    shown.extend(thing for thing in (said.getvalue(), result) if thing is not None and thing != "")
+
+
+def _text(thing: object) -> str:
+    """What a page shows of an output: its HTML, its Markdown, its text; nothing of a figure."""
+    if isinstance(thing, str):
+        return thing
+    data = getattr(thing, "data", None)
+    if isinstance(data, str):
+        return data
+    return thing._repr_html_() if hasattr(thing, "_repr_html_") else ""
