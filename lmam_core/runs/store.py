@@ -98,7 +98,8 @@ class Store:
     def claim(self, experiment: Experiment) -> Iterator[bool]:
         """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
         folder = self.root / ".locks"
-        lock = FileLock(folder / f"{experiment.key}.lock", timeout=0)
+        path = folder / f"{experiment.key}.lock"
+        lock = FileLock(path, timeout=0, thread_local=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -112,6 +113,9 @@ class Store:
         try:
             yield True
         finally:
+            # Before it is released: whoever opened it before then finds that the lock guards no name any more.
+            with suppress(OSError):
+                path.unlink()
             lock.release()
 
     def frame(self) -> pd.DataFrame:
