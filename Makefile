@@ -7,14 +7,13 @@ STAMP := $(VENV)/.installed
 # The first Python that runs: a version manager's stand-in may lie on the path without a Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help book test lint address verdicts clean
+.PHONY: help book test lint verdicts clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book     run the chapters that are stale, build the book, say where to open it"
 	@echo "make test     lint, then all tests: package, chapters, book, README"
 	@echo "make lint     ruff only"
-	@echo "make address  carry the repository's address from _config.yml to where it is used"
 	@echo "make verdicts write the verdict tables of README and front page from the store"
 	@echo "make clean    remove what was built; the environment stays"
 
@@ -27,9 +26,6 @@ test: lint
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-
-address: $(STAMP)
-	@$(BIN)/python -m lmam_book.build.address
 
 verdicts: $(STAMP)
 	@$(BIN)/python -m lmam_book.verdicts.scoreboard
