@@ -23,7 +23,6 @@ from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.index import rows
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
 
@@ -122,9 +121,7 @@ class Store:
         """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
         import pandas as pd
 
-        return pd.DataFrame(
-            rows(self.root, self.paths(), lambda path: row(read(path)), lambda found: bool(found["run"]))
-        )
+        return pd.DataFrame([row(run) for run in self])
 
 
 def row(run: Run) -> dict[str, Any]:
