@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The first Python that runs: a version manager's stand-in may lie on the path without a Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup book test lint address verdicts clean
+.PHONY: help setup book test lint verdicts clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,7 +15,6 @@ help:
 	@echo "make test     lint, then all tests: package, chapters, book, README"
 	@echo "make setup    the environment alone"
 	@echo "make lint     ruff, the rule of imports, types"
-	@echo "make address  carry the repository's address from _config.yml to where it is used"
 	@echo "make verdicts write the verdict tables of README and front page from the store"
 	@echo "make clean    remove what was built; the environment stays"
 
@@ -32,9 +31,6 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@said="$$($(BIN)/lint-imports --no-logo)" || { echo "$$said"; exit 1; }
 	@$(BIN)/python -m tests.typed
-
-address: $(STAMP)
-	@$(BIN)/python -m lmam_book.build.address
 
 verdicts: $(STAMP)
 	@$(BIN)/python -m lmam_book.verdicts.scoreboard

@@ -10,7 +10,6 @@ import yaml
 from bs4 import BeautifulSoup
 
 from lmam_book import build as book
-from lmam_book.build.address import address
 
 SOURCES = book.toc_sources(book.ROOT)
 CHAPTERS = [source for source in SOURCES if source.endswith(".ipynb")]
@@ -103,8 +102,8 @@ def test_nothing_is_loaded_from_elsewhere(pages, source):
 @pytest.mark.parametrize("source", SOURCES)
 def test_buttons_name_the_repository(pages, source):
     links = {link["href"] for link in pages[source].select(".article-header-buttons a[href]")}
-    assert address() in links
-    branch = yaml.safe_load((book.ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["branch"]
-    owner_and_name = urlsplit(address()).path
-    colab = f"https://colab.research.google.com/github{owner_and_name}/blob/{branch}/{source}"
+    repository = yaml.safe_load((book.ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    assert repository["url"] in links
+    owner_and_name = urlsplit(repository["url"]).path
+    colab = f"https://colab.research.google.com/github{owner_and_name}/blob/{repository['branch']}/{source}"
     assert (colab in links) == (source in CHAPTERS)

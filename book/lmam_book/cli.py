@@ -131,6 +131,7 @@ def _add_sweep(commands: Any) -> None:
     sweep.add_argument("--seeds", default=None, help="such as 0-9 or 0,3,7 (default 0-9)")
     sweep.add_argument("--jobs", type=int, default=None, help="runs at a time (default: one a core)")
     sweep.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    sweep.add_argument("--cluster", default=None, help="a Dask scheduler's address: its workers carry the runs out")
     _store(sweep, "my-runs; of a plan the book's own")
     sweep.set_defaults(action=_sweep)
 
@@ -218,7 +219,9 @@ def _sweep(options: argparse.Namespace) -> int:
 
     if options.plan_cost:
         return _plan_cost(options)
-    given, device = _asked(options), usable(options.device)
+    given = _asked(options)
+    # A cluster's workers have devices of their own.
+    where = options.jobs, options.device if options.cluster else usable(options.device), options.cluster
     if options.jobs is not None and options.jobs < 1:
         raise LmamError(f"--jobs must be at least 1; got {options.jobs}.")
     if options.plan:
@@ -228,12 +231,12 @@ def _sweep(options: argparse.Namespace) -> int:
         store = _open(options) if paths.CHECKOUT else _open_own(options)
         of = plans if options.plan in plans.PLANS else studies
         names = studies.STUDIES if options.plan == "all" else [options.plan]
-        failures = of.carry_out(names, store, options.jobs, device)
+        failures = of.carry_out(names, store, *where)
     else:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
         combined = itertools.product(_seeds(options.seeds or "0-9"), *lists.values())
         experiments = [Experiment(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
-        failures = sweep(experiments, _open_own(options), options.jobs, device)
+        failures = sweep(experiments, _open_own(options), *where)
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)
     return 1 if failures else 0

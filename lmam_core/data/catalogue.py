@@ -7,7 +7,6 @@ path of a folder that `lmam data build` or `lmam data read` wrote is taken as we
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import zipfile
 from collections import ChainMap
@@ -26,6 +25,7 @@ from lmam_core.data.fetching import gather
 from lmam_core.data.sources import iemocap, meld, mosi
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 _RECORDS = (
     mosi.RECORD,
@@ -176,8 +176,7 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
             f"{paths.CACHE}; {state}{hint}."
         )
     try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256(path)
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if found != part.sha256 and (states := _gathered(record, part, path)):

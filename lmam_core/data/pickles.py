@@ -13,7 +13,7 @@ import re
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,9 +33,11 @@ def load(path: Path | str) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            opcodes.check(file, path.stat().st_size)
+            size = path.stat().st_size
+            opcodes.check(file, size)
             file.seek(0)
-            return _plain(_Unpickler(file, encoding="latin1").load(), {}, [])
+            budget = _Budget(size)
+            return _plain(_Unpickler(file, budget).load(), {}, [], budget)
     except LmamError as error:
         raise LmamError(f"{path.name} was not opened: {error}") from None
     except OSError as error:
@@ -47,12 +49,44 @@ def load(path: Path | str) -> Any:
         ) from error
 
 
+class _Budget:
+    """What a file may grow to: one that names the same bytes over and over would fill the memory."""
+
+    FACTOR, FREE = 16, 2**20
+    """Times the file's size, and on top of that; what is read is counted up to three times on its way."""
+
+    def __init__(self, size: int) -> None:
+        self.left = self.FACTOR * size + self.FREE
+
+    def spend(self, amount: int) -> None:
+        """Take off bytes or values that are about to be made or looked at; raises LmamError for too many."""
+        self.left -= amount
+        if self.left < 0:
+            raise LmamError(f"it would become more than {self.FACTOR} times as large as it is.")
+
+    def spend_on(self, arguments: Any) -> None:
+        """Take off what a call can copy or hash: strings by their length, lists and tuples with what is in them."""
+        waiting = [arguments]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, (str, bytes, bytearray)):
+                self.spend(len(value))
+            elif isinstance(value, (list, tuple)):
+                self.spend(32 * (1 + len(value)))  # bytes that a set has for each
+                waiting.extend(value)
+
+
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO, budget: _Budget) -> None:
+        super().__init__(file, encoding="latin1")
+        self.budget = budget
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ALLOWED[module, name]
+            found = _ALLOWED[module, name]
         except KeyError:
             raise LmamError(f"it asks for {module}.{name}, which is neither an array nor a container.") from None
+        return _Call(found._function, self.budget) if isinstance(found, _Call) else found
 
 
 class _Inert:
@@ -73,13 +107,15 @@ class _Inert:
 class _Call(_Inert):
     """What a pickle may call: a function of ours that checks its arguments and only ever makes a value."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_budget", "_function")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], budget: _Budget | None = None) -> None:
         super().__init__(function.__name__.strip("_"))
         object.__setattr__(self, "_function", function)
+        object.__setattr__(self, "_budget", budget)
 
     def __call__(self, *arguments: Any) -> Any:
+        self._budget.spend_on(arguments)
         return self._function(*arguments)
 
 
@@ -114,16 +150,18 @@ class _Array:
         if self.type.hasobject and not isinstance(self.items, list):
             raise LmamError("it holds an array of objects that lists none.")
 
-    def build(self, memo: dict, above: list) -> np.ndarray:
+    def build(self, memo: dict, above: list, budget: _Budget) -> np.ndarray:
         """The array itself, in memory of its own."""
+        count = math.prod(self.shape)
         if self.type.hasobject:
-            array = np.empty(math.prod(self.shape), object)
-            if len(self.items) != len(array):
+            if len(self.items) != count:
                 raise LmamError(f"it holds {len(self.items)} items for an array of shape {self.shape}.")
+            budget.spend(count * self.type.itemsize)
+            array = np.empty(count, object)
             for i, item in enumerate(self.items):
-                array[i] = _plain(item, memo, above)
+                array[i] = _plain(item, memo, above, budget)
         else:
-            array = _numbers(self.items, self.type, math.prod(self.shape))
+            array = _numbers(self.items, self.type, count, budget)
         return array.reshape(self.shape, order=self.order)
 
 
@@ -132,11 +170,13 @@ def _check_shape(shape: Any) -> None:
         raise LmamError(f"it holds an array of shape {reprlib.repr(shape)}.")
 
 
-def _numbers(items: Any, dtype: np.dtype, count: int) -> np.ndarray:
+def _numbers(items: Any, dtype: np.dtype, count: int, budget: _Budget | None = None) -> np.ndarray:
     """`count` numbers or strings from bytes, (count,); the bytes of Python 2 come as latin-1 text."""
-    raw = items.encode("latin1") if isinstance(items, str) else bytes(items)
+    raw = items.encode("latin1") if isinstance(items, str) else bytes(_listed(items, (bytes, bytearray)))
     if len(raw) != count * dtype.itemsize:
         raise LmamError(f"it holds {len(raw):,} bytes for an array of {count:,} times {dtype.itemsize}.")
+    if budget:
+        budget.spend(count * (dtype.itemsize or 4))  # numpy makes room for a letter in strings of none
     if not raw:
         return np.zeros(count, dtype)
     if dtype.kind == "b":
@@ -228,7 +268,7 @@ for _module in ("builtins", "__builtin__"):
         _ALLOWED[_module, _name] = _Inert(f"builtins.{_name}")
 
 
-def _plain(value: Any, memo: dict[int, Any], above: list[int]) -> Any:
+def _plain(value: Any, memo: dict[int, Any], above: list[int], budget: _Budget) -> Any:
     """`value` with its arrays built; what occurs twice is built once."""
     if (
         value is None
@@ -242,11 +282,11 @@ def _plain(value: Any, memo: dict[int, Any], above: list[int]) -> Any:
         raise LmamError(f"its containers hold themselves, or lie more than {opcodes.DEEPEST} deep.")
     above.append(id(value))
     if type(value) is dict:
-        built = {_plain(k, memo, above): _plain(v, memo, above) for k, v in value.items()}
+        built = {_plain(k, memo, above, budget): _plain(v, memo, above, budget) for k, v in value.items()}
     elif type(value) in (list, tuple, set, frozenset):
-        built = type(value)(_plain(item, memo, above) for item in value)
+        built = type(value)(_plain(item, memo, above, budget) for item in value)
     elif type(value) is _Array:
-        built = value.build(memo, above)
+        built = value.build(memo, above, budget)
     else:
         raise LmamError(f"it holds a {type(value).__name__.strip('_')} where a value should stand.")
     above.pop()

@@ -6,7 +6,6 @@ a name. The npz decides every number, the json says where it came from and holds
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 SPLITS = ("train", "validation", "test")
 ARRAYS, DESCRIPTION = "dataset.npz", "dataset.json"
@@ -150,12 +150,6 @@ def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict
         for path in unfinished:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def description(path: Path | str) -> dict[str, Any]:

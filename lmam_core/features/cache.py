@@ -13,6 +13,7 @@ import numpy as np
 
 from lmam_core.errors import LmamError
 from lmam_core.features.media import MediaError, parse
+from lmam_core.hashing import sha256
 
 SETTINGS = {"text": "v1 512 tokens", "audio": "v1 16 kHz 60 s", "video": "v1 16 and 8 frames"}
 """What decides the numbers besides extractor and weights; a change of how media are read or pooled changes it."""
@@ -41,12 +42,6 @@ class Digest:
             except OSError as error:
                 raise MediaError(f"{media.path.name} cannot be read: {error.strerror}.") from None
         return f"{self.files[media.path]}#{media.start}-{media.end}"
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file's content, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Rows:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from lmam_core.errors import LmamError
-from lmam_core.features.cache import sha256
+from lmam_core.hashing import sha256
 
 SEED = 0
 PATIENCE = 3.0

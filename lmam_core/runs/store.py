@@ -23,7 +23,6 @@ from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.index import rows
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
 
@@ -105,7 +104,8 @@ class Store:
     def claim(self, experiment: Experiment) -> Iterator[bool]:
         """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
         folder = self.root / ".locks"
-        lock = FileLock(folder / f"{experiment.key}.lock", timeout=0)
+        path = folder / f"{experiment.key}.lock"
+        lock = FileLock(path, timeout=0, thread_local=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -119,15 +119,16 @@ class Store:
         try:
             yield True
         finally:
+            # Before it is released: whoever opened it before then finds that the lock guards no name any more.
+            with suppress(OSError):
+                path.unlink()
             lock.release()
 
     def frame(self) -> pd.DataFrame:
         """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
         import pandas as pd
 
-        return pd.DataFrame(
-            rows(self.root, self.paths(), lambda path: row(read(path)), lambda found: bool(found["run"]))
-        )
+        return pd.DataFrame([row(run) for run in self])
 
 
 def row(run: Run) -> dict[str, Any]:

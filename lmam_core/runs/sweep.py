@@ -1,119 +1,223 @@
-"""Carrying out many experiments: several processes, resumable, safe beside another sweep on the same store."""
+"""Carrying out many experiments: several processes or a cluster, resumable, safe beside another sweep on the store."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import queue
-import tempfile
+import signal
+import sys
+import threading
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
 POLL_SECONDS = 1.0
-"""How often a worker with nothing left to claim looks whether another process's runs have arrived."""
+"""How often a sweep looks whether runs that another one has claimed are there, or free again."""
+IDLE_SECONDS = 20
+"""How long workers outlive a sweep: the next one of the same process finds them warm."""
+
+Submit = Callable[[Experiment, str], "Future[Run | str]"]
+"""Has an experiment carried out on a device, somewhere else."""
 
 
-def sweep(experiments: Sequence[Experiment], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
-    """Carry out what the store does not hold yet; returns one sentence for each experiment that failed.
-
-    `jobs` processes (default: one a core on the CPU, one on a GPU) share the list without a queue: each walks it and
-    claims what is neither held nor claimed. A process that dies frees its claim, so another one takes the run over.
-    Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept.
-    """
-    experiments = list(dict.fromkeys(e.resolved() for e in experiments))
-    open_ = [e for e in experiments if e not in store]
-    if not open_:
-        print(f"All {len(experiments)} runs are in the store.", flush=True)
-        return []
-    with store.claim(open_[0]):
-        pass  # a folder that cannot be written is told before anything is trained
-    jobs = max(1, min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), len(open_)))
-    print(f"{len(open_)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
-    # Spawned rather than forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    failures = context.Queue()
-    with tempfile.TemporaryDirectory() as failed:
-        given = (experiments, store, device, Path(failed), failures)
-        workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
-        for worker in workers:
-            worker.start()
-        found: list[tuple[bool, str]] = []
-        while any(worker.is_alive() for worker in workers) or not failures.empty():
-            # Read while they run: a full pipe would stop a worker from ending.
-            with suppress(queue.Empty):
-                found.append(failures.get(timeout=0.2))
-        missing = sum(e not in store and not _mark(e, Path(failed)).exists() for e in experiments)
-    if fatal := [sentence for ends, sentence in found if ends]:
-        raise StoreError(fatal[0])
-    ended = [f"{missing} runs are missing because a worker was ended; run the same command again."] if missing else []
-    return sorted({sentence for _, sentence in found}) + ended
-
-
-def _mark(e: Experiment, failed: Path) -> Path:
-    """The empty file by which a worker tells the others that an experiment failed, so that none tries it again."""
-    return failed / e.key
-
-
-def _work(experiments: Sequence[Experiment], store: Store, device: str, failed: Path, failures: object) -> None:
-    """Puts (whether it ends the sweep, sentence) into `failures`."""
-    try:
-        while open_ := [e for e in experiments if e not in store and not _mark(e, failed).exists()]:
-            done = False
-            for e in open_:
-                # A worker whose sweep was killed finishes the run in flight and stops.
-                if not multiprocessing.parent_process().is_alive():
-                    return
-                done |= _attempt(e, experiments, store, device, failed, failures)
-            if not done:
-                time.sleep(POLL_SECONDS)
-    except StoreError as error:
-        failures.put((True, str(error)))
-    except KeyboardInterrupt:
-        failures.put((False, "Interrupted; the same command goes on where it stopped."))
-
-
-def _attempt(
-    e: Experiment,
+def sweep(
     experiments: Sequence[Experiment],
     store: Store,
-    device: str,
-    failed: Path,
-    failures: object,
-) -> bool:
-    """Run one experiment unless it is held or claimed elsewhere; whether anything was done."""
-    from lmam_core.runs.run import run
+    jobs: int | None = None,
+    device: str = "cpu",
+    cluster: str | None = None,
+) -> list[str]:
+    """Carry out what the store does not hold yet; returns one sentence for each experiment that failed.
 
-    named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
-    with store.claim(e) as mine:
-        if not mine or e in store or _mark(e, failed).exists():
-            return False
+    `jobs` at a time (default: one a core on the CPU, one on a GPU), each in a process of its own; with the address of a
+    Dask scheduler as `cluster` on its workers, one on each at a time. This process alone claims and writes. Ctrl-C and
+    SIGTERM end it as KeyboardInterrupt, without a process or a claim left behind.
+
+    Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
+    LmamError for a cluster that does not answer.
+    """
+    experiments = list(dict.fromkeys(e.resolved() for e in experiments))
+    waiting = [e for e in experiments if e not in store]
+    if not waiting:
+        print(f"All {len(experiments)} runs are in the store.", flush=True)
+        return []
+    with store.claim(waiting[0]):
+        pass  # a folder that cannot be written is told before anything is started
+    jobs = jobs if cluster else jobs or (1 if device.startswith("cuda") else os.cpu_count())
+    jobs = min(jobs or len(waiting), len(waiting))
+    # SIGTERM is how Slurm, `timeout` and `docker stop` end a process.
+    ended = _on_signal(signal.SIGTERM, signal.default_int_handler)
+    with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
+        jobs = min(jobs, workers())
+        print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
+        return _Sweep(experiments, waiting, store, device).carry_out(submit, lambda: min(jobs, workers()), claims)
+
+
+class _Sweep:
+    """What waits, what runs under which claim, and what failed."""
+
+    def __init__(self, experiments: Sequence[Experiment], waiting: list[Experiment], store: Store, device: str) -> None:
+        self.experiments, self.waiting, self.store, self.device = experiments, waiting, store, device
+        self.running: dict[Future[Run | str], tuple[Experiment, ExitStack]] = {}
+        self.lost: list[Experiment] = []  # whose worker was ended, by them or by what ran beside them
+        self.failures: list[str] = []
+
+    def carry_out(self, submit: Submit, jobs: Callable[[], int], claims: ExitStack) -> list[str]:
+        """Keep `jobs` experiments running until none is left; `claims` frees what runs when the sweep is ended."""
+        claims.callback(lambda: [claim.close() for _, claim in self.running.values()])
+        alone = None
+        while self.waiting or self.running or self.lost:
+            if not self.waiting and not self.running:  # what was lost runs by itself, so that the culprit is known
+                self.waiting = [alone := self.lost.pop()]
+            self._start(submit, jobs)
+            if not self.running:
+                time.sleep(POLL_SECONDS if self.waiting else 0)
+                continue
+            for future in wait(self.running, POLL_SECONDS, FIRST_COMPLETED).done:
+                e, claim = self.running.pop(future)
+                with claim:
+                    self._finish(e, future, e is alone)
+        return sorted(self.failures)
+
+    def _start(self, submit: Submit, jobs: Callable[[], int]) -> None:
+        """Start what is neither held nor claimed elsewhere, as long as there is room for it."""
+        for e in list(self.waiting):
+            if len(self.running) >= jobs():
+                return
+            with ExitStack() as claim:
+                if not claim.enter_context(self.store.claim(e)):
+                    continue
+                self.waiting.remove(e)
+                if e not in self.store:
+                    self.running[submit(e, self.device)] = e, claim.pop_all()
+
+    def _finish(self, e: Experiment, future: Future[Run | str], alone: bool) -> None:
+        """Keep what came out of an experiment, or the sentence why nothing did."""
+        named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
         try:
-            result = run(e, device)
-            store.add(result)
+            result = future.result()
+        except Exception as error:  # of the worker: `_carry_out` itself raises nothing
+            if alone:
+                self.failures.append(f"{named}: its worker was ended ({' '.join(str(error).split())[:200]}).")
+            else:
+                self.lost.append(e)
+            return
+        if isinstance(result, str):
+            if result.startswith("Traceback"):
+                print(result, file=sys.stderr)
+                result = "an error of the program, shown above."
+            self.failures.append(f"{named}: {result}")
+            return
+        try:
+            self.store.add(result)
         except StoreError:
             raise
+        except LmamError as error:  # its dataset was built anew meanwhile
+            self.failures.append(f"{named}: {error}")
+            return
+        held = sum(other in self.store for other in self.experiments)
+        name, value = next(iter((result.metrics or {"validation": result.training.best_score}).items()))
+        print(
+            f"[{held}/{len(self.experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
+            f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s",
+            flush=True,
+        )
+
+
+_ALONE = threading.Lock()
+"""Runs of one process would draw from one stream of random numbers: a cluster's worker has threads."""
+
+
+def _carry_out(e: Experiment, device: str) -> Run | str:
+    """In a worker: the run, or why there is none, a sentence or a traceback."""
+    from lmam_core.runs.device import usable
+    from lmam_core.runs.run import run
+
+    with _ALONE:
+        try:
+            return run(e, usable(device))
         except LmamError as error:
-            _mark(e, failed).touch()
-            failures.put((False, f"{named}: {error}"))
-            return True
+            return str(error)
         except Exception:
-            _mark(e, failed).touch()
-            traceback.print_exc()
-            failures.put((False, f"{named}: an error of the program, shown above."))
-            return True
-    held = sum(other in store for other in experiments)
-    scores = result.metrics or {"validation": result.training.best_score}
-    name, value = next(iter(scores.items()))
-    print(
-        f"[{held}/{len(experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
-        f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s",
-        flush=True,
-    )
-    return True
+            return traceback.format_exc()
+
+
+@contextmanager
+def _here(jobs: int) -> Iterator[tuple[Submit, Callable[[], int]]]:
+    """Processes of this machine, by loky, the pool that joblib is built on.
+
+    Not by `joblib.Parallel`, which takes experiments, and here claims, before a worker is free for them, and whose Dask
+    backend waits for ever where a worker was ended.
+    """
+    from joblib.externals.loky import get_reusable_executor
+
+    def pool() -> Any:  # the same one, or another one where a worker's end broke it
+        return get_reusable_executor(jobs, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(),))
+
+    def submit(e: Experiment, device: str) -> Future[Run | str]:
+        # The terminal tells Ctrl-C to workers as well, also to those that are just being born: they do not hear it.
+        with _on_signal(signal.SIGINT, signal.SIG_IGN):
+            return pool().submit(_carry_out, e, device)
+
+    try:
+        yield submit, lambda: jobs
+    except BaseException:
+        pool().shutdown(kill_workers=True)
+        raise
+
+
+@contextmanager
+def _on(address: str) -> Iterator[tuple[Submit, Callable[[], int]]]:
+    """The workers of a Dask cluster."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise LmamError("A cluster needs Dask: `pip install lmam-book[cluster]`.") from None
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise LmamError(f"No Dask scheduler answers at {address} ({error}).") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=30)
+        except TimeoutError:
+            none = f"The Dask scheduler at {address} has no workers; start some: `dask worker {address} --nthreads 1`."
+            raise LmamError(none) from None
+        executor = client.get_executor(pure=False)
+        yield lambda e, device: executor.submit(_carry_out, e, device), lambda: len(client.nthreads())
+
+
+def _end_with(sweep: int) -> None:
+    """In a worker: end with the process of the sweep, however that ended."""
+    import psutil
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(sweep)
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _on_signal(number: int, handler: Any) -> Iterator[None]:
+    """Another answer to a signal, in the main thread, which alone may give one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

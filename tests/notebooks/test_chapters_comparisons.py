@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmam_book.build import address
 from lmam_book.pages import cells_page, live_runs
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans
@@ -19,6 +18,7 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
 from lmam_core.data import catalogue, synthetic
 from lmam_core.models.fusion import build
+from lmam_core.paths import CHECKOUT
 from lmam_core.runs import names as run_names
 from lmam_core.runs import store as results
 from lmam_core.runs.experiment import Experiment
@@ -133,7 +133,7 @@ def test_what_chapter_11_says_of_the_papers_tables_is_so() -> None:
 
 
 def test_what_chapter_14_says_of_table_nine_and_of_lmfs_size_is_so() -> None:
-    cells = nbformat.read(address.ROOT / "notebooks" / "14-fusion-methods.ipynb", 4).cells
+    cells = nbformat.read(CHECKOUT / "notebooks" / "14-fusion-methods.ipynb", 4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     rows = set(paper.table(9).row)
     assert len(rows - {"LMAM"}) == 11
@@ -160,7 +160,7 @@ def test_shuffled_audio_leaves_the_oracle_of_text_and_misleads_the_one_that_beli
 
 @pytest.mark.real_data
 def test_an_epoch_on_iemocap_has_the_updates_that_chapter_14_says() -> None:
-    cells = nbformat.read(address.ROOT / "notebooks" / "14-fusion-methods.ipynb", 4).cells
+    cells = nbformat.read(CHECKOUT / "notebooks" / "14-fusion-methods.ipynb", 4).cells
     assert sum("On IEMOCAP an epoch has only three updates" in cell.source for cell in cells) == 1
     for e in plans.plan("fusions_patient").arms():
         assert len(list(prepared(e).batches("train", e.batch_size))) == 3

@@ -6,11 +6,15 @@ import sys
 
 import nbformat
 import pytest
+import yaml
 
-from lmam_book.build import address
-from lmam_core.errors import LmamError
+from lmam_core.paths import CHECKOUT
 
-CHAPTERS = sorted((address.ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
+ADDRESS = yaml.safe_load((CHECKOUT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+"""The one place where it is said; the others are held to it here."""
+BOOTSTRAP = nbformat.read(CHAPTERS[0], as_version=4).cells[1].source
+"""The cell that makes a chapter run on Colab, where only the notebook itself is opened: in all of them the same."""
 
 
 @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
@@ -43,7 +47,7 @@ def test_starts_with_a_title_and_the_bootstrap_cell(notebook):
     assert notebook.cells[0].cell_type == "markdown"
     assert notebook.cells[0].source.startswith("# ")
     assert tagged(notebook, "bootstrap") == [notebook.cells[1]]
-    assert notebook.cells[1].source == address.bootstrap_source()
+    assert notebook.cells[1].source == BOOTSTRAP
     assert {"remove-cell", "hide-input"} & set(notebook.cells[1].metadata.tags)
 
 
@@ -80,45 +84,12 @@ def test_cells_are_short(notebook):
     assert long == []
 
 
-def test_address_is_everywhere_the_same():
-    texts = address.in_step()
-    assert {path.name for path in CHAPTERS} | {"CITATION.cff", "pyproject.toml"} == {path.name for path in texts}
-    out_of_step = [path.name for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
-    assert out_of_step == [], "run `make address`"
-    for name in ("CITATION.cff", "pyproject.toml"):
-        assert address.address() in texts[address.ROOT / name]
-
-
-@pytest.fixture
-def moved(tmp_path):
-    """A small repository whose `_config.yml` holds a new address while all else holds the old one."""
-    (tmp_path / "notebooks").mkdir()
-    cells = [
-        nbformat.v4.new_markdown_cell("# A"),
-        nbformat.v4.new_code_cell("old", metadata={"tags": ["bootstrap", "remove-cell"]}),
-    ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "a.ipynb")
-    (tmp_path / "_config.yml").write_text("repository: {url: 'https://example.org/new/place'}\n")
-    (tmp_path / "CITATION.cff").write_text("title: A\nrepository-code: https://example.org/old\n")
-    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/old"\n')
-    return tmp_path
-
-
-def test_sync_carries_a_new_address_everywhere(moved):
-    assert {path.name for path in address.sync(moved)} == {"a.ipynb", "CITATION.cff", "pyproject.toml"}
-    cell = nbformat.read(moved / "notebooks" / "a.ipynb", as_version=4).cells[1]
-    assert cell.source == address.bootstrap_source(moved)
-    assert '"https://example.org/new/place"' in cell.source
-    assert (moved / "CITATION.cff").read_text() == "title: A\nrepository-code: https://example.org/new/place\n"
-    assert 'Repository = "https://example.org/new/place"' in (moved / "pyproject.toml").read_text()
-    assert address.sync(moved) == []
-
-
-@pytest.mark.parametrize("config", ["title: A\n", "repository: {url: github.com/a/b}\n", "repository:\n"])
-def test_no_address_is_one_sentence(moved, config):
-    (moved / "_config.yml").write_text(config)
-    with pytest.raises(LmamError, match=r"repository\.url"):
-        address.address(moved)
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("CITATION.cff", r"^repository-code: (\S+)$"), ("pyproject.toml", r'^Repository = "(\S+)"$')],
+)
+def test_the_address_is_everywhere_the_same(name, pattern):
+    assert re.findall(pattern, (CHECKOUT / name).read_text(encoding="utf-8"), re.M) == [ADDRESS]
 
 
 # What the bootstrap cell does, with every command replaced by a note of it.
@@ -133,13 +104,13 @@ print(sys.path[0])
 
 
 def bootstrap(colab: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", ON_COLAB.format(colab=colab), address.bootstrap_source()]
+    command = [sys.executable, "-c", ON_COLAB.format(colab=colab), BOOTSTRAP]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_bootstrap_fetches_the_repository_on_colab():
     clone, install, path = bootstrap("sys.modules['google.colab'] = sys").stdout.splitlines()
-    assert clone == f"git clone --depth=1 {address.address()} /content/lmam-book"
+    assert clone == f"git clone --depth=1 {ADDRESS} /content/lmam-book"
     assert install.endswith("pip install -q -e /content/lmam-book[media]")
     assert path == "/content/lmam-book"
 
@@ -152,6 +123,6 @@ def test_bootstrap_says_what_to_do_elsewhere():
 
 def test_bootstrap_does_nothing_where_the_package_is():
     code = "import sys; before = set(sys.modules); exec(sys.argv[1]); print('subprocess' in set(sys.modules) - before)"
-    command = [sys.executable, "-c", code, address.bootstrap_source()]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=address.ROOT)
+    command = [sys.executable, "-c", code, BOOTSTRAP]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
     assert done.stdout.strip() == "False", done.stderr

@@ -128,7 +128,9 @@ def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
     return runs
 
 
-def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
+def carry_out(
+    names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu", cluster: str | None = None
+) -> list[str]:
     """Tune and measure plans, or go on where they stopped; returns one sentence for each failure.
 
     Each plan in turn is tuned and run with the first seeds, then each with the rest. What fails is left out, with the
@@ -139,7 +141,7 @@ def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, devic
     for seeds in (SEEDS[:FIRST], SEEDS):
         for one in chosen:
             arms = one.arms()
-            failures += sweep(tuning(one, arms), store, jobs, device)
+            failures += sweep(tuning(one, arms), store, jobs, device, cluster)
             ready = [arm for arm in arms if all(e in store for e in tuning(one, [arm]))]
-            failures += sweep(measured(one, ready, store, seeds), store, jobs, device)
+            failures += sweep(measured(one, ready, store, seeds), store, jobs, device, cluster)
     return list(dict.fromkeys(failures))

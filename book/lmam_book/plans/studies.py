@@ -100,7 +100,9 @@ def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
     return [store.get(e) for arm in ready for e in measured(arm, store, seeds) if e in store]
 
 
-def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu") -> list[str]:
+def carry_out(
+    names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu", cluster: str | None = None
+) -> list[str]:
     """Search and measure studies, or go on where they stopped; returns one sentence for each failure.
 
     Each study is searched and measured with the first seeds, then each with the rest. What fails is left out, with what
@@ -113,11 +115,13 @@ def carry_out(names: Iterable[str], store: Store, jobs: int | None = None, devic
             tried: set[Experiment] = set()
             while missing := [e for arm in arms for e in search.needed(arm, store) if e not in tried]:
                 tried.update(missing)
-                failures += sweep(missing, store, jobs, device)
+                failures += sweep(missing, store, jobs, device, cluster)
             ready = [arm for arm in arms if not search.needed(arm, store)]
             runs = [measured(arm, store, seeds) for arm in ready]
             # Breadth first: one seed of each arm before the next seed.
-            failures += sweep([e for one_seed in zip(*runs, strict=True) for e in one_seed], store, jobs, device)
+            failures += sweep(
+                [e for one_seed in zip(*runs, strict=True) for e in one_seed], store, jobs, device, cluster
+            )
     return list(dict.fromkeys(failures))
 
 

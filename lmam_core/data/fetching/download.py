@@ -15,6 +15,7 @@ import pooch
 from tqdm import tqdm
 
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 PATIENCE = 5.0
 """Seconds that a server has to answer at all."""
@@ -54,11 +55,6 @@ class Kept:
                 f"{self._pooch.registry[key][7:19]}...), which was thrown away; ask again, and if that does not help, "
                 "the file has changed at its source."
             ) from error
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file's content."""
-    return pooch.file_hash(str(path), alg="sha256")
 
 
 def _resume(url: str, output: str, _: pooch.Pooch, *, part: Path) -> None:

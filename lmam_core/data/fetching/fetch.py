@@ -20,6 +20,7 @@ from lmam_core.data.fetching.gather import EMBEDDING, Recipe
 from lmam_core.data.fetching.recipe import repository_of, write
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 GITHUB = "https://raw.githubusercontent.com"
 
@@ -92,7 +93,7 @@ def _local(file: PublicFile, folder: Path) -> Path:
     path = folder / key(file)
     if not path.is_file():
         raise LmamError(f"LMAM_SOURCES is '{folder}', which lacks {key(file)}; copy that file there from {file.url}.")
-    if (found := download.sha256(path)) != file.sha256:
+    if (found := sha256(path)) != file.sha256:
         raise LmamError(
             f"{path} has the sha256 {found[:12]}... where {file.sha256[:12]}... was recorded; "
             f"copy the file again from {file.url}."

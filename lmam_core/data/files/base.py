@@ -11,6 +11,7 @@ import numpy as np
 
 from lmam_core.data import stored
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def utterances(
         features=features,
         weights={s: f"as published in {path.name}" for sets in first.values() for s in sets},
         licence=licence,
-        sources={path.name: stored.sha256(path)} if path.is_file() else {},
+        sources={path.name: sha256(path)} if path.is_file() else {},
         notes=notes,
     )
 

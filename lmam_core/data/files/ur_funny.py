@@ -21,6 +21,7 @@ import numpy as np
 from lmam_core.data import pickles, stored
 from lmam_core.data.files.base import Dialogue, mean, utterances
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 FILES = {
     "folds": "data_folds.pkl",
@@ -51,7 +52,7 @@ def read(path: Path) -> stored.Utterances:
     notes: list[str] = []
     licence = "UR-FUNNY's own; its videos are TED's."
     stored_as = utterances(folder, _segments(found, notes), CLASSES, notes, licence)
-    sources = {name: stored.sha256(folder / name) for name in names.values()}
+    sources = {name: sha256(folder / name) for name in names.values()}
     return dataclasses.replace(stored_as, sources=sources, weights=dict.fromkeys(stored_as.weights, "as published"))
 
 

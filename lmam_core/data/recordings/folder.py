@@ -15,6 +15,7 @@ from lmam_core.data import stored
 from lmam_core.data.recordings import labels, table
 from lmam_core.data.recordings.table import Row
 from lmam_core.errors import LmamError
+from lmam_core.hashing import sha256
 
 CLASSES = "classes.txt"
 """An optional file with the classes, one a line, in the order that tables show; other labels are then refused."""
@@ -68,8 +69,8 @@ def build(
         if found is not None:
             features[m], identities[entry.name] = {entry.name: found[0]}, found[1]
     files = sorted({str(item[0]) for item in media["file"] if item})
-    sources = {table.TABLE: stored.sha256(folder / table.TABLE)}
-    sources |= {Path(f).relative_to(folder.resolve()).as_posix(): stored.sha256(Path(f)) for f in files}
+    sources = {table.TABLE: sha256(folder / table.TABLE)}
+    sources |= {Path(f).relative_to(folder.resolve()).as_posix(): sha256(Path(f)) for f in files}
     u = stored.Utterances(
         name=folder.resolve().name,
         about=_about(folder.resolve().name, stored.counted(splits, len(kept.rows), classes), identities),

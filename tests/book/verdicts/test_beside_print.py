@@ -289,7 +289,7 @@ def test_source_shows_the_code_that_runs() -> None:
 def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, monkeypatch) -> None:
     asked = []
 
-    def pretend(experiments: list[Experiment], store: Store, jobs: object, device: str) -> list[str]:
+    def pretend(experiments: list[Experiment], store: Store, *_: object) -> list[str]:
         for e in (e for e in experiments if e not in store):
             run = made(e, 0.5)
             store.add(dataclasses.replace(run, metrics={}, outcomes={}) if e.protocol == "tuning1" else run)
@@ -314,7 +314,7 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
 def test_what_fails_in_a_plan_does_not_keep_the_rest_from_going_on(store, monkeypatch) -> None:
     """A learning rate at which one arm diverges costs that arm its measured runs, and nobody else's."""
 
-    def pretend(experiments, store, jobs=None, device="cpu"):
+    def pretend(experiments, store, *_):
         failed = [e for e in experiments if (e.fusion, e.learning_rate, e.protocol) == ("concat", 3e-3, "tuning1")]
         for e in (e for e in experiments if e not in store and e not in failed):
             run = made(e, 0.5)

@@ -7,7 +7,10 @@ import datetime
 import io
 import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +225,53 @@ CLAIMS = [
     ("key", b"\x80\x02}()" + b"\x85" * 200_000 + b"K\x01u.", "deep"),
     ("key by memo", b"\x80\x02}()" + b"q\x000h\x00\x85" * 200_000 + b"K\x01u.", "deep"),
 ]
+
+
+# One string of a megabyte in some 4,000 arrays, each a copy; the same bytes as arguments of calls and in sets.
+SHARED = b"\x80\x03cnumpy.core.multiarray\n_reconstruct\nq\x000cnumpy\nndarray\nq\x010B" + struct.pack("<I", 10**6)
+SHARED += bytes(10**6) + b"q\x020cnumpy\ndtype\nX\x02\x00\x00\x00f8K\x00K\x01\x87Rq\x030J" + struct.pack("<i", 125_000)
+SHARED += b"\x85q\x040c__builtin__\nset\nq\x060c__builtin__\nbytearray\nq\x080](K\x01"
+MANY = [
+    ("tuples as a key", b"\x80\x02})" + b"2\x86" * 40 + b"K\x01s.", "over and over"),
+    (
+        "tuples by memo",
+        b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (k, k) for k in range(40)) + b"K\x01s.",
+        "over and over",
+    ),
+    ("tuples in a set", b"\x80\x04\x8f()" + b"2\x86" * 40 + b"\x90.", "over and over"),
+    ("tuples in a frozenset", b"\x80\x04()" + b"2\x86" * 40 + b"\x91.", "over and over"),
+    ("tuples in a list in a set", b"\x80\x02c__builtin__\nset\n])" + b"2\x86" * 40 + b"a\x85R.", "over and over"),
+    (
+        "arrays",
+        SHARED + b"h\x00h\x01K\x00\x85C\x01b\x87R(K\x01h\x04h\x03\x89h\x02tb" * 4000 + b"e.",
+        "16 times as large",
+    ),
+    ("bytes", SHARED + b"h\x08h\x02\x85R" * 4000 + b"e.", "16 times as large"),
+    ("lists", SHARED + b"](" + b"K\x01" * 1000 + b"eq\x09" + b"h\x06h\x09\x85R" * 20_000 + b"e.", "16 times as large"),
+    (
+        "empty strings",
+        RECONSTRUCT + b"(K\x01J\x00\x00\x00\x40\x85cnumpy\ndtype\nU\x01UK\x00K\x01\x87R\x89U\x00tb.",
+        "16 times",
+    ),
+    ("bytes by number", RECONSTRUCT + b"(K\x01K\x01\x85" + F8 + b"\x89J\x00\x00\x00\x40tb.", "container from int"),
+]
+
+
+@pytest.mark.parametrize(("what", "program", "sentence"), MANY, ids=[what for what, *_ in MANY])
+def test_a_small_file_neither_grows_nor_goes_on_for_ever(tmp_path, what, program, sentence):
+    """In a process of its own, with two seconds of processor time and 300 MB beyond what it has."""
+    assert len(program) < 1_200_000
+    (tmp_path / "small.pkl").write_bytes(program)
+    limits = (
+        "import resource, sys, psutil; from lmam_core.data import pickles; from lmam_core.errors import LmamError\n"
+        "room = psutil.Process().memory_info().vms + 300_000_000\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (room, room))\n"
+        "spent = resource.getrusage(resource.RUSAGE_SELF).ru_utime; most = int(spent) + 3\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (most, most))\n"
+        "try: pickles.load(sys.argv[1])\nexcept LmamError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", limits, tmp_path / "small.pkl"], capture_output=True, text=True)
+    assert re.search(sentence, done.stdout), (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize(("what", "program", "sentence"), CLAIMS, ids=[what for what, *_ in CLAIMS])

@@ -1,4 +1,4 @@
-"""The store: round trip, atomic, append-only; sweeps that are killed, run side by side, or meet a full disk."""
+"""The store: round trip, atomic, append-only, claimed by one process at a time."""
 
 from __future__ import annotations
 
@@ -8,32 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from queue import Queue
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lmam_core.errors import LmamError, StoreError
+from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run, run
 from lmam_core.runs.store import Store
-from lmam_core.runs.sweep import _work, sweep
 from lmam_core.runs.training import Training
-
-PROGRAM = """
-import sys
-from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.store import Store
-from lmam_core.runs.sweep import sweep
-if __name__ == "__main__":
-    asked = [Experiment(embedding="early", rank=4, epochs={epochs}, dialogues=12, seed=s) for s in range({seeds})]
-    failures = sweep(asked, Store(sys.argv[1]), jobs=2)
-    print(failures)
-    sys.exit(bool(failures))
-"""
 
 
 def made(seed: int = 0, **fields: object) -> Run:
@@ -144,81 +128,7 @@ def test_a_claim_is_held_by_one_process_and_freed_by_death(store: Store, quick: 
     other.wait()
     with store.claim(quick) as mine:
         assert mine
-
-
-def start(root: Path, epochs: int, seeds: int) -> subprocess.Popen:
-    program = root.parent / "program.py"
-    program.write_text(PROGRAM.format(epochs=epochs, seeds=seeds))
-    return subprocess.Popen(
-        [sys.executable, str(program), str(root)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def test_a_killed_sweep_goes_on_where_it_stopped(store: Store) -> None:
-    first = start(store.root, epochs=3, seeds=5)
-    deadline = time.monotonic() + 90
-    while len(list(store.root.glob("*/*/*.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    held = {p: p.stat().st_mtime_ns for p in store.root.glob("*/*/*.json")}
-    assert 2 <= len(held) < 5, "the kill must fall into the middle of the sweep"
-    assert len(list(store)) == len(held)
-    assert start(store.root, epochs=3, seeds=5).wait() == 0
-    after = {p: p.stat().st_mtime_ns for p in store.root.glob("*/*/*.json")}
-    assert len(after) == 5
-    assert all(after[p] == t for p, t in held.items()), "a run that was held was made again"
-
-
-def test_two_sweeps_on_one_store_share_the_work(store: Store) -> None:
-    both = [start(store.root, epochs=2, seeds=6) for _ in range(2)]
-    outputs = [p.communicate(timeout=180)[0] for p in both]
-    assert [p.returncode for p in both] == [0, 0]
-    done = [line for text in outputs for line in text.splitlines() if line.startswith("[") and "seed" in line]
-    assert len(done) == 6, "some run was carried out twice or not at all"
-    assert len(list(store)) == 6
-
-
-def test_a_failing_experiment_is_reported_and_the_others_are_done(store: Store, quick: Experiment) -> None:
-    failures = sweep([dataclasses.replace(quick, rank=500), quick], store, jobs=1)
-    assert len(failures) == 1
-    assert "from 1 to 100" in failures[0]
-    assert quick in store
-
-
-def test_what_failed_for_one_worker_is_not_tried_by_another(
-    store: Store, quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried, told = [], Queue()
-
-    def diverging(e: Experiment, device: str) -> None:
-        tried.append(e)
-        raise LmamError("Training diverged.")
-
-    monkeypatch.setattr("lmam_core.runs.run.run", diverging)
-    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(is_alive=lambda: True))
-    for _ in range(2):
-        _work([quick.resolved()], store, "cpu", tmp_path, told)
-    assert tried == [quick.resolved()]
-    ends, sentence = told.get(timeout=5)
-    assert (ends, sentence.endswith(": Training diverged.")) == (False, True)
-
-
-def test_a_worker_stops_at_a_run_that_cannot_be_kept(
-    store: Store, quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever it trained next would be lost as well."""
-    trained, told = [], Queue()
-
-    def full(self: Store, run_: object) -> None:
-        raise StoreError("The disk is full.")
-
-    monkeypatch.setattr("lmam_core.runs.run.run", lambda e, device: trained.append(e))
-    monkeypatch.setattr(Store, "add", full)
-    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(is_alive=lambda: True))
-    _work([dataclasses.replace(quick, seed=s).resolved() for s in range(3)], store, "cpu", tmp_path, told)
-    assert len(trained) == 1
-    assert told.get(timeout=5) == (True, "The disk is full.")
+    assert list((store.root / ".locks").iterdir()) == []  # what the dead one left is gone as well
 
 
 def test_a_run_on_a_folder_that_was_built_anew_is_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,9 +138,3 @@ def test_a_run_on_a_folder_that_was_built_anew_is_not_kept(store: Store, monkeyp
     with pytest.raises(LmamError, match="built anew while the run went on"):
         store.add(run_)
     assert list(store.paths()) == []
-
-
-def test_nothing_left_to_do_starts_nothing(store: Store, quick: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
-    store.add(run(quick))
-    assert sweep([quick], store) == []
-    assert "All 1 runs are in the store" in capsys.readouterr().out

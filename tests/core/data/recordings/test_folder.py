@@ -20,6 +20,7 @@ from lmam_core.data import catalogue, stored
 from lmam_core.data.recordings import folder, labels, table
 from lmam_core.errors import LmamError
 from lmam_core.features.extract import Extracted
+from lmam_core.hashing import sha256
 from lmam_core.runs import run as experiment
 from lmam_core.runs.experiment import Experiment
 
@@ -113,7 +114,7 @@ def test_the_same_folder_gives_the_same_bytes(tmp_path):
     first, _ = build(write(tmp_path / "a", tidy()))
     again, _ = build(write(tmp_path / "b" / "a", tidy()))
     assert first == again
-    assert catalogue.fingerprint(str(tmp_path / "a")) == stored.sha256(tmp_path / "a" / "dataset.npz")
+    assert catalogue.fingerprint(str(tmp_path / "a")) == sha256(tmp_path / "a" / "dataset.npz")
 
 
 def test_a_damaged_recording_costs_its_utterance_the_sound_alone(tmp_path):
