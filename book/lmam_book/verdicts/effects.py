@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lmam_book.verdicts.resampling import draws, stacked
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import summarise
+from lmam_core.runs.metrics import summarise_many
 from lmam_core.runs.run import Run
 
 RESAMPLES = 4000
@@ -69,10 +69,10 @@ def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL
     outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
     if list(a[0].outcomes) != list(b[0].outcomes):
         raise LmamError("The two arms were scored on different conversations.")
-    by_seed = sign * np.asarray(summarise(outcomes.sum(2), classes)[metric])  # (2, S)
+    by_seed = sign * np.asarray(summarise_many(outcomes.sum(2), classes)[metric])  # (2, S)
     S, n = outcomes.shape[1:3]
     conversations = draws(n, RESAMPLES)  # (R, n)
-    scores = sign * np.asarray(summarise(conversations @ outcomes, classes)[metric])  # (2, S, R)
+    scores = sign * np.asarray(summarise_many(conversations @ outcomes, classes)[metric])  # (2, S, R)
     difference = scores[1] - scores[0]  # (S, R)
     weights = draws(S, RESAMPLES, seed=1) / S  # (R, S)
     resampled = np.einsum("rs,sr->r", weights, difference)
