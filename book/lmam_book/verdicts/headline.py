@@ -26,6 +26,8 @@ from lmam_core.runs.store import Store
 
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
 UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
+MANY = 10_000
+"""Test conversations that nobody has."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,11 @@ def _row(cell: Cell) -> dict[str, object]:
 
 def _would_decide(found: Effect, printed: float) -> str:
     more = needed(found, printed)
-    return f"{more.seeds} seeds" if more.seeds else f"{more.conversations} conversations, whatever the seeds"
+    if more.seeds:
+        return f"{more.seeds:,} seeds would decide"
+    if (conversations := more.conversations or MANY) < MANY:
+        return f"no number of seeds decides here, {conversations:,} test conversations would"
+    return "the mean is too near half of the reported gain for any test set to decide"
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,7 @@ def _rows(ready: pd.DataFrame) -> str:
     for r in ready.to_dict("records"):
         name = f"{names.title(r['backbone'])}, {DATASETS[r['dataset']]}"
         gain = f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
-        more = f"; {r['would decide']} would decide" if r["would decide"] else ""
+        more = f": {r['would decide']}" if r["would decide"] else ""
         shown = (
             name,
             f"{r['concatenation']:.1f}",

@@ -87,10 +87,11 @@ class Needed:
 def needed(found: Effect, printed: float) -> Needed:
     """How many seeds decide at the present mean, and with endless seeds how many conversations.
 
-    The interval must become narrow enough to leave out 0 or half the printed gain, whichever is farther from the mean.
-    Standard errors fall with the roots of both numbers.
+    The interval must become narrow enough to leave out 0 or half the printed gain, whichever is farther from the mean;
+    one above 0 already must leave out the half. Standard errors fall with the roots of both numbers.
     """
-    margin = max(found.mean, SHARE * printed - found.mean)
+    half = SHARE * printed
+    margin = abs(half - found.mean) if found.low > 0 else max(found.mean, half - found.mean)
     z = float(stats.norm.ppf((1 + found.level) / 2))
     target = (margin / z) ** 2
     left = target - found.of_conversations**2

@@ -104,6 +104,8 @@ def test_what_would_decide_is_what_makes_the_interval_narrow_enough() -> None:
     for seeds, decided in ((more.seeds, True), (more.seeds - 1, False)):
         half = 1.96 * np.hypot(0.9 * (5 / seeds) ** 0.5, 0.4)
         assert (half <= 1.5) == decided
+    above = needed(found(1.5, 0.2, 2.8, of_seeds=0.6, of_conversations=0.1), 4.0)  # the half is 2
+    assert 1.96 * np.hypot(0.6 * (10 / above.seeds) ** 0.5, 0.1) <= 0.5
     hopeless = needed(found(1.5, -0.4, 3.4, of_conversations=0.9), 4.0)
     assert hopeless.seeds is None
     assert 1.96 * 0.9 * (31 / hopeless.conversations) ** 0.5 == pytest.approx(1.5, rel=0.02)
