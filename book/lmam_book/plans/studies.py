@@ -1,7 +1,8 @@
 """The measured arms of the book's headline: which are compared, on what, and what is left to run.
 
 Every arm is searched alike (`search`) and then measured with `SEEDS`. A study's arms have the same encoders in the same
-place, so that they differ in the fusion alone.
+place. Where LMAM's place is late they differ in the fusion alone; elsewhere LMAM with its residual stands in front of a
+model that is the other arm.
 """
 
 from __future__ import annotations
@@ -142,9 +143,9 @@ def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame
             else:
                 left = [e for e in measured(arm, store, range(seeds)) if e not in store]
                 updates, runs = len(left) * TYPICAL, seeds - len(left)
-            row = rows.setdefault((name, arm.dataset), {"arms": 0, "runs": 0, "updates": 0})
+            row = rows.setdefault((name, arm.dataset), {"arms": 0, "measured": 0, "updates": 0})
             row["arms"] += 1
-            row["runs"] += runs
+            row["measured"] += runs
             row["updates"] += updates
     found = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
     seconds = [pace.get((d, study(n)[0].backbone), np.nan) for n, d in rows]

@@ -17,8 +17,8 @@ from lmam_book.bench import linear_probes
 from lmam_book.plans import search
 from lmam_book.plans.studies import READINGS, STUDIES, measured, study
 from lmam_book.verdicts import beside_print
-from lmam_book.verdicts.effects import LEVEL, Effect, effect
-from lmam_book.verdicts.rule import WORDS, Baseline, best_of, corrected, needed, word
+from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
+from lmam_book.verdicts.rule import FEW, WORDS, Baseline, corrected, needed, word
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -26,7 +26,7 @@ from lmam_core.runs.store import Store
 
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
 UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
-MANY = 10_000
+MANY = 2_000
 """Test conversations that nobody has."""
 
 
@@ -48,35 +48,36 @@ class Cell:
         """The metric that decides."""
         return beside_print.HEADLINE[self.dataset]
 
-    def mean(self, name: str) -> float:
-        """The mean of an arm over its seeds; NaN without runs."""
-        return float(np.mean([run.metrics[self.metric] for run in self.runs[name]])) if self.runs[name] else np.nan
+    def mean(self, name: str, seeds: set[int]) -> float:
+        """The mean of an arm over some seeds; NaN without runs."""
+        scores = [run.metrics[self.metric] for run in self.runs[name] if run.experiment.seed in seeds]
+        return float(np.mean(scores)) if scores else np.nan
 
-    @property
-    def bar(self) -> float:
-        """What a working baseline reaches: the best linear probe on the features of the runs, together or alone."""
-        return bar(self.dataset)
+    def shared(self, name: str) -> set[int]:
+        """The seeds that a reading and the baseline both have."""
+        return set.intersection(*({r.experiment.seed for r in self.runs[n]} for n in ("concatenation", name)))
 
     def effects(self, level: float | None = None) -> dict[str, Effect]:
-        """The effect of each reading that shares two seeds with the baseline, corrected for their number."""
+        """The effect of each reading that shares two seeds with the baseline.
+
+        Without a `level` each interval is corrected for the number of readings that are planned.
+        """
+        names = [name for name in self.runs if name != "concatenation"]
+        level = level or corrected(len(names))
         base = self.runs["concatenation"]
-        seeds = {run.experiment.seed for run in base}
-        ready = {
-            name: runs
-            for name, runs in self.runs.items()
-            if name != "concatenation" and len(seeds & {run.experiment.seed for run in runs}) > 1
-        }
-        level = corrected(len(ready)) if level is None and ready else level or LEVEL
-        return {name: effect(base, runs, self.metric, level) for name, runs in ready.items()}
+        return {name: effect(base, self.runs[name], self.metric, level) for name in names if len(self.shared(name)) > 1}
 
 
 def bar(dataset: str) -> float:
-    """The best test score, in the headline metric, of a linear probe on a dataset's text, its audio, or both."""
+    """What a linear probe has on a dataset's test set, in its headline metric.
+
+    Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
+    """
     table = linear_probes.table()
     column = "test" if beside_print.HEADLINE[dataset] == "acc2" else "test_weighted_f1"
     mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
     defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
-    return float(defaults[column].max())
+    return float(defaults.loc[defaults.validation.idxmax(), column])
 
 
 def cells(store: Store, names: Iterable[str] = STUDIES) -> list[Cell]:
@@ -110,24 +111,24 @@ def table(found: Sequence[Cell]) -> pd.DataFrame:
 
 def _row(cell: Cell) -> dict[str, object]:
     effects = cell.effects()
-    base = cell.mean("concatenation")
     row: dict[str, object] = {
         "backbone": cell.backbone,
         "dataset": cell.dataset,
         "metric": cell.metric,
-        "concatenation": base,
-        "margin over probe": base - cell.bar,
         "printed gain": cell.printed,
     }
     if not effects:
-        return row | {"word": word(None, cell.printed), "seeds": 0}
-    best = best_of(effects)
-    chosen = effects[best]
-    decided = word(chosen, cell.printed, Baseline(base, cell.bar, "linear probe"))
+        return row | {"word": word([], cell.printed), "seeds": 0}
+    best = max(effects, key=lambda name: effects[name].mean)
+    chosen, seeds = effects[best], cell.shared(best)
+    base, probe = cell.mean("concatenation", seeds), bar(cell.dataset)
+    decided = word(list(effects.values()), cell.printed, Baseline(base, probe))
     return row | {
+        "concatenation": base,
+        "margin over probe": base - probe,
         "best reading": best,
         "of": len(effects),
-        "LMAM": cell.mean(best),
+        "LMAM": cell.mean(best, seeds),
         "gain": chosen.mean,
         "low": chosen.low,
         "high": chosen.high,
@@ -145,8 +146,8 @@ def _would_decide(found: Effect, printed: float) -> str:
     if more.seeds:
         return f"{more.seeds:,} seeds would decide"
     if (conversations := more.conversations or MANY) < MANY:
-        return f"no number of seeds decides here, {conversations:,} test conversations would"
-    return "the mean is too near half of the reported gain for any test set to decide"
+        return f"would take about {conversations:,} test conversations"
+    return "too near half of the reported gain for any test set to decide"
 
 
 @dataclass(frozen=True)
@@ -167,28 +168,35 @@ class Pooled:
 
 
 def pooled(found: Sequence[Cell], name: str = "own") -> Pooled | None:
-    """The gain of one reading over all backbones that were run, by a random-effects mean (Paule and Mandel).
+    """The gain of one reading over all backbones of one dataset whose baseline works, by a random-effects mean.
 
-    The interval is Student's on the Hartung-Knapp variance. None for fewer than two backbones. The cells are of one
-    dataset, whose test conversations all share: what their sampling adds is in each effect, but not their correlation.
+    Weights by Paule and Mandel; the variance is that of Hartung and Knapp, at least what the weights say, plus what the
+    choice of test conversations moves all backbones by together, from samples that all of them share. Student's
+    interval. None for fewer than two backbones with five seeds.
     """
-    effects = [(cell, cell.effects(LEVEL).get(name)) for cell in found]
-    ready = [(cell, e) for cell, e in effects if e is not None]
+    ready = []
+    for cell in found:
+        e = cell.effects(LEVEL).get(name)
+        if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
+            ready.append((cell, e))
     if len(ready) < 2:
         return None
     gain = np.array([e.mean for _, e in ready])
-    variance = np.array([e.standard_error**2 for _, e in ready])
-    combined = combine_effects(gain, variance, method_re="iterated")
-    mean = float(combined.mean_effect_re)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(ready) - 1) * combined.sd_eff_w_re_hksj)
+    combined = combine_effects(gain, np.array([e.standard_error**2 for _, e in ready]), method_re="iterated")
+    weights = np.asarray(combined.weights_rel_re)
+    samples = np.array([by_sample(cell.runs["concatenation"], cell.runs[name], cell.metric) for cell, _ in ready])
+    together = float((weights @ samples).std(ddof=1))
+    between = max(float(combined.sd_eff_w_re_hksj), float(combined.sd_eff_w_re))
+    mean, k = float(combined.mean_effect_re), len(ready)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, k - 1) * np.hypot(between, together))
     return Pooled(
         mean=mean,
         low=mean - half,
         high=mean + half,
         between=float(np.sqrt(max(combined.tau2, 0))),
         printed=float(np.mean([cell.printed for cell, _ in ready])),
-        at_least=at_least([float(stats.norm.sf(e.mean / e.standard_error)) for _, e in ready]),
-        backbones=len(ready),
+        at_least=at_least([e.p for _, e in ready]),
+        backbones=k,
     )
 
 
@@ -251,7 +259,7 @@ def _tally(ready: pd.DataFrame, cells: int) -> str:
 
 def _rows(ready: pd.DataFrame) -> str:
     lines = [
-        "| backbone, data | without LMAM | over the probe | LMAM, best reading | gain | reported | seeds | word |",
+        "| backbone, data | without LMAM | over the probe | LMAM, best reading | gain | reported | seeds | verdict |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for r in ready.to_dict("records"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import stats
@@ -29,15 +29,13 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the losing arm must clear before anything is decided against it.
+    """What the model without LMAM must reach before anything is decided about a gain over it.
 
-    `score` is the baseline's mean in the claim's metric; `bar` the best single modality or linear probe on the same
-    features, named by `what`.
+    `score` is its mean in the claim's metric; `bar` what a linear probe on the same features has.
     """
 
     score: float
     bar: float
-    what: str
 
     @property
     def works(self) -> bool:
@@ -45,30 +43,28 @@ class Baseline:
         return self.score >= self.bar
 
 
-def word(found: Effect | None, printed: float, baseline: Baseline | None = None) -> str:
-    """The word on "b is better than a by `printed`", for a printed gain above 0.
+def word(readings: Sequence[Effect], printed: float, baseline: Baseline | None = None) -> str:
+    """The word on "b is better than a by `printed`", for a printed gain above 0, where b is the best of some readings.
+
+    Their intervals must have been made for as many readings (`corrected`).
 
     * not testable: no runs, or fewer than five shared seeds;
-    * baseline not working: arm a is below the best single modality or a linear probe on the same features;
-    * excluded: the interval lies below half the printed gain;
-    * reproduced: the interval lies above 0, and the mean is at least half the printed gain;
-    * positive, undecided: the interval lies above 0, and neither of these;
+    * baseline not working: arm a is below a linear probe on the same features;
+    * excluded: the interval of every reading lies below half the printed gain;
+    * reproduced: that of the best reading lies above 0, and its mean is at least half the printed gain;
+    * positive, undecided: that of the best reading lies above 0, and neither of these;
     * undecided: everything else.
     """
-    if found is None or found.seeds < FEW:
+    if not readings or min(found.seeds for found in readings) < FEW:
         return NOT_TESTABLE
     if baseline is not None and not baseline.works:
         return NOT_WORKING
-    if found.high < SHARE * printed:
+    if max(found.high for found in readings) < SHARE * printed:
         return EXCLUDED
-    if found.low > 0:
-        return REPRODUCED if found.mean >= SHARE * printed else POSITIVE
+    best = max(readings, key=lambda found: found.mean)
+    if best.low > 0:
+        return REPRODUCED if best.mean >= SHARE * printed else POSITIVE
     return UNDECIDED
-
-
-def best_of(readings: Mapping[str, Effect]) -> str:
-    """The reading with the largest mean; its interval must have been made for as many readings (`corrected`)."""
-    return max(readings, key=lambda name: readings[name].mean)
 
 
 def corrected(readings: int, level: float = 0.95) -> float:
@@ -87,11 +83,12 @@ class Needed:
 def needed(found: Effect, printed: float) -> Needed:
     """How many seeds decide at the present mean, and with endless seeds how many conversations.
 
-    The interval must become narrow enough to leave out 0 or half the printed gain, whichever is farther from the mean;
-    one above 0 already must leave out the half. Standard errors fall with the roots of both numbers.
+    A mean of at least half the printed gain is decided once the interval leaves out 0, a smaller one once it leaves out
+    the half. Standard errors fall with the roots of both numbers. What seeds and conversations vary together counts as
+    the conversations' here, so that seeds help somewhat more than this says.
     """
     half = SHARE * printed
-    margin = abs(half - found.mean) if found.low > 0 else max(found.mean, half - found.mean)
+    margin = found.mean if found.mean >= half else half - found.mean
     z = float(stats.norm.ppf((1 + found.level) / 2))
     target = (margin / z) ** 2
     left = target - found.of_conversations**2
