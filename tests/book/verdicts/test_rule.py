@@ -115,9 +115,10 @@ def test_what_would_decide_is_what_makes_the_word_another(mean: float) -> None:
     assert word([open_], 4.0) == rule.UNDECIDED
     more = needed(open_, 4.0)
     assert more.conversations is None
+    # Student's quantile asks for some more than the normal one.
     fewer, enough = (
         word([dataclasses.replace(open_, seeds=n, of_seeds=1.6 * (5 / n) ** 0.5)], 4.0)
-        for n in (more.seeds // 2, more.seeds * 11 // 10 + 4)  # Student's quantile asks for a few more than the normal one
+        for n in (more.seeds // 2, more.seeds * 11 // 10 + 4)
     )
     assert fewer not in (rule.REPRODUCED, rule.EXCLUDED)
     assert enough == (rule.REPRODUCED if mean > 2 else rule.EXCLUDED)
