@@ -251,30 +251,26 @@ def _pooled_sentences(found: Sequence[Cell]) -> str:
 
 def _tally(ready: pd.DataFrame, cells: int) -> str:
     if not len(ready):
-        return f"None of {cells} cells has two measured seeds yet."
+        return f"None of {cells} comparisons has two measured seeds yet."
     counts = ready.word.value_counts()
     said = ", ".join(f"{counts[w]} {w}" for w in WORDS if counts.get(w))
-    return f"Of {cells} cells {len(ready)} have runs: {said}."
+    return f"Of {cells} comparisons {len(ready)} have runs: {said}."
 
 
 def _rows(ready: pd.DataFrame) -> str:
     lines = [
-        "| backbone, data | without LMAM | over the probe | LMAM, best reading | gain | reported | seeds | verdict |",
-        "|---|---:|---:|---:|---:|---:|---:|---|",
+        "| backbone, data | verdict | gain (interval) | reported | without LMAM (over the probe) | with LMAM | seeds |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for r in ready.to_dict("records"):
-        name = f"{names.title(r['backbone'])}, {DATASETS[r['dataset']]}"
-        gain = f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
-        more = f": {r['would decide']}" if r["would decide"] else ""
         shown = (
-            name,
-            f"{r['concatenation']:.1f}",
-            f"{r['margin over probe']:+.1f}",
-            f"{r['LMAM']:.1f} {r['best reading']}",
-            gain,
+            f"{names.title(r['backbone'])}, {DATASETS[r['dataset']]}",
+            r["word"] + (f": {r['would decide']}" if r["would decide"] else ""),
+            f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['printed gain']:+.1f}",
+            f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})".replace(" ", "&nbsp;"),
+            f"{r['LMAM']:.1f}, {r['best reading']}".replace(" ", "&nbsp;"),
             str(r["seeds"]),
-            r["word"] + more,
         )
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)

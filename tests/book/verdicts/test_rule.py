@@ -205,13 +205,13 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
     text = headline.page(cells)
-    assert "Of 18 cells 2 have runs: 1 reproduced, 1 " in text
+    assert "Of 18 comparisons 2 have runs: 1 reproduced, 1 " in text
     assert "over 2 backbones" in text
     for run in list(store):
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
     fewer = headline.page(headline.cells(store))
-    assert "Of 18 cells 1 have runs" in fewer
+    assert "Of 18 comparisons 1 have runs" in fewer
     assert "TextCNN" not in fewer
 
 
