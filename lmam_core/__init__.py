@@ -24,9 +24,10 @@ The names:
     Store          a folder of runs, in which one question is answered once
     LmamError      a mistake in what was asked for, told in one sentence
 
-The rooms, from the ground up; each imports only from rooms above it in this list:
+The rooms, in the order of their dependencies; each imports only those listed before it:
 
     errors         the exception that the user is meant to read
+    hashing        the digest by which a file is known
     paths          where the checkout, the data, the caches and the stores of runs lie
     batch          the batch, and the conversations that it is made of
     models         LMAM, LMCM, how they are embedded, backbones/, fusion/, layers/ and kernels/

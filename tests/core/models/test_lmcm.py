@@ -333,8 +333,8 @@ def mean_recall(e: Experiment) -> float:
     return 100 * np.mean([(prediction[label == c] == c).mean() for c in np.unique(label)])
 
 
-def test_without_runs_the_chapter_says_so_and_what_makes_them(tmp_path: Path) -> None:
-    text = said("20-lmcm", tmp_path)
+def test_without_runs_the_chapter_says_so_and_what_makes_them(tmp_path: Path, monkeypatch) -> None:
+    text = said("20-lmcm", tmp_path, monkeypatch)
     assert text.count("9 have none yet; lmam sweep lmcm goes on.") == 2
     assert "than earlier baselines on IEMOCAP: not testable" in text
     assert text.count("LMCM over concatenation – (fewer than five seeds)") == 2
@@ -342,13 +342,13 @@ def test_without_runs_the_chapter_says_so_and_what_makes_them(tmp_path: Path) ->
     assert "video all alike: 1.000 with the residual, 0.000 without" in text
 
 
-def test_with_runs_the_chapter_says_what_they_show(store: Store) -> None:
+def test_with_runs_the_chapter_says_what_they_show(store: Store, monkeypatch) -> None:
     chosen = plans.plan("lmcm")
     for e in plans.tuning(chosen, chosen.arms()):
         store.add(dataclasses.replace(made_up(e), metrics={}, outcomes={}))
     for e in plans.measured(chosen, chosen.arms(), store, range(5)):
         store.add(made_up(e))
-    text = said("20-lmcm", store.root)
+    text = said("20-lmcm", store.root, monkeypatch)
     assert "nan" not in text
     assert (
         len(
