@@ -5,7 +5,7 @@ Everything here is a function of the runs of `plans.studies` in a store, of `dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,7 +230,7 @@ def page(found: Sequence[Cell]) -> str:
     ready = rows[rows.seeds > 0]
     parts = [_pooled_sentences(found), _tally(ready, len(rows))]
     if len(ready):
-        parts.append(_rows(ready))
+        parts += [_rows(ready), _open(ready)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -257,15 +257,25 @@ def _tally(ready: pd.DataFrame, cells: int) -> str:
     return f"Of {cells} comparisons {len(ready)} have runs: {said}."
 
 
+def _open(ready: pd.DataFrame) -> str:
+    """What would decide each comparison that is undecided, one line each."""
+    rows = [r for r in ready.to_dict("records") if r["would decide"]]
+    return "\n".join(f"- {_name(r)}: {r['would decide']}." for r in rows)
+
+
+def _name(row: Mapping[Hashable, object]) -> str:
+    return f"{names.title(str(row['backbone']))}, {DATASETS[str(row['dataset'])]}"
+
+
 def _rows(ready: pd.DataFrame) -> str:
     lines = [
-        "| backbone, data | verdict | gain (interval) | reported | without LMAM (over the probe) | with LMAM | seeds |",
+        "| backbone, data | verdict | gain (interval) | reported | without (over probe) | with LMAM | seeds |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for r in ready.to_dict("records"):
         shown = (
-            f"{names.title(r['backbone'])}, {DATASETS[r['dataset']]}",
-            r["word"] + (f": {r['would decide']}" if r["would decide"] else ""),
+            _name(r),
+            r["word"],
             f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['printed gain']:+.1f}",
             f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})".replace(" ", "&nbsp;"),
