@@ -108,11 +108,9 @@ class Model:
         }
         text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
         contents = {WEIGHTS: save({k: t.clone() for k, t in tensors.items()}), DESCRIPTION: text.encode()}
-        if folder.exists() and not (folder / DESCRIPTION).exists() and (folder.is_file() or any(folder.iterdir())):
-            raise LmamError(f"{folder} holds something that is no model; name another folder.")
+        check_place(folder)
         unfinished = {folder / f"{name}.{os.getpid()}.tmp": folder / name for name in contents}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             for path, content in zip(unfinished, contents.values(), strict=True):
                 path.write_bytes(content)
             (folder / DESCRIPTION).unlink(missing_ok=True)  # never an old description beside new weights
@@ -262,6 +260,17 @@ class Model:
                 f"The model was trained on {modality} features {self.features[modality]} of "
                 f"'{known or 'a trained encoder'}', and these are of '{found}'; give the same --weights."
             )
+
+
+def check_place(folder: Path | str) -> None:
+    """Raise LmamError where a model cannot go: a folder with something else, or one that cannot be made."""
+    folder = Path(folder).expanduser()
+    if folder.exists() and not (folder / DESCRIPTION).exists() and (folder.is_file() or any(folder.iterdir())):
+        raise LmamError(f"{folder} holds something that is no model; name another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LmamError(f"The model could not be written to {folder} ({error.strerror}).") from error
 
 
 def fit(experiment: Experiment, device: str = "cpu", progress: Progress | None = None) -> Model:

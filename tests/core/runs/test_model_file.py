@@ -306,9 +306,7 @@ def test_features_must_be_those_of_training(sample: tuple[Path, Model], model: M
     unlabelled, _ = new(folder, tmp_path / "new")
     with pytest.raises(LmamError, match=r"reads text as .*, which no extractor makes of recordings"):
         model.predict(unlabelled)
-    trained = dataclasses.replace(
-        own, encoders=own.encoders | {"text": "hub: a/b@0123456789ab"}
-    )
+    trained = dataclasses.replace(own, encoders=own.encoders | {"text": "hub: a/b@0123456789ab"})
     with pytest.raises(
         LmamError, match=r"trained on text features bert100 of 'hub: .*', and these are of 'random \(tiny"
     ):
