@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 import click
 
@@ -11,6 +11,7 @@ PORT = 8000
 
 @click.command()
 @click.option("--jobs", type=int, help="notebooks that run at once (default what processors and memory allow)")
+@click.option("--minutes", type=float, help="how long a notebook may run (default a limit that each of them meets)")
 @click.option("--force", is_flag=True, help="run every notebook, also those that are up to date")
 @click.option(
     "--serve",
@@ -22,6 +23,8 @@ PORT = 8000
 )
 def book(**given: object) -> None:
     """Run stale chapters and build the book."""
-    from lmam_book.build import carry_out
+    from lmam_book.build import add_options, carry_out
 
-    carry_out(Namespace(**given))
+    parser = ArgumentParser()
+    add_options(parser)  # what is not given has its default there
+    carry_out(parser.parse_args([], Namespace(**{name: v for name, v in given.items() if v is not None})))
