@@ -478,6 +478,14 @@ def test_an_interrupted_bench_says_what_was_not_measured() -> None:
     assert (going.returncode, error) == (130, "lmam: interrupted; what is not shown above was not measured.\n")
 
 
+def test_a_closed_pipe_is_no_mistake(several: Path) -> None:
+    for command in (["--help"], ["results", "--csv", "--store", str(several)]):
+        code = f"import sys; from lmam_book.cli import main; sys.exit(main({command}))"
+        going = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        going.stdout.close()
+        assert (going.stderr.read(), going.wait()) == (b"", 0)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there it takes minutes")
 def test_bench_measures_what_is_asked_for_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--only", "gpu"]) == 0
