@@ -52,7 +52,7 @@ def test_what_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     assert [run_device.usable(name) for name in ("cpu", "cuda", "cuda:0")] == ["cpu", "cuda", "cuda:0"]
     with pytest.raises(LmamError, match="no CUDA device 'cuda:1' here"):
         run_device.usable("cuda:1")
-    with pytest.raises(LmamError, match="no device 'gpu'; use cpu or cuda"):
+    with pytest.raises(LmamError, match="no device 'gpu'; use auto, cpu or cuda"):
         run_device.usable("gpu")
     with pytest.raises(LmamError, match="no device '0'"):
         run_device.usable(0)
