@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from lmam_core.runs.experiment import BUDGETS, Experiment
 from lmam_core.runs.metrics import outcomes, summarise
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.store import Store
-from lmam_core.runs.training import Training
+from lmam_core.runs.training import Training, selection_metric
 
 RULES: dict[str, Rule] = {
     "profile": ("quick", "full"),
@@ -109,7 +108,7 @@ class Card:
     @property
     def cells(self) -> list[headline.Cell]:
         """The backbone's measured runs against concatenation."""
-        return _cells(self.asked.store, self.backbone)
+        return headline_page.cells(self.asked.store, self.backbone)
 
     def answer(self) -> Markdown:
         """The gain on each dataset with interval, seeds, the paper's gain and the word; what is not measured yet."""
@@ -156,14 +155,22 @@ class Card:
 
     def live(self) -> HTML:
         """Test scores, parameters and times of the live run, below what no training reaches."""
-        now, found = self.asked, self.trained
-        rows = [_constant(self.data), *(live_runs.scored(name, *made) for name, made in found.items())]
-        training = next(iter(found.values()))[2]
+        now, found, constant = self.asked, self.trained, _constant(self.data)
+        rows = [live_runs.scored(name, *made) for name, made in found.items()]
+        metric, sign = selection_metric(self.data)
+        enough = 5 if self.data.classes else 0.05  # points of F1, or of the scale of the labels
+        slow = [str(row["arm"]) for row in rows if sign * (row[metric] - constant[metric]) < enough]
+        updates = next(iter(found.values()))[2].updates
         caption = (
             f"{now.dataset}, rank {now.rank}, seed {now.seed}: {len(self.data.splits['train'])} conversations, "
-            f"{training.updates} updates per model, trained on {usable(now.device)}. {self._full()}"
+            f"{updates} updates per model, trained on {usable(now.device)}. {self._full()}"
         )
-        return HTML(reporting.note(self.data).data + reporting.table(pd.DataFrame(rows), caption).data)
+        if len(self.data.widths) == 1:
+            caption += " One modality: nothing is fused, and LMAM is a layer of context."
+        if slow:
+            caption += f" Not yet learned, so that its scores mean nothing: {' and '.join(slow)}."
+        shown = reporting.table(pd.DataFrame([constant, *rows]), caption)
+        return HTML(reporting.note(self.data).data + shown.data)
 
     def _full(self) -> str:
         """How long the full profile would take, judged by the updates of the quick one."""
@@ -206,11 +213,6 @@ FIRST_PROTOCOL = (
     "above rests on these runs. CMU-MOSI has video here, whose features know the training labels; MELD is text alone. "
     "Ours: mean over n seeds ± half the width of its 95 % interval; at limit: runs that might have gone on."
 )
-
-
-@lru_cache(maxsize=4)
-def _cells(store: str, backbone: str) -> list[headline.Cell]:
-    return headline.cells(Store(paths.store(store)), [f"headline_{backbone}"])
 
 
 def _compared(known: pd.DataFrame) -> HTML:

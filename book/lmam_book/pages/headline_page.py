@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,27 @@ from matplotlib.figure import Figure
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
+from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import WORDS
+from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
 from lmam_core.runs.names import title
 from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
 
 Row = dict[Any, Any]
 """A row of `headline.table`."""
+
+
+@lru_cache(maxsize=4)
+def cells(store: str, *backbones: str) -> list[Cell]:
+    """The cells of some backbones, or of all, from the store that a page names: `book`, or a path."""
+    return headline.cells(Store(paths.store(store)), [f"headline_{b}" for b in backbones] or STUDIES)
 
 
 def answer(cells: Sequence[Cell]) -> str:
@@ -43,7 +53,7 @@ def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
 def _line(row: Row) -> str:
     said = (
         f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
-        f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds), where the paper reports "
+        f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
         f"{row['printed gain']:+.1f}: {reporting.badge(row['word'])}"
     )
     return said + (f" ({row['would decide']})" if row["would decide"] else "")

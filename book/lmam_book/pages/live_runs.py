@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:
     return pd.DataFrame([scored(name, *found) for name, found in train(arms, device).items()])
 
 
-def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dict[str, str | float]:
+def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dict[str, Any]:
     """A trained arm's row in a table: test scores, parameters, seconds per epoch."""
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     row = {"arm": name, **score(model, data), "parameters": f"{count:,}"}
