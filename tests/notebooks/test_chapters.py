@@ -269,6 +269,22 @@ def test_a_card_runs_on_one_speaker_and_on_one_modality(
         assert all((change < 1e-6) == (what in same) for what, change in changes.items())
 
 
+@pytest.mark.parametrize(
+    ("chapter", "sentences"),
+    [
+        ("10-backbones-compared", ["comparisons 0 are measured", "Not run yet: `lmam sweep faithful`"]),
+        (VIDEO.removesuffix(".ipynb"), ["92.9 %", "`lmam sweep headline_emocaps`", "Too few models are measured"]),
+    ],
+)
+def test_a_page_over_an_empty_store_of_ones_own_says_what_is_not_there(
+    chapter: str, sentences: list[str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.root.mkdir()
+    text = execute(chapter, {"store": str(store.root)}, monkeypatch, slice(-4 if chapter.startswith("23") else None))
+    assert all(sentence in text for sentence in sentences)
+    assert "seems to gain" not in text
+
+
 @pytest.mark.real_data
 def test_bc_lstm_runs_on_another_dataset_and_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     untrained(monkeypatch)

@@ -184,4 +184,6 @@ def table(cells: Sequence[Cell]) -> HTML:
         }
         for r in _ready(cells).to_dict("records")
     ]
+    if not rows:
+        return HTML("")
     return reporting.table(pd.DataFrame(rows), "In brackets: the interval; what the model is above the probe")
