@@ -96,7 +96,7 @@ def test_a_card_shows_the_store_the_model_and_a_live_run(stage: Path, backbone: 
         interval = f"(interval {row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds)"
         assert interval in text
         assert f"the paper reports {row['printed gain']:+.1f}: {row['word']}" in text
-    assert (f"`lmam sweep headline_{backbone}`" in text) == (len(measured) < len(found))
+    assert (f"`lmam sweep headline_{backbone} --store book`" in text) == (len(measured) < len(found))
     assert "Synthetic data." in text
     for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
         assert f"{count:,}" in text
@@ -273,7 +273,10 @@ def test_a_card_runs_on_one_speaker_and_on_one_modality(
     ("chapter", "sentences"),
     [
         ("10-backbones-compared", ["comparisons 0 are measured", "Not run yet: `lmam sweep faithful`"]),
-        (VIDEO.removesuffix(".ipynb"), ["92.9 %", "`lmam sweep headline_emocaps`", "Too few models are measured"]),
+        (
+            VIDEO.removesuffix(".ipynb"),
+            ["92.9 %", "`lmam sweep headline_emocaps --store", "Too few models are measured"],
+        ),
     ],
 )
 def test_a_page_over_an_empty_store_of_ones_own_says_what_is_not_there(

@@ -67,18 +67,19 @@ def _below(rows: Sequence[Row]) -> str:
     known = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
     return (
         f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
-        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public."
+        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public. "
+        "Why ours stays there, we have not found out."
     )
 
 
-def missing(cells: Sequence[Cell], store: str = "book") -> str:
-    """Which datasets lack runs, and the command that makes them; empty where all have some."""
+def missing(cells: Sequence[Cell], store: str) -> str:
+    """Which datasets lack runs in a store, and the command that makes them; empty where all have some."""
     absent = [DATASETS[cell.dataset] for cell in cells if not cell.effects()]
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    where = "" if store == "book" else f" --store {store}"
-    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone}{where}` makes the runs."
+    command = f"lmam sweep headline_{cells[0].backbone} --store {store}"
+    return f"Not measured yet on {names}: `{command}` makes the runs."
 
 
 def tally(cells: Sequence[Cell]) -> str:

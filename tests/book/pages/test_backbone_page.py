@@ -48,7 +48,7 @@ def test_the_answer_has_gain_interval_seeds_print_and_word() -> None:
     assert "the paper reports +10.0" in said
     assert "verdict-reproduced" in said
     assert "below a linear probe" not in said
-    assert headline_page.missing([found]) == ""
+    assert headline_page.missing([found], "book") == ""
     assert headline_page.tally([found, cell("bc_lstm", {})]).startswith("Of 2 comparisons 1 are measured: 1 <span")
 
 
