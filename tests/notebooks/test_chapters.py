@@ -74,6 +74,8 @@ CARDS = {
     "m2fnet": "08-m2fnet.ipynb",
     "emocaps": "09-emocaps.ipynb",
 }
+LIVE = [notebook for backbone, notebook in CARDS.items() if backbone != "dialogue_rnn"]
+"""The cards that train; DialogueRNN learns too slowly for a page, and shows the log of measured runs."""
 VIDEO = "23-video-that-knows.ipynb"
 
 
@@ -97,7 +99,7 @@ def test_a_card_shows_the_store_the_model_and_a_live_run(stage: Path, backbone: 
         assert interval in text
         assert f"the paper reports {row['printed gain']:+.1f}: {row['word']}" in text
     assert (f"`lmam sweep headline_{backbone} --store book`" in text) == (len(measured) < len(found))
-    assert "Synthetic data." in text
+    assert ("Synthetic data." in text) == (notebook in LIVE)
     for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
         assert f"{count:,}" in text
     for row in sizes.timings().query("backbone == @backbone").itertuples():
@@ -108,7 +110,7 @@ def test_a_card_shows_the_store_the_model_and_a_live_run(stage: Path, backbone: 
     assert pictures(stage / notebook) == 3 + bool(measured) + classes
 
 
-@pytest.mark.parametrize("notebook", CARDS.values())
+@pytest.mark.parametrize("notebook", LIVE)
 def test_a_live_run_ends_well_above_the_largest_class(stage: Path, notebook: str) -> None:
     text = said(stage / notebook)
     live = text[text.index("always the largest class") :]
