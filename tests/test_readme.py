@@ -9,13 +9,12 @@ import pytest
 import torch
 import yaml
 
+from lmam_book.build.written import BLOCK
 from lmam_book.cli import _parser
 from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
 from lmam_book.plans.plans import PLANS
 from lmam_book.plans.studies import STUDIES
-from lmam_book.verdicts.intervals import VERDICTS
-from lmam_book.verdicts.scoreboard import BLOCK
 from lmam_core import LMAM
 from lmam_core.data import catalogue
 from lmam_core.models.backbones import BACKBONES

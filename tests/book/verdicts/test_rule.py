@@ -33,7 +33,7 @@ def found(mean: float, low: float, seeds: int = 10, of_conversations: float = 0.
 
 
 def test_an_effect_is_the_mean_difference_and_its_parts_those_of_a_naive_loop(monkeypatch) -> None:
-    monkeypatch.setattr(effects, "RESAMPLES", 60)
+    monkeypatch.setattr(effects, "draws", lambda n: resampling.draws(n, 60))
     both = arms({"a": 0.5, "b": 0.65}, seeds=4)
     got = effect(both["a"], both["b"], "weighted_f1", level=0.8)
     gains = [b.metrics["weighted_f1"] - a.metrics["weighted_f1"] for a, b in zip(both["a"], both["b"], strict=True)]
