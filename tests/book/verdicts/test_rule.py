@@ -205,13 +205,15 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
     text = headline.page(cells)
-    assert "Of 18 comparisons 2 have runs: 1 reproduced, 1 " in text
+    assert text.startswith("**1 of 18 comparisons reproduces the reported gain so far.** 1 ")
+    assert "16 wait for runs" in text
     assert "over 2 backbones" in text
     for run in list(store):
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
     fewer = headline.page(headline.cells(store))
-    assert "Of 18 comparisons 1 have runs" in fewer
+    assert fewer.startswith("**None of 18 comparisons reproduces")
+    assert "17 wait for runs" in fewer
     assert "TextCNN" not in fewer
 
 

@@ -49,9 +49,8 @@ def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: flo
     if word == NOT_TESTABLE:
         return f"{gain.seeds} of the five seeds that a word needs are there."
     if word == NOT_WORKING:
-        return (
-            f"Of the runs without it {short[0]}." if short[0] else f"A linear probe on single utterances has {bar:.1f}."
-        )
+        below = f"The baseline is below a linear probe on single utterances, which has {bar:.1f}."
+        return f"Of the baseline's runs {short[0]}." if short[0] else below
     if not (finite(reported) and reported > 0):
         sides = {REPRODUCED: "lies above 0", EXCLUDED: "lies below 0"}
         return f"The interval {sides.get(word, 'contains 0')}; the paper reports no number for this."

@@ -40,6 +40,8 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     if BEST not in by_rank or len(by_rank) < FEW:
         return untestable(LACKING, printed)
     gains = _over_best(by_rank, [r for r in by_rank if r != BEST])
+    if min(gain.seeds for gain in gains.values()) < FEW:
+        return untestable(LACKING, printed)
     higher = [r for r, gain in gains.items() if gain.mean > 0]
     better, worse = ([r for r, gain in gains.items() if sure(gain)] for sure in (_above, _below))
     word = EXCLUDED if better else REPRODUCED if not higher and len(worse) == len(gains) else UNDECIDED
