@@ -13,6 +13,7 @@ from lmam_book.build.kernel import environment
 from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.choices import listed
 from lmam_book.pages.style import INK
+from lmam_book.web import filled, head
 from lmam_core.errors import LmamError
 
 SCHEMES = {"light": "#48566b", "dark": "#9ca4af"}
@@ -33,7 +34,7 @@ def build_html(root: Path) -> bool:
     fill_stage(root, stage)
     settings = digest(
         [file_hash(path) for path in (root / "requirements.lock", stage / "_config.yml", stage / "_toc.yml")]
-        + [sys.version, file_hash(Path(__file__))]
+        + [sys.version, file_hash(Path(__file__)), file_hash(Path(head.__file__))]
     )
     inputs = digest([settings, [[name, file_hash(stage / name)] for name in files(stage)]])
     manifest = read_manifest(root)
@@ -66,6 +67,7 @@ def fill_stage(root: Path, stage: Path) -> None:
     prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
     content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
     content |= {name: listed(page.decode()).encode() for name, page in content.items() if name.endswith(".md")}
+    content |= filled(root, content)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         content[chapter] = with_prose(root / chapter, executed(root, chapter))
     for name, told in content.items():
