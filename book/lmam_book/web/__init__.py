@@ -6,13 +6,14 @@ the same name in `book/_static` makes it more. `filled` is called for every buil
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lmam_book.web import audit, explorer, playground, scoreboard
+from lmam_book.web import audit, card, explorer, playground, scoreboard
 
 FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- explorer -->": explorer.page,
@@ -22,8 +23,8 @@ FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- audit: side by side -->": audit.side_by_side,
 }
 """What stands for which comment, as HTML."""
-DATA = {"<!-- explorer -->": ("book/_static/runs.js", explorer.script)}
-"""The file that a comment's script reads, beside what stands on the page."""
+DATA: dict[str, Callable[[Path], bytes]] = {"book/_static/runs.js": explorer.script, "book/_static/card.png": card.image}
+"""What follows the store beside the pages: the explorer's data, and the picture that a link shows elsewhere."""
 READ = ("data", "lmam_core", "book/lmam_book", "_config.yml", "notebooks")
 """What all of it is made from."""
 
@@ -39,7 +40,7 @@ def filled(root: Path, content: Mapping[str, bytes]) -> dict[str, bytes]:
     if not asked and not block:
         return {}
     made = _made(root, asked)
-    found = {DATA[comment][0]: made[DATA[comment][0]].encode() for comment in asked if comment in DATA}
+    found = {name: base64.b64decode(made[name]) for name in DATA}
     for name, text in pages.items():
         new = text
         for comment in asked:
@@ -62,7 +63,7 @@ def _made(root: Path, asked: list[str]) -> dict[str, str]:
         return former
     made = {"state": state, scoreboard.PAGE: raw(scoreboard.page(root))}
     made |= {comment: raw(FILLED[comment](root)) for comment in asked}
-    made |= {DATA[comment][0]: DATA[comment][1](root).decode() for comment in asked if comment in DATA}
+    made |= {name: base64.b64encode(make(root)).decode() for name, make in DATA.items()}
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(made), encoding="utf-8")
     return made
