@@ -6,8 +6,6 @@ import dataclasses
 
 import pytest
 
-from lmam_book.pages import cells_page
-from lmam_book.pages.figures import common as figures
 from lmam_book.plans import plans
 from lmam_book.verdicts import backbones as compared
 from lmam_core.runs.store import Store
@@ -33,27 +31,8 @@ def filled(store: Store) -> Store:
     return store
 
 
-def test_only_measured_backbones_are_compared(filled: Store) -> None:
-    assert list(compared.frames(filled)) == ["text_cnn", "bc_lstm"]
-    claims = compared.starred(filled)
-    assert claims.backbone.tolist() == ["TextCNN", "bc-LSTM"]
-    assert claims.verdict.tolist() == ["reproduced", "not reproduced"]
-    assert cells_page.counts(claims.verdict).count("verdict-not-reproduced") == 1
-
-
-def test_gains_stand_beside_the_papers_and_need_seeds(filled: Store) -> None:
-    ours, paper = compared.gains(filled, "iemocap")
-    assert paper["TextCNN"] == pytest.approx(59.34 - 48.08)
-    assert ours["TextCNN"].low > 0
-    assert compared.gains(filled, "iemocap", seeds=7) == ({}, {})
-    ax = figures.gains(ours, "points", paper).axes[0]
-    rows = [marks.get_offsets()[:, 0].tolist() for marks in ax.collections]
-    for found in ours.values():
-        assert list(found.values) in rows  # every seed is a dot
-
-
 def test_padding_compares_with_the_backbones_own_fusion(filled: Store) -> None:
     row = compared.padding(filled).iloc[0]
     assert (row.backbone, row.dataset, row.n) == ("bc-LSTM", "iemocap", 5)
     assert row.rates == "0.0003 and 0.0003"
-    assert float(row["gain from the leak"].split(" ± ")[0]) < -5
+    assert float(row["gain from the leak"].split(" ")[0]) < -5
