@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -19,7 +18,6 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import WORDS
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
@@ -82,44 +80,14 @@ def missing(cells: Sequence[Cell], store: str) -> str:
     return f"Not measured yet on {names}: `{command}` makes the runs."
 
 
-def tally(cells: Sequence[Cell]) -> str:
-    """How many comparisons have which word, in one sentence."""
-    counts = _ready(cells).word.value_counts()
-    words = ", ".join(f"{counts[word]} {reporting.badge(word)}" for word in WORDS if counts.get(word))
-    return f"Of {len(cells)} comparisons {counts.sum()} are measured" + (f": {words}." if words else ".")
-
-
-def by_seed(cell: Cell, name: str) -> list[float]:
-    """What a reading gains over the baseline with each seed that both have."""
-    base, mine = ({r.experiment.seed: r.metrics[cell.metric] for r in cell.runs[n]} for n in ("concatenation", name))
-    return [mine[seed] - base[seed] for seed in sorted(cell.shared(name))]
-
-
 def gains(cells: Sequence[Cell]) -> Figure | None:
     """The gain of every reading on every dataset of one backbone; None without runs."""
     panels = {
-        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {
-            name: Gain(effect, by_seed(cell, name), cell.printed) for name, effect in cell.effects().items()
-        }
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.printed) for n, e in effects.items()}
         for cell in cells
+        if (effects := cell.effects())
     }
-    return _drawn(panels)
-
-
-def overview(cells: Sequence[Cell]) -> Figure | None:
-    """The gain of the best reading of every backbone, one panel per dataset; None without runs."""
-    panels: dict[str, dict[str, Gain]] = {}
-    for cell in cells:
-        if effects := cell.effects():
-            best = max(effects, key=lambda name: effects[name].mean)
-            panel = panels.setdefault(f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", {})
-            panel[f"{title(cell.backbone)}, {best}"] = Gain(effects[best], by_seed(cell, best), cell.printed)
-    return _drawn(panels)
-
-
-def _drawn(panels: Mapping[str, Mapping[str, Gain]]) -> Figure | None:
-    shown = {name: panel for name, panel in panels.items() if panel}
-    return forest(shown, "gain of LMAM in points (right of 0: better with it)") if shown else None
+    return forest(panels, "gain of LMAM in points (right of 0: better with it)") if panels else None
 
 
 def classes(cells: Sequence[Cell]) -> Figure | None:
@@ -134,7 +102,7 @@ def classes(cells: Sequence[Cell]) -> Figure | None:
         gain = np.array([mine[seed] - base[seed] for seed in sorted(cell.shared(best))])  # (seeds, C)
         names = cell.runs["concatenation"][0].classes
         panels[f"{DATASETS[cell.dataset]}, {best}"] = {
-            name: Gain(interval(column), column, _printed_class(cell, name))
+            name: Gain(interval(column), _printed_class(cell, name))
             for name, column in zip(names, gain.T.tolist(), strict=True)
         }
     return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
@@ -154,37 +122,3 @@ def _printed_class(cell: Cell, name: str) -> float:
     except LmamError:  # a dash in the paper
         return float("nan")
     return with_ - without
-
-
-def pooled(cells: Sequence[Cell]) -> str:
-    """The mean gain over backbones beside the paper's, a Markdown line per dataset that has one."""
-    lines = []
-    for dataset, name in DATASETS.items():
-        mine = [cell for cell in cells if cell.dataset == dataset]
-        if found := headline.pooled(mine):
-            lines.append(
-                f"- **{name}**: {found.mean:+.1f} points of {UNITS[mine[0].metric]} on average over {found.backbones} "
-                f"backbones (interval {found.low:+.1f} to {found.high:+.1f}), where the paper reports "
-                f"{found.printed:+.1f}. Improved with 95 % confidence: at least {found.at_least}."
-            )
-    return "\n".join(lines) or "No dataset has two backbones yet with five seeds and a baseline above the probe."
-
-
-def table(cells: Sequence[Cell]) -> HTML:
-    """Every measured comparison: gain, the paper's, the level and the word."""
-    rows = [
-        {
-            "backbone": title(r["backbone"]),
-            "data": DATASETS[r["dataset"]],
-            "word": reporting.badge(r["word"]),
-            "gain": f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})",
-            "paper": f"{r['printed gain']:+.1f}",
-            "seeds": r["seeds"],
-            "reading": r["best reading"],
-            "without LMAM": f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
-        }
-        for r in _ready(cells).to_dict("records")
-    ]
-    if not rows:
-        return HTML("")
-    return reporting.table(pd.DataFrame(rows), "In brackets: the interval; what the model is above the probe")
