@@ -21,6 +21,10 @@ UNUSED = re.compile(
     r"</script>"
 )
 """What only the page that searches needs, and the icons' script."""
+NUMBERS = " ||\n        queryTerm.match(/^\\d+$/)"
+"""Where Sphinx's search leaves numbers out of a query."""
+MISNAMED = re.compile(r'(?<=<summary) aria-label="[^"]*"|(?<=search-button__button pst-js-only") aria-label="Search"')
+"""Names for screen readers that are others than the words one sees."""
 ICON = re.compile(r'<i class="[^"]*\bfa-(?!solid|brands|regular|lg)([a-z-]+)')
 RULE = re.compile(r'[^{}]*\.fa-[^{}]*:before\{content:"[^"]*"\}')
 """A rule of the style sheet that gives icons their glyph."""
@@ -79,7 +83,7 @@ def _plain(text: str) -> str:
 
 
 def lightened(app: Sphinx, error: Exception | None) -> None:
-    """Take from every page what it need not load, and the name that stands twice in the front page's title."""
+    """Take from every page what it need not load, from its title what stands there twice; let search look for numbers."""
     if error is not None or app.builder.format != "html":
         return
     out, icons = Path(app.outdir), set[str]()
@@ -88,7 +92,10 @@ def lightened(app: Sphinx, error: Exception | None) -> None:
         icons |= set(ICON.findall(text))
         lean = UNUSED.sub(lambda m: m[0] if path.name == "search.html" and "fontawesome" not in m[0] else "", text)
         lean = re.sub(r"<title>(.+?) &#8212; \1</title>", r"<title>\1</title>", lean)
+        lean = MISNAMED.sub("", lean)
         path.write_text(lean, encoding="utf-8")
+    tools = out / "_static" / "searchtools.js"
+    tools.write_text(tools.read_text(encoding="utf-8").replace(NUMBERS, ""), encoding="utf-8")
     _icons(out, icons)
 
 
