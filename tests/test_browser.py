@@ -185,7 +185,9 @@ PAPER = {"light": ("#ffffff", "#f3f4f5"), "dark": ("#121212", "#222832")}
 @pytest.mark.parametrize("scheme", PAPER)
 def test_badges_and_figures_stand_out(scheme):
     style = (book.ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
-    block = re.search({"light": r":root \{(.*?)\}", "dark": r'html\[data-theme="dark"\] \{\s*(--.*?)\}'}[scheme], style, re.S)
+    block = re.search(
+        {"light": r":root \{(.*?)\}", "dark": r'html\[data-theme="dark"\] \{\s*(--.*?)\}'}[scheme], style, re.S
+    )
     colours = re.findall(r"--[a-z-]+: (#[0-9a-f]{6})", block[1])
     assert len(colours) == 7
     for colour in [*colours, *TONES[scheme].values()]:
@@ -308,7 +310,9 @@ def test_every_run_can_be_touched(open_page, size, scheme):
     assert ".json" in page.locator(".lmam-card").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     axis = page.locator("#lmam-explorer svg [aria-label^='x-axis tick label'] text").first
-    assert axis.evaluate("text => getComputedStyle(text).fill") == page.evaluate("getComputedStyle(document.body).color")
+    assert axis.evaluate("text => getComputedStyle(text).fill") == page.evaluate(
+        "getComputedStyle(document.body).color"
+    )
     assert complaints == []
 
 

@@ -1,4 +1,4 @@
-"""GRIM's idea and mlscorecheck beside the audit, on the paper's tables: `python -m tests.peers.scorecheck` writes the CSV.
+"""GRIM and mlscorecheck beside the audit, on the paper's tables: `python -m tests.peers.scorecheck` writes the CSV.
 
 mlscorecheck (Fazekas and Kovács, arXiv 2310.12527) is told what the audit finds out: the supports and the metric.
 """

@@ -27,7 +27,9 @@ def image(root: Path) -> bytes:
             axes.plot([row["low"], row["high"]], [y, y], color=ours, lw=5, solid_capstyle="round")
             axes.plot(row["gain"], y, "o", color=ours, ms=12)
             axes.plot(row["printed gain"], y, "D", mfc="white", mec=paper, mew=3, ms=12)
-        axes.set_yticks(range(len(rows)), [f"{names.title(r.backbone)}, {DATASETS[r.dataset]}" for r in rows.itertuples()])
+        axes.set_yticks(
+            range(len(rows)), [f"{names.title(r.backbone)}, {DATASETS[r.dataset]}" for r in rows.itertuples()]
+        )
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlabel("gain from LMAM in points; diamond: the paper, bar: our interval")
         axes.set_title("Does low-rank matching attention help?", fontsize=28, loc="left", pad=18)

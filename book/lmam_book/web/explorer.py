@@ -55,7 +55,8 @@ def page(root: Path) -> str:
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     address = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     files = f"{address['url']}/blob/{address['branch']}/data/results/"
-    return f'<div id="lmam-explorer" class="lmam-touch" data-files="{files}"><div class="lmam-table-box">{table}</div></div>\n{scripts(SCRIPTS)}'
+    box = f'<div id="lmam-explorer" class="lmam-touch" data-files="{files}"><div class="lmam-table-box">'
+    return f"{box}{table}</div></div>\n{scripts(SCRIPTS)}"
 
 
 def scripts(found: Iterable[str]) -> str:
