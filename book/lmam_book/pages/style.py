@@ -97,6 +97,11 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")
 
 
+def fold(summary: str, *parts: HTML) -> HTML:
+    """Outputs under a line that opens them."""
+    return HTML(f"<details><summary>{summary}</summary>{''.join(part.data for part in parts)}</details>")
+
+
 def prose(text: str) -> Markdown | HTML:
     """Markdown, or nothing for an empty text: of an empty Markdown object a page shows the name of its class."""
     return Markdown(text) if text else HTML("")
