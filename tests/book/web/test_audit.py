@@ -92,6 +92,7 @@ def test_a_thousand_tables_are_counted_alike(arithmetic, tables):
 
 
 @pytest.mark.browser
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_verdicts_readings_and_averages_are_alike(arithmetic, tables):
     some = tables[:60]
     for (frame, n, rounding), page in zip(some, arithmetic.evaluate(JUDGE, given_to_page(some)), strict=True):
