@@ -66,11 +66,16 @@ def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None)
     return f"{len(splits)} dialogues ({counts}) with {utterances} utterances and {target}"
 
 
-def check(name: str, splits: list[str], classes: tuple[str, ...] | None) -> None:
-    """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes."""
+def check(name: str, splits: list[str], classes: tuple[str, ...] | None, found: str = "") -> None:
+    """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes.
+
+    `found` are sentences on what was found in place of splits.
+    """
     for split in ("train", "test"):
         if split not in splits:
-            raise LmamError(f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues.")
+            raise LmamError(
+                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {found}".strip()
+            )
     if classes is not None and len(classes) < 2:
         raise LmamError(f"{name} has one class only, {', '.join(classes)}; there is nothing to tell apart.")
 
