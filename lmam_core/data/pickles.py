@@ -26,7 +26,7 @@ from lmam_core.errors import LmamError
 
 DEEPEST = 64
 """Containers within containers; the files of the field have five."""
-TIMES, FREE = 16, 2**20
+TIMES, FREE = 16, 2**23
 """How many times its size a file may grow to, and the bytes on top of that; up to three times that while it is read."""
 IN_KEYS = 50_000
 """Values in tuples that are keys or items of sets: whoever chooses them can make all of their hashes the same."""
@@ -49,6 +49,8 @@ def load(path: Path | str) -> Any:
     itself, or claims to be larger than it is.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise LmamError(f"{path} is not a file.")
     with doors.door(path, "a whole pickle of arrays and containers", b"\x80"), path.open("rb") as file:
         budget = _Budget(path.stat().st_size)
         try:
@@ -143,7 +145,7 @@ class _Unpickler(pickle._Unpickler):
         arguments, function = self.stack.pop(), self.stack[-1]
         if type(function) is not FunctionType or type(arguments) is not tuple:
             raise LmamError("it calls what is not callable.")
-        self.budget.spend(96)
+        self.budget.spend(48)
         self.budget.spend_on(arguments)
         self.stack[-1] = function(self.budget, *arguments)
 
@@ -303,11 +305,13 @@ def _defaultdict(budget: _Budget, factory: Any = None, *arguments: Any) -> dict:
 
 
 def _set(budget: _Budget, items: Any = ()) -> set:
+    budget.spend(216)
     budget.check_keys(_listed(items, (list, tuple)))
     return set(items)
 
 
 def _frozenset(budget: _Budget, items: Any = ()) -> frozenset:
+    budget.spend(216)
     budget.check_keys(_listed(items, (list, tuple)))
     return frozenset(items)
 

@@ -44,7 +44,7 @@ def read(path: Path) -> stored.Utterances:
         classes = (f"{values[0]:g}", f"{values[1]:g}")
         notes.append(f"The labels are {classes[0]} and {classes[1]} alone and are read as two classes.")
         for part in parts.values():
-            part.label = np.searchsorted(values, part.label)
+            part.label = np.searchsorted(values, part.label).astype(np.float64)
     if not any(part.named for part in parts.values()):
         notes.append("No id names a video and a clip; each utterance is a conversation of its own.")
     licence = "The file's own, and that of the videos behind it."

@@ -67,10 +67,10 @@ def reader(classes: Sequence[str] | None) -> Callable[[str], int | float | str]:
             return f"it has no label ('{cell}')" if cell else "it has no label"
         if classes is None:
             value = number(cell)
-            return f"its label '{cell}' is not a number" if value is None else value
+            return f"its label '{cell:.60}' is not a number" if value is None else value
         close = get_close_matches(cell.casefold(), folded, 1)
         hint = f" (did you mean '{classes[folded[close[0]]]}'?)" if close else ""
-        return f"its label '{cell}' is not one of {', '.join(classes)}{hint}"
+        return f"its label '{cell:.60}' is not one of {', '.join(classes)}{hint}"
 
     return read
 

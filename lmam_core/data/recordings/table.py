@@ -57,7 +57,7 @@ class Row:
     @property
     def where(self) -> str:
         """How sentences name the utterance."""
-        return f"line {self.line} (dialogue {self.dialogue}, turn {self.written})"
+        return f"line {self.line} (dialogue {self.dialogue:.60}, turn {self.written:.60})"
 
 
 def missing(cell: str) -> bool:
@@ -106,6 +106,8 @@ def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[s
 
 def _text(path: Path) -> tuple[str, list[str]]:
     try:
+        if path.exists() and not path.is_file():
+            raise LmamError(f"{path} is not a file.")
         raw = path.read_bytes()
     except FileNotFoundError:
         others = (
@@ -266,7 +268,9 @@ def _timed(rows: Sequence[Row], notes: list[str]) -> list[Row]:
     else:
         order = {c: value for c in cells if (value := _time(c)) is not None}
     notes += [
-        f"line {r.line} is left out: its turn '{r.written}' is not a number." for r in rows if r.written not in order
+        f"line {r.line} is left out: its turn '{r.written:.60}' is not a number."
+        for r in rows
+        if r.written not in order
     ]
     return [replace(r, turn=order[r.written]) for r in rows if r.written in order]
 

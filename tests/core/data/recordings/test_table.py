@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -178,6 +179,12 @@ def test_a_row_that_stands_there_twice_counts_once(tmp_path):
     found, notes = read(tmp_path, lines(*TWO, TWO[0]))
     assert len(found) == 2
     assert notes == ["line 4 is left out: it is line 2 again, in every cell."]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / table.TABLE)
+    with pytest.raises(LmamError, match=r"utterances\.csv is not a file"):
+        table.read(tmp_path / table.TABLE)
 
 
 def test_another_file_beside_the_missing_table_is_named(tmp_path):
