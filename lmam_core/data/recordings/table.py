@@ -32,9 +32,9 @@ _NOTHING = re.compile(
     r"[-\u2013\u2014?.\s]*|nan|<?na>?|n[./] ?[ad]\.?|k\. ?a\.?|none|null|\\n|#\S+[!?]|#n/?[adv]+", re.IGNORECASE
 )
 _DECIMAL = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
-_SECTION = re.compile(r"\d+(\.\d+)*")
-_THOUSANDS = re.compile(r"\d{1,3}(?:[., '\u2019\xa0\u202f]\d{3})+")
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d+)?)")
+_SECTION = re.compile(r"\d{1,9}(\.\d{1,9})*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[., '\u2019\xa0\u202f]\d{3}){1,4}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def number(cell: str) -> float | None:
     plain = cell.replace("\N{MINUS SIGN}", "-")
     if not _DECIMAL.fullmatch(plain) or re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
         return None
-    return float(plain.replace(",", "."))
+    value = float(plain.replace(",", "."))
+    return value if math.isfinite(value) else None
 
 
 def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[str]]:
@@ -288,7 +289,7 @@ def _sections(rows: Sequence[Row]) -> bool:
         return all(_SECTION.fullmatch(r.written) for r in rows)
     written: dict[tuple[str, float], set[int]] = {}
     for r in rows:
-        if found := re.fullmatch(r"(\d+)\.(\d+)", r.written):
+        if found := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", r.written):
             written.setdefault((r.dialogue, float(r.written)), set()).add(int(found[2]))
     return any(len(parts) > 1 for parts in written.values())
 

@@ -127,6 +127,17 @@ def test_turns_order_a_dialogue_as_they_are_meant(tmp_path, turns, order):
     assert [r.written for r in found] == turns
 
 
+@pytest.mark.parametrize(
+    "turn", ["1e999", "9" * 400, "1." + "9" * 5000, "9" * 5000 + ":00", "inf", "nan", "1_0", "²", "0x10"]
+)
+def test_a_turn_beyond_all_numbers_is_left_out(tmp_path, turn):
+    found, notes = read(tmp_path, lines(("d", turn, "A", "x", "sad"), ("d", "1.5", "A", "x", "sad")))
+    left_out = [r.turn for r in found] == [1.5]
+    assert left_out == any("is left out: its turn" in note for note in notes)
+    assert all(len(note) < 200 for note in notes)
+    assert all(abs(r.turn) < 1e308 for r in found)
+
+
 def test_a_number_that_may_be_two_is_left_out(tmp_path):
     found, notes = read(
         tmp_path, lines(*(("d", turn, "A", "x", "sad") for turn in ("0.5", "1,000", "2.5")), separator=";")
