@@ -24,9 +24,9 @@ def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[st
     """The classes that the labels are, or None where they are real numbers.
 
     Given `allowed`, these are the classes. Otherwise labels are real numbers when more than half of those that say
-    something are numbers and one of them is written with decimals or an exponent (`-1.0`), unless they are but two
-    whole numbers; whole numbers alone are class codes. Classes are sorted, codes by size. Spellings that differ in case
-    alone, or are one number, are one class, written as the most frequent one. `nan`, `None`, `-` and the like
+    something are numbers and one in twenty of them is written with decimals or an exponent (`-1.0`), unless they are
+    but two whole numbers; whole numbers alone are class codes. Classes are sorted, codes by size. Spellings that differ
+    in case alone, or are one number, are one class, written as the most frequent one. `nan`, `None`, `-` and the like
     (`table.missing`) are no label.
     """
     if allowed is not None:
@@ -34,8 +34,9 @@ def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[st
     given = [c for c in cells if not missing(c)]
     numbers = {c: v for c in set(given) if (v := number(c)) is not None}
     codes = len(set(numbers.values())) <= 2 and all(v % 1 == 0 for v in numbers.values())
-    decimals = any(re.search(r"[.,eE]", c) for c in numbers)
-    if decimals and not codes and 2 * sum(c in numbers for c in given) > len(given):
+    count = sum(c in numbers for c in given)
+    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in given)
+    if not codes and 2 * count > len(given) and 20 * decimals >= count > 0:
         return None
     spelt: dict[str, Counter[str]] = {}
     for cell in given:

@@ -284,14 +284,21 @@ def _time(cell: str) -> float | None:
 
 
 def _sections(rows: Sequence[Row]) -> bool:
-    """Whether turns number sections: a dialogue has both 1.1 and 1.10, or there are three parts, 1.2.3."""
-    if any(r.written.count(".") > 1 for r in rows):
-        return all(_SECTION.fullmatch(r.written) for r in rows)
-    written: dict[tuple[str, float], set[int]] = {}
+    """Whether turns number sections: most have three parts, 1.2.3, or dialogues have both 1.1 and 1.10.
+
+    One dialogue that writes a time in two ways, 12.5 and 12.50, does not decide for many.
+    """
+    if 2 * sum(r.written.count(".") > 1 for r in rows) > len(rows):
+        return True
+    written: dict[str, set[str]] = {}
     for r in rows:
-        if found := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", r.written):
-            written.setdefault((r.dialogue, float(r.written)), set()).add(int(found[2]))
-    return any(len(parts) > 1 for parts in written.values())
+        if re.fullmatch(r"\d{1,9}\.\d{1,9}", r.written):
+            written.setdefault(r.dialogue, set()).add(r.written)
+    mixed = [cells for cells in written.values() if len({len(c.partition(".")[2]) for c in cells}) > 1]
+    proofs = sum(
+        len({float(c) for c in cells}) < len({tuple(map(int, c.split("."))) for c in cells}) for cells in mixed
+    )
+    return 2 * proofs >= len(mixed) > 0
 
 
 def _one_spelling(rows: list[Row], notes: list[str]) -> list[Row]:

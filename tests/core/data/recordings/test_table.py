@@ -138,6 +138,13 @@ def test_a_turn_beyond_all_numbers_is_left_out(tmp_path, turn):
     assert all(abs(r.turn) < 1e308 for r in found)
 
 
+def test_one_odd_turn_does_not_decide_for_all(tmp_path):
+    turns = [("a", "12.5"), ("a", "12.25"), ("b", "12.5"), ("b", "12.50"), ("c", "7.5"), ("c", "7.25"), ("c", "1.2.3")]
+    found, notes = read(tmp_path, lines(*((d, turn, str(k), "x", "sad") for k, (d, turn) in enumerate(turns))))
+    assert [r.turn for r in found] == [12.5, 12.25, 12.5, 12.5, 7.5, 7.25]
+    assert notes == ["line 8 is left out: its turn '1.2.3' is not a number."]
+
+
 def test_a_number_that_may_be_two_is_left_out(tmp_path):
     found, notes = read(
         tmp_path, lines(*(("d", turn, "A", "x", "sad") for turn in ("0.5", "1,000", "2.5")), separator=";")
