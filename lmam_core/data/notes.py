@@ -23,3 +23,8 @@ def condensed(notes: Sequence[str]) -> list[str]:
         if len(alike) > EXAMPLES:
             shown.append(f"... and {len(alike) - EXAMPLES:,} more like these, {len(alike):,} in all.")
     return shown
+
+
+def reasons(notes: Sequence[str]) -> str:
+    """The condensed notes on what was left out, for the sentence that nothing is left."""
+    return " ".join(condensed([note for note in notes if "left out" in note]))

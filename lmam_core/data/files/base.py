@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lmam_core.data import stored
-from lmam_core.data.notes import condensed
+from lmam_core.data.notes import reasons
 from lmam_core.data.recordings.labels import remarks
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
@@ -69,7 +69,7 @@ def utterances(
             kept.append(d)
             rows.append(good)
     if not kept:
-        raise LmamError(f"{path} holds no dialogue that can be used. {' '.join(condensed(notes))}".strip())
+        raise LmamError(f"{path} holds no dialogue that can be used. {reasons(notes)}".strip())
     classes, label = _present(classes, kept, rows, notes)
     if classes is None:
         notes += remarks(label)

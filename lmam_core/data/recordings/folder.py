@@ -14,7 +14,7 @@ import numpy as np
 
 from lmam_core import doors, paths
 from lmam_core.data import stored
-from lmam_core.data.notes import condensed
+from lmam_core.data.notes import reasons
 from lmam_core.data.recordings import labels, table
 from lmam_core.data.recordings.table import Row
 from lmam_core.errors import LmamError
@@ -126,9 +126,7 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
     usable = [(r, v) for r, v in zip(rows, values, strict=True) if not isinstance(v, str)]
     notes += [f"{r.where} is left out: {v}." for r, v in zip(rows, values, strict=True) if isinstance(v, str)]
     if not usable:
-        raise LmamError(
-            f"No utterance has a label that can be used; fill in the column 'label'. {' '.join(condensed(notes))}"
-        )
+        raise LmamError(f"No utterance has a label that can be used; fill in the column 'label'. {reasons(notes)}")
     if silent := sum(not r.speaker for r, _ in usable):
         notes.append(f"utterances without a speaker, which share one unknown voice in each dialogue: {silent}.")
     usable.sort(key=lambda pair: pair[0].turn)  # stable: equal turns stay as in the table
@@ -180,8 +178,7 @@ def _splits_told(rows: Sequence[Row], kept: Sequence[Row], notes: list[str]) -> 
     usable = Counter(r.split for r in rows if r.line in lines)
     cells = Counter(r.split for r in rows)
     parts = [f"'{cell}' in {n} rows ({usable[cell]} of them usable)" for cell, n in cells.most_common(8)]
-    reasons = condensed([note for note in notes if "left out" in note])
-    return " ".join([f"The column 'split' says {', '.join(parts)}.", *reasons[:4]])
+    return f"The column 'split' says {', '.join(parts)}. {reasons(notes)}"
 
 
 def _dialogues(found: _Labelled, given: bool, notes: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from lmam_core import doors
-from lmam_core.data.notes import condensed
+from lmam_core.data.notes import reasons
 from lmam_core.errors import LmamError
 
 TABLE = "utterances.csv"
@@ -101,7 +101,7 @@ def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[s
     if not count:
         raise LmamError(f"{path} holds no utterances; write one line for each below the header.")
     if not rows:
-        raise LmamError(f"{path} holds no utterance that can be used in {count:,} rows. {' '.join(condensed(notes))}")
+        raise LmamError(f"{path} holds no utterance that can be used in {count:,} rows. {reasons(notes)}")
     return rows, set(names), notes
 
 
