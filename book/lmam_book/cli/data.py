@@ -75,9 +75,10 @@ def fetch(name: str, to: str | None) -> None:
 def _made(folder: Path) -> None:
     """What became of the data: the notes on the error stream, the rest on the output stream."""
     from lmam_core.data import stored
+    from lmam_core.data.notes import condensed
 
     found = stored.description(folder)
-    for note in found["notes"]:
+    for note in condensed(found["notes"]):
         print(note, file=sys.stderr)
     click.echo(found["about"])
     for m, sets in found["feature_sets"].items():

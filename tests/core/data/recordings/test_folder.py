@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import os
+import time
 import unicodedata
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from lmam_book.cli import main
 from lmam_core.data import catalogue, stored
+from lmam_core.data.notes import condensed
 from lmam_core.data.recordings import folder, labels, table
 from lmam_core.errors import LmamError
 from lmam_core.features.extract import Extracted
@@ -290,9 +292,21 @@ def test_splits_that_contradict_themselves_cost_the_dialogue(tmp_path):
         (["sad", "happy", "Sad", "sad"], ("happy", "sad")),
         (["2", "10", "0", ""], ("0", "2", "10")),
         (["1", "-2.5", "3"], None),
-        (["1e0", "2"], None),
+        (["1e0", "2.5"], None),
         (["0.5", "n/a", "1.5"], None),
-        (["0.5", "n/a", "none"], ("0.5", "n/a", "none")),
+        (["0.5", "n/a", "none"], None),
+        (["0.5", "joy", "anger"], ("0.5", "anger", "joy")),
+        (["-1.0", "1.0", "1.0"], ("-1.0", "1.0")),
+        (["0", "1.0", "1", "01", "01"], ("0", "01")),
+        (["-1,5", "\N{MINUS SIGN}0,5", "2"], None),
+        (
+            ["sad", "happy", "nan", "NaN", "None", "null", "-", "#N/A", "#NV", "k.A.", "N/D", "?", "\\N"],
+            ("happy", "sad"),
+        ),
+        (["1_0", "2_0"], ("1_0", "2_0")),
+        (["0", "1", "2", "3"] * 10 + ["1.0"], ("0", "1", "2", "3")),
+        (["0", "1", "2", "3"] * 10 + ["0.5"], ("0", "0.5", "1", "2", "3")),
+        (["0", "1", "2", "3"] * 10 + ["0.5"] * 5, None),
         (["über", "Über"], ("Über",)),
     ],
 )
@@ -306,7 +320,8 @@ def test_real_numbers(tmp_path):
     found, _ = build(write(tmp_path, lines))
     assert found["classes"] is None
     assert found["utterances"] == 17
-    assert sum("is left out: its label" in note and "is not a number" in note for note in found["notes"]) == 3
+    left_out = [note.partition("is left out: ")[2] for note in found["notes"] if "is left out: it" in note]
+    assert left_out == ["it has no label ('none').", "it has no label ('nan').", "its label '1e300' is not a number."]
     d = load(tmp_path)
     assert d.classes is None
     assert {c.label.dtype for cs in d.splits.values() for c in cs} == {np.dtype("float32")}
@@ -347,13 +362,22 @@ def test_the_shares_of_the_splits():
     ("content", "sentence"),
     [
         (None, r"holds no utterances\.csv; write one with the columns dialogue, turn, speaker, text, file, label"),
-        (b"", "the column dialogue is missing"),
+        (b"", "is no table: it is empty"),
+        (b"\n\n", "the column dialogue is missing"),
+        (b"Dialogue_ID,Utterance\n", "the column dialogue is missing.* It names dialogue_id, utterance"),
+        (b"PK\x03\x04 a workbook", "is a zip archive .so are xlsx.* save as 'CSV UTF-8'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\x1f\x8b\x08", "is a packed file; unpack it first"),
+        (
+            b"dialogue,turn,speaker,text,label\nd,1,A,\xcf\xf0\xe8\xe2\xe5\xf2,x\n",
+            "line 2: the text is neither UTF-8 nor Windows",
+        ),
         (b"dialogue,turn,speaker,text\n", "the column label is missing"),
         (b"dialogue,turn,speaker,label\n", "neither a column text nor a column file"),
         (b"dialogue,turn,speaker,text,text,label\n", "the column 'text' stands there twice"),
         (b"dialogue,turn,speaker,text,label\n", "holds no utterances"),
-        (b"dialogue,turn,speaker,text,label\nd,1,A,hi,\n", "No utterance has a label that can be used"),
-        ("dialogue,turn,speaker,text,label\n".encode("utf-16"), "is not UTF-8 text; save it as 'CSV UTF-8'"),
+        (b"dialogue,turn,speaker,text,label\nd,1,A,hi,\n", "No utterance has a label .* line 2 .* has no label"),
         (b"dialogue,turn,speaker,text,label\nd,1,A,\0,x\n", "is not UTF-8 text"),
     ],
 )
@@ -379,15 +403,126 @@ def test_rows_that_are_none_are_named_and_the_rest_is_built(tmp_path):
     found, fake = build(root)
     assert found["utterances"] == 22
     assert [note for note in found["notes"] if "recording" not in note] == [
-        "line 25: bytes that are not UTF-8 were read as \N{REPLACEMENT CHARACTER}.",
+        "line 25 is not UTF-8 and was read as Windows-1252 ('café'), one of 1 such lines; save the table as "
+        "'CSV UTF-8' if that is wrong.",
         "line 22 is left out: it has 5 cells where the header has 6.",
-        "line 23 is left out: its turn 'soon' is not a number.",
         "line 24 is left out: it names no dialogue.",
+        "line 23 is left out: its turn 'soon' is not a number.",
         "utterances without a speaker, which share one unknown voice in each dialogue: 2.",
         "line 27 (dialogue d0, turn 9) has the same turn as line 25; they stay in the order of the table.",
         "video is left out: no utterance has an mp4 file.",
     ]
-    assert fake.asked["minilm384"][0][4:6] == ["caf\N{REPLACEMENT CHARACTER}", "again"]
+    assert fake.asked["minilm384"][0][4:6] == ["café", "again"]
+
+
+def test_what_is_left_of_the_splits_is_told(tmp_path):
+    lines = [c | {"split": "train" if int(c["dialogue"][1]) < 3 else "eval"} for c in tidy()]
+    sentence = (
+        "has no test dialogues; .* says 'train' in 12 rows .12 of them usable., 'eval' in 8 rows .0 of them usable.. "
+        "dialogue d3 .4 utterances. is left out: its split 'eval' is none of .* .is it validation or test.*dialogue d4"
+    )
+    with pytest.raises(LmamError, match=sentence):
+        build(write(tmp_path, lines))
+    lines = [c | {"split": "train_set" if int(c["dialogue"][1]) < 3 else "Test-Set"} for c in tidy()]
+    for cells in lines[12:]:
+        cells["label"] = "NaN"
+    with pytest.raises(
+        LmamError, match=r"'Test-Set' in 8 rows .0 of them usable.. line 14 .* it has no label .'NaN'.. .*5 more"
+    ):
+        build(write(tmp_path, lines))
+    lines = [c | {"split": "train" if int(c["dialogue"][1]) < 3 else "Test-Set"} for c in tidy()]
+    assert build(write(tmp_path, lines))[0]["dialogues"] == {"train": 3, "test": 2}
+
+
+def test_ids_that_begin_anew_in_each_split_are_kept_apart(tmp_path):
+    """MELD's three tables, one below the other."""
+    lines = [
+        line(d, t, split=split, text=f"{split} {t}")
+        for split, dialogues in (("train", 4), ("dev", 2), ("test", 3))
+        for d in range(dialogues)
+        for t in range(2 + (split == "train"))
+    ]
+    found, _ = build(write(tmp_path, lines))
+    assert found["dialogues"] == {"train": 4, "validation": 2, "test": 3}
+    assert found["utterances"] == len(lines)
+    assert {c.id: len(c) for c in load(tmp_path).splits["test"]} == {"test-d0": 2, "test-d1": 2, "test-d2": 2}
+    assert [c.id for c in load(tmp_path).splits["train"]] == ["train-d0", "train-d1", "train-d2", "d3"]
+    assert found["notes"][0] == (
+        "dialogue d0 is in train and validation and test with turns of its own, so that its id is read as train-d0 and "
+        "validation-d0 and test-d0."
+    )
+
+
+def test_many_notes_of_one_kind_are_counted_and_kept(tmp_path):
+    """Scenes that are numbered anew in each episode."""
+    lines = [line(d, t, text=f"{episode} {t}") for episode in range(50) for d in range(3) for t in range(4)]
+    found, _ = build(write(tmp_path, lines))
+    alike = [note for note in found["notes"] if "has the same turn" in note]
+    assert len(alike) == 49 * 12
+    shown = condensed(found["notes"])
+    assert shown[:4] == [*alike[:3], "... and 585 more like these, 588 in all."]
+    assert any("588 of 600 utterances have the dialogue and the turn of another; do the ids" in note for note in shown)
+    assert len(shown) < 10
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        [
+            "line 1 (dialogue a (b), turn 1) is left out: its label 'it's' is not one of x.",
+            "line 23 (dialogue c, turn 1.5) is left out: its label 'o' is not one of x.",
+        ],
+        ["dialogue Ses01F is left out: it has 3 speakers.", "dialogue 7 b is left out: it has 12 speakers."],
+        ["line 3 is left out: its turn 'a' is not a number.", "line 1,000 is left out: its turn '' is not a number."],
+    ],
+)
+def test_what_is_one_kind_of_note(alike):
+    first, second = alike
+    assert condensed([first] * 3 + [second]) == [first] * 3 + ["... and 1 more like these, 4 in all."]
+    assert condensed([first, "x is left out.", second]) == [first, second, "x is left out."]
+
+
+def test_labels_out_of_range_and_codes_are_said(tmp_path):
+    def notes(labels: list[str], **options) -> list[str]:
+        lines = [c | {"label": labels[i % len(labels)]} for i, c in enumerate(tidy())]
+        return [note for note in build(write(tmp_path, lines))[0]["notes"] if "label" in note]
+
+    assert "5 of 20 labels lie outside -3 to 3, which acc7 counts as -3 or 3: they go from -3 to 5." in notes(
+        ["-3.0", "5.0", "0.5", "1"]
+    )
+    (_, codes) = notes(["0.0", "1.0", "2.0", "3.0"])
+    assert (
+        codes == "The labels take only the values 0, 1, 2, 3 and are read as real numbers; are they codes of classes?"
+    )
+    assert notes(["-1.0", "1.0"]) == ["The labels -1.0 and 1.0 are two whole numbers and are read as classes."]
+    assert notes(["-1", "1"]) == []
+
+
+def test_time_grows_with_the_rows_alone(tmp_path):
+    """Twenty thousand labels of their own, no recordings, few files: whatever is looked up is looked up once."""
+    lines = [
+        line(
+            0,
+            0,
+            dialogue=f"d{k // 10}",
+            turn=str(k % 10),
+            text=str(k),
+            label=str(k % 10000),
+            file="" if k % 2 else "media/0_0.wav#t=1,2",
+        )
+        for k in range(20_000)
+    ]
+    write(tmp_path, lines)
+    (tmp_path / "media" / "0_0.wav").write_text("RIFF    1")
+    start = time.process_time()
+    rows, columns, notes = table.read(tmp_path / table.TABLE)
+    labelled = folder._label(rows, None, notes)
+    splits = {r.dialogue: "train" for r in rows}
+    kept, classes = folder._classes(labelled, splits, notes)
+    media = folder._media(tmp_path, kept.rows, columns, notes)
+    assert len(classes) == 10_000
+    assert sum(f is not None for f in media["file"]) == 10_000
+    assert time.process_time() - start < 6
 
 
 def test_one_class_and_nothing_to_extract(tmp_path):
