@@ -11,7 +11,7 @@ from lmam_core.errors import LmamError
 class Extractor:
     """One entry of `EXTRACTORS`: what goes in, what comes out, and where its numbers come from.
 
-    `model` is a hub repository, an openSMILE set or our own network, and `take` which of its outputs is used.
+    `model` is a hub repository, an openSMILE set or our own network or measures, and `take` which outputs are used.
     `weights` is `hub` (a trained checkpoint), `layer` (drawn from seed 0 unless a file is given: a projection, not
     trained) or `none` (nothing to load). `about` is one sentence: model, layer, pooling, units; `paper` says who names
     these features: the papers, or the released code.
@@ -46,6 +46,9 @@ _ALL = (
               "RoBERTa base, mean over the last layer's tokens, no unit."),
     Extractor("deberta768", "text", 768, _DEBERTA, "mean", "hub",
               "DeBERTa-V3 base, mean over the last layer's tokens, no unit.", "LMCM"),
+    Extractor("acoustic96", "audio", 96, "NumPy and SciPy", "ours", "none",
+              "Level, pitch, harmonicity, spectrum, MFCC 1 to 12: mean, deviation, 20 % and 80 % point; 4 of rhythm. "
+              "Pitch in semitones above 27.5 Hz, levels in dB, times in s."),
     Extractor("opensmile100", "audio", 100, "IS12", "layer", "layer",
               "openSMILE IS12, sign(x) log(1 + |x|) of its 6,125 functionals, a linear layer to 100, no unit.", _OURS),
     Extractor("is12_6125", "audio", 6125, "IS12", "functionals", "none",

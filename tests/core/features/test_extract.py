@@ -227,7 +227,7 @@ def check(found: Extracted, expected: dict[int, str]) -> None:
 def test_bad_sound_fails_alone(bad):
     files = ["empty.wav", "short.wav", "mute.mp4", "broken.mp4", "noise.mp4", "nothing.mp4", "page.wav", "gone.wav"]
     found = extract("egemaps88", [bad / f for f in [*files, "whole.mp4", "heard.mp4"]], **quiet)
-    words = ["holds no sound: it lasts 0 s", "lasts 0.031 s; openSMILE needs at least 0.1 s", "no sound stream"]
+    words = ["holds no sound: it lasts 0 s", "lasts 0.031 s; at least 0.1 s are needed", "no sound stream"]
     words += ["cannot be decoded"] * 4 + ["is not a file"]
     check(found, {i: f for i, f in enumerate(words)})
     assert all(f in found.failed[i] for i, f in enumerate(files))
