@@ -89,6 +89,8 @@ def extract(
             for k, found in encode(firsts, batch_size):
                 if isinstance(found, str):
                     failed |= dict.fromkeys(wanted[keys[k]], found)
+                elif not np.isfinite(found).all():
+                    failed |= dict.fromkeys(wanted[keys[k]], f"{name} gives numbers that are not finite.")
                 else:
                     values[wanted[keys[k]]] = found
                     rows.put(keys[k], found)

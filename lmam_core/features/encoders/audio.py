@@ -83,8 +83,8 @@ def _opensmile(extractor: Extractor) -> Measure:
         import opensmile
     except ImportError:
         raise LmamError(
-            f"{extractor.name} needs openSMILE, which is free for research and teaching, not for commercial products; if "
-            'that suits you, `pip install "opensmile>=2.6"`, else take acoustic96.'
+            f"{extractor.name} needs openSMILE, which is free for research and teaching, not for commercial products; "
+            'if that suits you, `pip install "opensmile>=2.6"`, else take acoustic96.'
         ) from None
     if not hasattr(opensmile.FeatureSet, extractor.model):
         raise LmamError(

@@ -16,7 +16,7 @@ from lmam_core.features.encoders import cnn3d
 from lmam_core.features.encoders.loading import checked, loading, pretrained
 from lmam_core.features.isolated import Decoders
 from lmam_core.features.media import MediaError, parse
-from lmam_core.features.weights import SEED, Weights
+from lmam_core.features.weights import SEED, Weights, told
 
 CLIP_FRAMES = 8
 BATCH = 8
@@ -61,8 +61,10 @@ def _cnn3d(extractor, weights: Weights, device: str):
     if weights.path is not None:
         from safetensors.torch import load_file
 
+        with told(extractor.name, weights.path):
+            tensors = load_file(weights.path)
         try:
-            network.load_state_dict(load_file(weights.path))
+            network.load_state_dict(tensors)
         except RuntimeError:
             names = ", ".join(network.state_dict())
             raise LmamError(f"{weights.path} does not fit the 3D-CNN; it wants the tensors {names}.") from None

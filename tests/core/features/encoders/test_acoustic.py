@@ -86,7 +86,9 @@ def test_functionals_by_name():
     assert dict(zip(NAMES, functionals(bursts), strict=True))["level_peaks"] == pytest.approx(4, abs=1.1)
 
 
-@pytest.mark.parametrize("sound", [np.zeros(1600), np.ones(1600), np.zeros(800), 1e-6 * np.ones(5000), 1e4 * voice(100)])
+@pytest.mark.parametrize(
+    "sound", [np.zeros(1600), np.ones(1600), np.zeros(800), 1e-6 * np.ones(5000), 1e4 * voice(100)]
+)
 def test_any_sound_has_finite_functionals(sound):
     assert np.isfinite(functionals(sound)).all()
 
