@@ -66,9 +66,19 @@ def _add_data(commands: Any) -> None:
     build = ways.add_parser("build", help="make a dataset of a folder with utterances.csv and wav or mp4 files")
     build.add_argument("folder", help="it then counts as a dataset: lmam run --dataset FOLDER")
     build.add_argument("--text", default="minilm384", help="extractor of the transcripts (default minilm384; '': none)")
-    build.add_argument("--audio", default="egemaps88", help="extractor of the sound (default egemaps88; '': none)")
+    build.add_argument(
+        "--audio",
+        default="acoustic96",
+        help="extractor of the sound (default acoustic96; '': none); others, such as egemaps88, need openSMILE, which "
+        "is not for commercial products",
+    )
     build.add_argument("--video", default="clip512", help="extractor of the pictures (default clip512; '': none)")
-    build.add_argument("--weights", default=None, help="random, or NAME=FOLDER for each extractor (default: the hub)")
+    build.add_argument(
+        "--weights",
+        default=None,
+        help="NAME=FOLDER for each extractor (default: the hub), or random: encoders that nobody trained, never used "
+        "unless asked for",
+    )
     build.set_defaults(action=_data_build)
     read = ways.add_parser("read", help="make a dataset of one of the field's well-known files of features")
     read.add_argument("file", help="such as IEMOCAP_features.pkl, MELD_features_raw1.pkl, mosi_data.pkl")

@@ -26,6 +26,11 @@ class Extractor:
     about: str
     paper: str = ""
 
+    @property
+    def opensmile(self) -> bool:
+        """Whether openSMILE computes it, which is an extra of its own because of its licence."""
+        return self.modality == "audio" and self.take != "ours"
+
 
 _MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _BERT = "google-bert/bert-base-uncased"
@@ -68,7 +73,10 @@ _ALL = (
 )
 # fmt: on
 EXTRACTORS: dict[str, Extractor] = {entry.name: entry for entry in _ALL}
-"""Every extractor by name; the first of each modality is its light default or the paper's."""
+"""Every extractor by name; the first of text and of audio is the light default, that of video the paper's."""
+
+OPENSMILE = "openSMILE, which is free for research, teaching and private use and not for commercial products"
+"""What is said wherever openSMILE is asked for: audEERING's research licence in short."""
 
 
 def extractor(name: str) -> Extractor:

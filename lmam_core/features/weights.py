@@ -73,8 +73,12 @@ def check(path: Path) -> None:
         raise LmamError(f"{path} is cut off or damaged ({error}); download it again.") from None
 
 
-def find(extractor: Extractor, given: str | Path | None) -> Weights:
-    """Decide where `extractor` takes its weights from; raises LmamError for what is missing, unsafe or not needed."""
+def find(extractor: Extractor, given: str | Path | None, fallback: bool = True) -> Weights:
+    """Decide where `extractor` takes its weights from.
+
+    Raises LmamError for what is missing, unsafe or not needed, and without `fallback` where a random encoder would have
+    to take the place of a trained one that nobody gave up.
+    """
     if extractor.weights == "none":
         if given is not None:
             raise LmamError(f"{extractor.name} needs no weights; leave them out.")
@@ -85,6 +89,12 @@ def find(extractor: Extractor, given: str | Path | None) -> Weights:
         return Weights(f"random (layer, seed {SEED}): a projection, not trained", None, f"layer {SEED}")
     if given is None and (folder := hub(extractor)) is not None:
         return Weights(f"hub: {extractor.model}@{folder.name[:12]}", folder, f"hub {extractor.model}@{folder.name}")
+    if given is None and not fallback:
+        raise LmamError(
+            f"{extractor.name}: {extractor.model} is not on this machine and the hub cannot be reached; go online, "
+            f"give a folder, `--weights {extractor.name}=FOLDER`, or ask for random encoders, whose numbers have no "
+            "meaning, `--weights random`."
+        )
     if given is None:
         print(
             f"{extractor.name}: {extractor.model} is not on this machine and the hub cannot be reached, so a tiny "

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from lmam_core.features.encoders import acoustic
 from lmam_core.features.encoders.layer import linear
 from lmam_core.features.isolated import Decoders
 from lmam_core.features.media import BLOCK, RATE, MediaError, parse
-from lmam_core.features.registry import Extractor
+from lmam_core.features.registry import OPENSMILE, Extractor
 from lmam_core.features.weights import Weights
 
 SHORTEST = 0.1
@@ -34,7 +35,7 @@ def encoder(
     into windows of 60 s, whose functionals are averaged by their length. Silence is sound: its functionals are those
     of digital zero. `batch_size` is how many files are worked on at a time (default: one a core).
     """
-    measure = acoustic.functionals if extractor.take == "ours" else _opensmile(extractor)
+    measure = _opensmile(extractor) if extractor.opensmile else acoustic.functionals
     layer = linear(weights, 6125, extractor.width) if extractor.take == "layer" else None
 
     def encode(items: Sequence[str | Path], batch_size: int | None) -> Found:
@@ -77,15 +78,20 @@ def functionals(measure: Measure, item: str | Path, decoders: Decoders) -> np.nd
     return (total / samples).astype(np.float32)
 
 
+def check(extractor: Extractor) -> None:
+    """Raise LmamError where openSMILE is wanted and not installed."""
+    if extractor.opensmile and find_spec("opensmile") is None:
+        raise LmamError(
+            f'{extractor.name} needs {OPENSMILE}; if that suits you, `pip install "opensmile>=2.6"`, else take '
+            "acoustic96."
+        )
+
+
 def _opensmile(extractor: Extractor) -> Measure:
     """openSMILE's functionals of one of its sets; raises LmamError where openSMILE is not installed, or another one."""
-    try:
-        import opensmile
-    except ImportError:
-        raise LmamError(
-            f"{extractor.name} needs openSMILE, which is free for research and teaching, not for commercial products; "
-            'if that suits you, `pip install "opensmile>=2.6"`, else take acoustic96.'
-        ) from None
+    check(extractor)
+    import opensmile
+
     if not hasattr(opensmile.FeatureSet, extractor.model):
         raise LmamError(
             f'This opensmile lacks the set {extractor.model}; install a newer one: `pip install "opensmile>=2.6"`.'

@@ -73,6 +73,7 @@ def test_open_clip_folder(tmp_path, sample):
 
 
 def test_layer_file(tmp_path, sample):
+    pytest.importorskip("opensmile")
     files = [sample[0] / f for f in sample[1].file[:2]]
     raw = extract("is12_6125", files, **quiet).values
     W = np.zeros((100, 6125), np.float32)
@@ -81,6 +82,26 @@ def test_layer_file(tmp_path, sample):
     found = extract("opensmile100", files, weights=tmp_path / "layer.safetensors", **quiet)
     np.testing.assert_allclose(found.values, 3 + np.sign(raw) * np.log1p(np.abs(raw)) @ W.T, rtol=1e-4, atol=1e-4)
     assert found.weights.startswith("local: ")
+
+
+def test_layer_files_that_do_not_fit(tmp_path):
+    from lmam_core.features.encoders.layer import linear
+
+    path = tmp_path / "layer.safetensors"
+    for tensors, sentence in (
+        ({"weight": np.zeros((3, 4), np.float32)}, r"wants weight \(2, 5\)"),
+        ({"weight": np.full((2, 5), np.nan, np.float32)}, "values that are not finite"),
+        (
+            {"weight": np.zeros((2, 5), np.float32), "bias": np.full(2, np.inf, np.float32)},
+            "values that are not finite",
+        ),
+    ):
+        save_file(tensors, path)
+        with pytest.raises(LmamError, match=sentence):
+            linear(weights.Weights("", path, ""), 5, 2)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(LmamError, match=r"layer\.safetensors does not hold a model for a linear layer"):
+        linear(weights.Weights("", path, ""), 5, 2)
 
 
 def test_random_layer_is_a_projection_that_keeps_distances():
@@ -124,7 +145,6 @@ def test_wrong_files_are_one_sentence(tmp_path, minilm, sample):
         ("bert768", text, minilm, "is 384 wide; bert768 is 768 wide"),
         ("clip512", file, tmp_path / "empty", "does not hold a model for clip512"),
         ("open_clip512", file, tmp_path / "empty", "holds no open_clip_config.json"),
-        ("opensmile100", file, tmp_path / "small.safetensors", r"wants weight \(100, 6125\)"),
         ("opensmile100", file, tmp_path / "pickled" / "pytorch_model.bin", "pickled weights"),
         ("opensmile100", file, tmp_path / "layer.txt", "is not a .safetensors file"),
         ("cnn3d512", file, tmp_path / "small.safetensors", "does not fit the 3D-CNN; it wants the tensors conv"),
