@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -146,7 +146,8 @@ def _placed(media: Media, container: Any, stream: av.AudioStream, at: float, unt
     import av
 
     if at > PREROLL:
-        container.seek(int((at - PREROLL) * av.time_base), backward=True)
+        with suppress(av.FFmpegError):  # what cannot be sought is decoded from its start
+            container.seek(int((at - PREROLL) * av.time_base), backward=True)
     done = skip = 0  # samples that were yielded, and that are still to be dropped
     resampler, ends, setup = None, 0.0, None
     for frame in chain(container.decode(stream), [None]):  # None asks the resampler for what it still holds
@@ -266,7 +267,10 @@ def _timed(container: Any, stream: av.VideoStream) -> Iterator[tuple[float, av.V
 
 def _sought(container: Any, stream: av.VideoStream, wanted: float) -> Iterator[tuple[float, av.VideoFrame]]:
     """Frames from one that appears at or before `wanted`; from the first where seeking does not lead there."""
-    container.seek(int(wanted / _at(stream, 1)), stream=stream, backward=True)
+    import av
+
+    with suppress(av.FFmpegError):
+        container.seek(int(wanted / _at(stream, 1)), stream=stream, backward=True)
     pictures = _timed(container, stream)
     first = next(pictures, None)
     if first is None or first[0] > wanted:
@@ -326,12 +330,12 @@ def _opened(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             if file.read(4) == b"RIFX":  # FFmpeg reads its header, and then its samples as if they were a RIFF's
                 raise MediaError(f"{path.name} is a big-endian wav (RIFX), which cannot be read; write it anew as wav.")
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
-    except OSError as error:
-        raise MediaError(f"{path.name} cannot be read: {error.strerror}.") from None
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise MediaError(f"{path.name} cannot be decoded: {_reason(error)}; write it anew as wav or mp4.") from None
+    except OSError as error:
+        raise MediaError(f"{path.name} cannot be read: {error.strerror}.") from None
 
 
 _UNKNOWN = "FFmpeg has no decoder for what it holds"
@@ -343,7 +347,7 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, av.error.DecoderNotFoundError | av.error.PatchWelcomeError):
         return _UNKNOWN
-    if isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, av.error.InvalidDataError | av.error.EOFError | av.error.PermissionError):
         return "it is damaged or not what its name says"
     if isinstance(error, av.error.ArgumentError):
         return "its header holds what FFmpeg does not take"

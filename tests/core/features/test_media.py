@@ -317,6 +317,15 @@ def test_headers_that_are_wrong(tmp_path, header, sentence):
     assert "\n" not in str(told.value)
 
 
+def test_tags_in_another_encoding_do_no_harm(tmp_path):
+    """A wav whose title is in Windows-1252."""
+    raw_wav(tmp_path / "a.wav")
+    tag = b"INFOINAM\x06\x00\x00\x00caf\xe9\x92\x00"
+    content = (tmp_path / "a.wav").read_bytes() + b"LIST" + struct.pack("<I", len(tag)) + tag
+    (tmp_path / "a.wav").write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+    assert loud(whole(tmp_path / "a.wav"))[:4] == [1] * 4
+
+
 def test_sound_without_end_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(media, "LONGEST", 3.0)
     write_wav(tmp_path / "a.wav", np.tile(tone(1, RATE), 5))
