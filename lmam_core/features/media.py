@@ -328,8 +328,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
     try:
         with path.open("rb") as file:
-            if file.read(4) == b"RIFX":  # FFmpeg reads its header, and then its samples as if they were a RIFF's
-                raise MediaError(f"{path.name} is a big-endian wav (RIFX), which cannot be read; write it anew as wav.")
+            start = file.read(200).lstrip()
+        if start.startswith(b"RIFX"):  # FFmpeg reads its header, and then its samples as if they were a RIFF's
+            raise MediaError(f"{path.name} is a big-endian wav (RIFX), which cannot be read; write it anew as wav.")
+        if start.startswith(b"version https://git-lfs"):
+            raise MediaError(f"{path.name} is a Git LFS pointer and not the recording; get that with `git lfs pull`.")
+        if start.startswith(b"<"):
+            raise MediaError(f"{path.name} is a web page and not the recording; download the file itself.")
         with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:

@@ -241,6 +241,13 @@ def test_a_picture_that_stays(tmp_path):
     assert grey(f"{tmp_path / 'b.mp4'}#t=299,301", 2) == pytest.approx([40, 200], abs=4)
 
 
+def test_pictures_too_large_to_hold_are_not_decoded(tmp_path, monkeypatch):
+    film(tmp_path / "a.mp4", {0: 100})
+    monkeypatch.setattr(media, "PIXELS", 32 * 32 - 1)
+    with pytest.raises(MediaError, match=r"a\.mp4 claims pictures of 32 by 32 pixels"):
+        grey(tmp_path / "a.mp4")
+
+
 def test_pictures_that_start_late(tmp_path):
     film(tmp_path / "a.mp4", {2: 100, 3: 200}, {0: tone(5, RATE)})
     assert grey(f"{tmp_path / 'a.mp4'}#t=1,4", 2) == pytest.approx([100, 200], abs=4)
@@ -315,6 +322,19 @@ def test_headers_that_are_wrong(tmp_path, header, sentence):
     with pytest.raises(MediaError, match=sentence) as told:
         whole(tmp_path / "a.wav")
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a Git LFS pointer"),
+        (b"\n<!DOCTYPE html>", "is a web page"),
+    ],
+)
+def test_a_download_that_is_no_recording(tmp_path, content, sentence):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(MediaError, match=sentence):
+        whole(tmp_path / "a.wav")
 
 
 def test_tags_in_another_encoding_do_no_harm(tmp_path):
