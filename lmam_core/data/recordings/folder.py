@@ -54,6 +54,7 @@ def build(
     Raises LmamError where no dataset can come out at all.
     """
     folder = Path(folder).expanduser()
+    extract = extract or _extract()
     rows, columns, notes = table.read(folder / table.TABLE)
     chosen = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
     labelled = _label(rows, _allowed(folder), notes)
@@ -63,9 +64,8 @@ def build(
     splits = [dialogues[d] for d in order]
     stored.check(folder.resolve().name, splits, classes)  # before hours of extraction
     media = _media(folder, kept.rows, columns, notes)
-    if extract is None:
+    if extract is _extract():  # what stands in for it needs no weights
         _ready([entry for m, entry in chosen.items() if _items(m, media)], weights, notes)
-    extract = extract or _extract()
     features, identities = {}, {}
     for m, entry in chosen.items():
         found = _features(entry, media, kept.rows, extract, weights, progress, notes)
