@@ -471,7 +471,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     lines[3]["file"] = "../out.wav"
     write(tmp_path, lines)
     monkeypatch.setattr(folder, "_extract", Fake)
-    assert main(["data", "build", str(tmp_path), "--video", "", "--weights", "random"]) == 0
+    assert main(["data", "build", str(tmp_path), "--video", ""]) == 0
     printed = capsys.readouterr()
     assert "line 5 (dialogue d0, turn 3) has no recording: '../out.wav' leads out of the folder" in printed.err
     assert "audio: acoustic96, weights: weights of acoustic96, 1 filled with the training mean" in printed.out
