@@ -356,5 +356,5 @@ def _reason(error: Exception) -> str:
         return "it is damaged or not what its name says"
     if isinstance(error, av.error.ArgumentError):
         return "its header holds what FFmpeg does not take"
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{said[:1].lower()}{said[1:]}".rstrip(".")
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{text[:1].lower()}{text[1:]}".rstrip(".")

@@ -60,15 +60,15 @@ def functionals(sound: np.ndarray) -> np.ndarray:
     over voiced frames (0 where there is none); the part of frames that are voiced; runs of voiced frames per s and
     their mean length in s; peaks of the level per s, each 3 dB above what surrounds it.
     """
-    found = track(sound)
-    voiced = np.isfinite(found["pitch"])  # (F,)
+    measures = track(sound)
+    voiced = np.isfinite(measures["pitch"])  # (F,)
     values = []
     for name in _MEASURES:
-        x = found[name][voiced] if name in ("pitch", "harmonicity") else found[name]
+        x = measures[name][voiced] if name in ("pitch", "harmonicity") else measures[name]
         values += [x.mean(), x.std(), *np.percentile(x, (20, 80))] if len(x) else [0.0] * 4
     seconds = len(voiced) * HOP / RATE
     runs = int((np.diff(voiced.astype(int), prepend=0) == 1).sum())
-    peaks = len(find_peaks(found["level"], prominence=3.0)[0])
+    peaks = len(find_peaks(measures["level"], prominence=3.0)[0])
     values += [voiced.mean(), runs / seconds, voiced.sum() * HOP / RATE / max(runs, 1), peaks / seconds]
     return np.array(values)
 
@@ -90,12 +90,12 @@ def track(sound: np.ndarray) -> Track:
     starts = sliding_window_view(sound, LONG)[::HOP]  # (F, 800)
     loudest = np.abs(sound - sound.mean()).max()
     parts = [_frames(starts[i : i + 1000], loudest) for i in range(0, len(starts), 1000)]  # in bounded memory
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    p = found.pop("spectrum")  # (F, K)
-    pitch = median_filter(np.nan_to_num(found["pitch"]), SMOOTH, mode="constant")  # 0 is unvoiced
-    found["pitch"] = np.where(pitch > 0, pitch, np.nan)
-    found["flux"] = np.linalg.norm(np.diff(p, axis=0, prepend=p[:1]), axis=1)
-    return found
+    measures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    p = measures.pop("spectrum")  # (F, K)
+    pitch = median_filter(np.nan_to_num(measures["pitch"]), SMOOTH, mode="constant")  # 0 is unvoiced
+    measures["pitch"] = np.where(pitch > 0, pitch, np.nan)
+    measures["flux"] = np.linalg.norm(np.diff(p, axis=0, prepend=p[:1]), axis=1)
+    return measures
 
 
 def _frames(long: np.ndarray, loudest: float) -> Track:
@@ -108,7 +108,7 @@ def _frames(long: np.ndarray, loudest: float) -> Track:
     dB = 10 * np.log10(P)
     centroid = p @ f
     low, high = (f >= 50) & (f < 1000), (f >= 1000) & (f < 5000)
-    found = {
+    measures = {
         "level": 10 * np.log10((short**2).mean(1) + FLOOR),
         "pitch": pitch,
         "harmonicity": harmonicity,
@@ -122,7 +122,7 @@ def _frames(long: np.ndarray, loudest: float) -> Track:
         "spectrum": p,
     }
     cepstra = dct(np.log(P @ _filters().T), norm="ortho")[:, 1 : CEPSTRA + 1]  # (F, 12)
-    return found | {f"mfcc{k + 1}": cepstra[:, k] for k in range(CEPSTRA)}
+    return measures | {f"mfcc{k + 1}": cepstra[:, k] for k in range(CEPSTRA)}
 
 
 def _pitch(long: np.ndarray, loudest: float) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ def encoder(
 
     Sound is mixed down to mono (the mean of its channels) and resampled to 16 kHz. What is longer than 60 s is cut
     into windows of 60 s, whose functionals are averaged by their length. Silence is sound: its functionals are those
-    of digital zero. `batch_size` is how many files are worked on at a time (default: one a core).
+    of digital zero. `batch_size` is how many files are worked on at a time (default: one per core).
     """
     measure = _opensmile(extractor) if extractor.opensmile else acoustic.functionals
     layer = linear(weights, 6125, extractor.width) if extractor.take == "layer" else None
