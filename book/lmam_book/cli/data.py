@@ -38,8 +38,8 @@ def data(context: click.Context) -> None:
 @click.option(
     "--audio",
     default="acoustic96",
-    help="extractor of the sound (default acoustic96; '': none); others, such as egemaps88, need openSMILE, which is not "
-    "for commercial products",
+    help="extractor of the sound (default acoustic96; '': none); others, such as egemaps88, need openSMILE, which is "
+    "not for commercial products",
 )
 @click.option("--video", default="clip512", help="extractor of the pictures (default clip512; '': none)")
 @click.option(
