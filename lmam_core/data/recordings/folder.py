@@ -32,7 +32,7 @@ Extract = Callable[..., Any]
 def build(
     folder: Path | str,
     text: str = "minilm384",
-    audio: str = "egemaps88",
+    audio: str = "acoustic96",
     video: str = "clip512",
     weights: str | None = None,
     progress: bool = True,
@@ -41,8 +41,9 @@ def build(
     """Write `dataset.npz` and `dataset.json` into a folder with `utterances.csv`; returns the folder.
 
     `text`, `audio` and `video` name extractors (`lmam_core.features.extract.EXTRACTORS`; "" leaves the modality out),
-    and `weights` is theirs: "random" takes small untrained encoders, `minilm384=FOLDER` a checkpoint. These are the
-    rules, each with a sentence in the notes of `dataset.json` wherever it applies:
+    and `weights` is theirs: "random" takes small untrained encoders, which nothing else does, and `minilm384=FOLDER` a
+    checkpoint; the description says which were at work. These are the rules, each with a sentence in the notes of
+    `dataset.json` wherever it applies:
 
     - A row without a usable label, dialogue or turn is left out (`table.read`, `labels.kind`); a class that no
       training utterance has is no class.
@@ -68,6 +69,8 @@ def build(
     found = _splits_told(rows, kept.rows, notes) if "split" in columns else ""
     stored.check(folder.resolve().name, splits, classes, found)  # before hours of extraction
     media = _media(folder, kept.rows, columns, notes)
+    if extract is _extract():  # what stands in for it needs no weights
+        _ready([entry for m, entry in chosen.items() if _items(m, media)], weights, notes)
     features, identities = {}, {}
     for m, entry in chosen.items():
         found = _features(entry, media, kept.rows, extract, weights, progress, notes)
@@ -255,16 +258,10 @@ def _features(
 ) -> tuple[np.ndarray, str] | None:
     """An extractor's features (N, d), NaN where there are none, and their weights; None where nothing is to extract."""
     modality, name = entry.modality, entry.name
-    if modality == "text":
-        items = list(enumerate(media["text"])) if any(media["text"]) else []
-    else:
-        suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
-        items = [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
-        silent = sum(f is not None for f in media["file"]) - len(items)
-        if items and silent:
-            notes.append(
-                f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}."
-            )
+    items = _items(modality, media)
+    silent = sum(f is not None for f in media["file"]) - len(items)
+    if modality == "video" and items and silent:
+        notes.append(f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}.")
     if not items:
         notes.append(f"{modality} is left out: no utterance has {_MEDIA[modality]}.")
         return None
@@ -275,6 +272,25 @@ def _features(
     for k, why in found.failed.items():
         notes.append(f"{rows[items[k][0]].where} has no {modality}: {why.rstrip('.')}; the training mean stands there.")
     return values, found.weights
+
+
+def _items(modality: str, media: dict[str, list]) -> list[tuple[int, str]]:
+    """What there is to extract from, with the utterances' indices."""
+    if modality == "text":
+        return list(enumerate(media["text"])) if any(media["text"]) else []
+    suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
+    return [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
+
+
+def _ready(entries: Sequence[Any], weights: str | None, notes: list[str]) -> None:
+    """Raise LmamError, before hours of extraction, for what an extractor lacks; a note on whose licence binds."""
+    from lmam_core.features.extract import ready
+    from lmam_core.features.registry import OPENSMILE
+
+    for entry in entries:
+        ready(entry.name, None if entry.weights == "none" else _weights(entry.name, weights))
+        if entry.opensmile:
+            notes.append(f"{entry.name} is computed by {OPENSMILE}; keep to that with these features as well.")
 
 
 def _extractor(modality: str, name: str) -> Any:

@@ -99,7 +99,7 @@ def test_a_tidy_folder(tmp_path):
     assert {s: len(cs) for s, cs in d.splits.items()} == {"train": 3, "validation": 1, "test": 1}
     assert found["dialogues"] == {"train": 3, "validation": 1, "test": 1}
     assert d.classes == ("happy", "sad")
-    assert d.feature_sets == {"text": "minilm384", "audio": "egemaps88"}
+    assert d.feature_sets == {"text": "minilm384", "audio": "acoustic96"}
     for c in (c for cs in d.splits.values() for c in cs):
         assert c.label.tolist() == [0, 1, 0, 1]
         assert c.speaker.tolist() == [0, 1, 0, 1]
@@ -131,7 +131,7 @@ def test_a_damaged_recording_costs_its_utterance_the_sound_alone(tmp_path):
     for place, x in utterances(d).items():
         np.testing.assert_allclose(x["text"], whole[place]["text"])
         np.testing.assert_allclose(x["audio"], mean if place == ("d2", 1) else whole[place]["audio"], rtol=1e-6)
-    assert found["feature_sets"]["audio"]["egemaps88"]["missing"] == 1
+    assert found["feature_sets"]["audio"]["acoustic96"]["missing"] == 1
     (said,) = set(found["notes"]) - set(clean["notes"])
     assert said == (
         "line 11 (dialogue d2, turn 1) has no audio: 2_1.wav cannot be decoded; the training mean stands there."
@@ -195,8 +195,8 @@ def test_no_name_leads_out_of_the_folder(outside, name, sentence):
     assert found["utterances"] == 21
     (said,) = [note for note in found["notes"] if note.startswith("line 22 (dialogue d5, turn 0) has no recording: ")]
     assert sentence in said
-    assert len(fake.asked["egemaps88"][0]) == 20
-    assert all(Path(path).is_relative_to(outside / "own" / "media") for path in fake.asked["egemaps88"][0])
+    assert len(fake.asked["acoustic96"][0]) == 20
+    assert all(Path(path).is_relative_to(outside / "own" / "media") for path in fake.asked["acoustic96"][0])
     assert str(outside) not in json.dumps(found["sources"])
 
 
@@ -204,7 +204,7 @@ def test_a_link_within_the_folder_and_a_span_are_taken(outside):
     lines = tidy()
     lines[1]["file"], lines[2]["file"] = "media/inside.wav", "media/0_0.wav#t=1.5,3"
     _, fake = build(write(outside / "own", lines))
-    asked = fake.asked["egemaps88"][0]
+    asked = fake.asked["acoustic96"][0]
     media = (outside / "own" / "media").resolve()
     assert asked[:3] == [str(media / "0_0.wav"), str(media / "0_0.wav"), f"{media / '0_0.wav'}#t=1.5,3"]
 
@@ -217,9 +217,9 @@ def test_weights_of_an_extractor_that_does_not_exist_are_told(tmp_path):
 def test_films_have_pictures_and_sound(tmp_path):
     lines = [c | {"file": c["file"].replace(".wav", ".mp4")} if int(c["turn"]) else c for c in tidy()]
     found, fake = build(write(tmp_path, lines), weights="clip512=folder,minilm384=random")
-    assert len(fake.asked["egemaps88"][0]) == 20
+    assert len(fake.asked["acoustic96"][0]) == 20
     assert len(fake.asked["clip512"][0]) == 15
-    assert [fake.asked[name][1] for name in ("minilm384", "egemaps88", "clip512")] == ["random", None, "folder"]
+    assert [fake.asked[name][1] for name in ("minilm384", "acoustic96", "clip512")] == ["random", None, "folder"]
     assert found["feature_sets"]["video"]["clip512"]["missing"] == 5
     assert found["notes"] == [
         "utterances in wav files, which hold no video, so that the training mean stands there: 5."
@@ -230,7 +230,7 @@ def test_films_have_pictures_and_sound(tmp_path):
 
 def test_an_unknown_extractor_is_named(tmp_path):
     write(tmp_path, tidy())
-    with pytest.raises(LmamError, match="There is no audio extractor 'minilm384'; choose one of opensmile100"):
+    with pytest.raises(LmamError, match="There is no audio extractor 'minilm384'; choose one of acoustic96"):
         build(tmp_path, audio="minilm384")
 
 
@@ -586,7 +586,7 @@ def test_a_damaged_npz_is_told(own):
 
 def test_an_experiment_runs_on_a_path(own):
     e = Experiment(dataset=own, rank=2, epochs=1, embedding="early")
-    assert e.resolved().features == "text=minilm384,audio=egemaps88"
+    assert e.resolved().features == "text=minilm384,audio=acoustic96"
     run = experiment.run(e)
     assert run.classes == ("happy", "sad")
     assert run.provenance["data_sha256"] == catalogue.fingerprint(own)
@@ -609,7 +609,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main(["data", "build", str(tmp_path), "--video", ""]) == 0
     printed = capsys.readouterr()
     assert "line 5 (dialogue d0, turn 3) has no recording: '../out.wav' leads out of the folder" in printed.err
-    assert "audio: egemaps88, weights: weights of egemaps88, 1 filled with the training mean" in printed.out
+    assert "audio: acoustic96, weights: weights of acoustic96, 1 filled with the training mean" in printed.out
     assert f"lmam run --dataset {tmp_path}" in printed.out
     assert main(["data", "build", str(tmp_path / "nowhere")]) == 2
     assert "holds no utterances.csv" in capsys.readouterr().err
@@ -628,8 +628,8 @@ def test_a_mistake_is_told_before_anything_is_extracted(tmp_path):
 def test_real_sound_and_a_real_text_encoder(tmp_path):
     """Three dialogues of noise, from wav files to a trained model; the text encoder is a small random one."""
     sf = pytest.importorskip("soundfile")
-    pytest.importorskip("opensmile")
     pytest.importorskip("transformers")
+    from lmam_core.features.encoders.acoustic import NAMES
     from lmam_core.features.extract import extract
 
     rng = np.random.default_rng(0)
@@ -644,20 +644,18 @@ def test_real_sound_and_a_real_text_encoder(tmp_path):
     uncached = functools.partial(extract, cache=None)
     folder.build(tmp_path, weights="random", progress=False, extract=uncached)
     found, d = stored.description(tmp_path), load(tmp_path)
-    assert d.widths == {"text": 384, "audio": 88}
+    assert d.widths == {"text": 384, "audio": 96}
     assert "The features minilm384 come from encoders that nobody trained." in d.about
-    assert found["feature_sets"]["audio"]["egemaps88"] == {
-        "array": "audio_egemaps88",
-        "width": 88,
+    assert found["feature_sets"]["audio"]["acoustic96"] == {
+        "array": "audio_acoustic96",
+        "width": 96,
         "missing": 1,
         "weights": "none needed",
     }
     (said,) = [note for note in found["notes"] if "has no audio" in note]
     assert said.startswith("line 8 (dialogue d1, turn 2) has no audio: 1_2.wav cannot be decoded")
-    # eGeMAPS' mean loudness comes through the npz: it is louder where the noise is.
-    names = __import__("opensmile").Smile("eGeMAPSv02").feature_names
-    loudness = [i for i, name in enumerate(names) if name == "loudness_sma3_amean"]
-    rows = {place: x["audio"][loudness[0]] for place, x in utterances(d).items() if place != ("d1", 2)}
+    # The mean level comes through the npz: it is louder where the noise is.
+    rows = {place: x["audio"][NAMES.index("level_mean")] for place, x in utterances(d).items() if place != ("d1", 2)}
     assert min(v for (_, t), v in rows.items() if t % 2 == 0) > max(v for (_, t), v in rows.items() if t % 2)
     run = experiment.run(Experiment(dataset=str(tmp_path), rank=2, epochs=1, embedding="early"))
     assert run.total.sum() == 4
