@@ -7,6 +7,7 @@ a name. The npz decides every number, the json says where it came from and holds
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
