@@ -16,6 +16,7 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells, trimmed
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW
+from lmam_core.runs.run import Run
 
 
 def counts(words: pd.Series) -> str:
@@ -89,11 +90,11 @@ def answer(cells: Cells, other: str, datasets: Sequence[str]) -> Markdown | HTML
     """
     rows = cells.verdicts(other, datasets).verdict
     lines = [f"{cells.title}, {other} against the others: {counts(rows)}."] if len(rows) else []
-    lines += [line for dataset in datasets if (line := _standing(cells, other, dataset))]
+    lines += [line for dataset in datasets if (line := standing(cells, other, dataset))]
     return reporting.prose("\n".join(f"- {line}" for line in lines))
 
 
-def _standing(cells: Cells, other: str, dataset: str) -> str:
+def standing(cells: Cells, other: str, dataset: str) -> str:
     """The place of an arm by its mean among those with five seeds, over the seeds that all of them have.
 
     Variants of the arm itself, whose names go on behind a comma, are no rivals and are left out. Rivals that were
@@ -118,20 +119,48 @@ def _standing(cells: Cells, other: str, dataset: str) -> str:
     return text + (f" Stopped before they had learned, so perhaps better: {', '.join(stopped)}." if stopped else "")
 
 
-def seeds(cells: Cells, dataset: str, axis: str) -> Figure | None:
-    """Every run as a dot beside the paper's numbers; None without runs."""
+def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> Figure | None:
+    """Every run as a dot, the best arm first, and a line at the mean of runs that fuse nothing; None without runs."""
     metric = plugin.HEADLINE[dataset]
-    found = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
+    found = {arm: list(v.values()) for arm, v in plugin.values(cells.frame, dataset, metric).items()}
     if not found:
         return None
-    numbers = {arm: cells.printed(arm, dataset, metric) for arm in found}
-    known = {arm: number for arm, number in numbers.items() if np.isfinite(number)}
-    return figures.seeds({arm: list(v.values()) for arm, v in found.items()}, known, axis)
+    rows = {"text alone": [run.metrics[metric] for run in alone]} if alone else {}
+    rows |= dict(sorted(found.items(), key=lambda row: -np.mean(row[1])))
+    figure = figures.seeds(rows, {}, axis)
+    figure.axes[0].set_xlim(
+        left=max(0, figure.axes[0].get_xlim()[0])
+    )  # an interval may reach below what a score can be
+    if alone:
+        figure.axes[0].axvline(np.mean(rows["text alone"]), color=reporting.INK, lw=0.9, ls=":")
+    return figure
+
+
+def claims(cells: Cells, other: str, dataset: str) -> HTML:
+    """One row per arm: the paper's number and ours, and of "`other` beats this arm" both gains and the word."""
+    beside = cells.beside(dataset).set_index("arm")
+    words = cells.verdicts(other, [dataset])
+    words = words.set_index(words.claim.str.removeprefix(f"{other} beats "))
+    rows = []
+    for arm, row in beside[(beside.n > 0) | (beside.paper != "–")].iterrows():
+        gain = cells.gain(other, dataset, plugin.HEADLINE[dataset], str(arm)) if cells.runs and arm != other else None
+        shown = {"arm": arm, "n": row.n, "paper": row.paper, "ours": row.ours, f"{other} over it": plugin.signed(gain)}
+        known = words.loc[arm] if arm in words.index else None
+        shown |= {"paper's gain": "–" if known is None else known.paper}
+        rows.append(shown | {"word": "–" if known is None else reporting.badge(known.verdict)})
+    if not rows:
+        return HTML("")
+    caption = f"{cells.title}, {plugin.PLACES[dataset][1]}, {plugin.TITLES[plugin.HEADLINE[dataset]]}, first protocol"
+    return reporting.table(pd.DataFrame(rows), caption)
 
 
 def trade(cells: Cells, dataset: str, costs: Mapping[str, float], axis: str) -> HTML | None:
-    """The headline metric against a cost, one dot an arm that has both, which says its numbers; None below two."""
+    """The headline metric against a cost, one dot per arm that has both, which says its numbers; None below two.
+
+    Arms that were stopped before they had learned are left out.
+    """
     metric = plugin.HEADLINE[dataset]
     found = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
     points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
+    points = {arm: point for arm, point in points.items() if not plugin.shortfall(cells.frame, dataset, arm)}
     return figures.trade(points, axis, plugin.TITLES[metric]) if len(points) > 1 else None

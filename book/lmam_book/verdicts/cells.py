@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,9 +14,9 @@ import pandas as pd
 
 from lmam_book.plans.plans import FIRST, PLANS, held
 from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts.effects import Effect
+from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import NOT_TESTABLE
+from lmam_book.verdicts.rule import FEW, NOT_TESTABLE
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -56,6 +56,10 @@ class Cells:
         if not self.runs:
             return pd.DataFrame(columns=["dataset", "arm", "seed"])
         return plugin.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
+
+    def of(self, arm: str, dataset: str) -> list[Run]:
+        """The runs of an arm on a dataset."""
+        return list(self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)].run) if self.runs else []
 
     def asked(self, dataset: str) -> dict[str, Experiment]:
         """The experiment of every arm of the plans on a dataset, whether it was run or not; the first with its name."""
@@ -131,6 +135,34 @@ class Cells:
         """The parameters that each arm with runs trained."""
         mine = self.frame[self.frame.dataset == dataset]
         return mine.groupby("arm", sort=False).parameters.first().astype(float).to_dict() if self.runs else {}
+
+
+def over(fused: Cells, alone: Sequence[Run], dataset: str) -> dict[str, Effect]:
+    """The gain of each arm over other runs, from five shared seeds on; variants of an arm are left out."""
+    arms = {arm: fused.of(arm, dataset) for arm in fused.arms(dataset) if ", " not in arm}
+    seeds = {r.experiment.seed for r in alone}
+    ready = {arm: runs for arm, runs in arms.items() if len(seeds & {r.experiment.seed for r in runs}) >= FEW}
+    return {arm: effect(alone, runs, plugin.HEADLINE[dataset]) for arm, runs in ready.items()}
+
+
+def more(
+    here: tuple[Sequence[Run], Sequence[Run]], there: tuple[Sequence[Run], Sequence[Run]], metric: str
+) -> Effect | None:
+    """How much larger the gain of the second arm over the first is `here` than `there`, over seeds and conversations.
+
+    (b - a) - (d - c) is twice the difference of the means of b, c and of a, d. None below two seeds that all four have.
+    """
+    (a, b), (c, d) = here, there
+    if len(set.intersection(*({r.experiment.seed for r in runs} for runs in (a, b, c, d)))) < 2:
+        return None
+    half = contrast([a, d], [b, c], metric)
+    return replace(
+        half,
+        mean=2 * half.mean,
+        of_seeds=2 * half.of_seeds,
+        of_conversations=2 * half.of_conversations,
+        values=tuple(2 * value for value in half.values),
+    )
 
 
 def trimmed(beside: pd.DataFrame) -> pd.DataFrame:
