@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -15,8 +16,10 @@ from lmam_book.pages import cells_page, live_runs
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans, search, studies
 from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import claims
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import over
+from lmam_book.verdicts.effects import effect
 from lmam_core.data import catalogue, synthetic
 from lmam_core.models.fusion import build
 from lmam_core.paths import CHECKOUT
@@ -158,15 +161,15 @@ def test_over_an_empty_store_a_chapter_says_that_nothing_is_measured(
     assert not re.search(r"reliably|reproduced|undecided|nan", text)
 
 
-def fill_iemocap(store: Store, *names: str) -> None:
-    """Plans of the first protocol on IEMOCAP, five seeds."""
+def fill_iemocap(store: Store, *names: str, of: Callable[[Experiment], float] = right) -> None:
+    """Plans of the first protocol on IEMOCAP, five seeds; `of` is the share of utterances that is recognised."""
     for name in names:
         plan = plans.plan(name)
         arms = [e for e in plan.arms() if e.dataset == "iemocap"]
         for e in plans.tuning(plan, arms):
             store.add(dataclasses.replace(made(e, 0.5), metrics={}, outcomes={}))
         for e in plans.measured(plan, arms, store, range(5)):
-            store.add(made(e, right(e)))
+            store.add(made(e, of(e)))
 
 
 def fill_products(store: Store) -> None:
@@ -209,6 +212,53 @@ def test_chapter_14_shows_the_store_and_a_start_that_was_repaired(stage: Path) -
         assert before < 0.01 < 0.1 <= now
     assert float(re.search(r"largest difference: ([\d.e-]+)", text)[1]) < 1e-12
     assert pictures == 1
+
+
+def test_chapter_16_calls_a_gain_interaction_only_if_one_modality_has_less(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMAM gains ten points with both modalities and none with audio shuffled; then as much with text alone."""
+    store.root.mkdir()
+    fill_iemocap(store, "bc_lstm", "modalities")
+    text = execute(MODALITIES, {"store": str(store.root)}, monkeypatch)
+    assert text.count(" supported ") == 2
+    assert "no gain to explain" not in text
+    layer = lambda e: 0.5 if e.fusion == "lmam" and e.modalities == ("text",) else right(e)  # noqa: E731
+    fill_iemocap(store, "bc_lstm", "modalities", of=layer)
+    text = execute(MODALITIES, {"store": str(store.root)}, monkeypatch)
+    assert text.count("undecided: the gain with text alone is not reliably smaller") == 2
+    fill_iemocap(store, "bc_lstm", "modalities", of=lambda e: 0.5 if e.fusion == "lmam" else 0.4)
+    text = execute(MODALITIES, {"store": str(store.root)}, monkeypatch)
+    assert text.count("refuted: the gain remains") == 2
+
+
+@pytest.mark.parametrize(("dataset", "shuffled"), [("synthetic-iemocap", "video"), ("synthetic-meld", "audio+video")])
+def test_chapter_16_shuffles_what_was_asked(
+    dataset: str, shuffled: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.root.mkdir()
+    text = execute(MODALITIES, {"dataset": dataset, "shuffled": shuffled, "store": str(store.root)}, monkeypatch)
+    table = text[text.index(f"as generated {shuffled} shuffled") :]
+    read = {
+        m: re.search(rf" {re.escape(m)} ([\d.]+) ([\d.]+) ", table).groups() for m in ("text", "video", "text + audio")
+    }
+    assert read["text"][0] == read["text"][1]
+    assert float(read["video"][1]) < float(read["video"][0])
+    assert (read["text + audio"][0] == read["text + audio"][1]) == (shuffled == "video")
+
+
+def test_chapter_16_says_what_the_store_has_and_its_claims_are_the_scoreboards(stage: Path) -> None:
+    text, pictures = shown(stage / f"{MODALITIES}.ipynb")
+    cells = {arm: tables.modality_sets(arm) for arm in ("concatenation, late", "LMAM late")}
+    late, lmam = cells.values()
+    gain = {s: effect(late.of(s, "iemocap"), lmam.of(s, "iemocap"), "weighted_f1") for s in ("T", "T+A")}
+    assert f"LMAM gains {plugin.signed(gain['T+A'])} over concatenation" in text
+    assert f"a layer of context, it gains {plugin.signed(gain['T'])}" in text
+    assert ("no gain to explain" in text) == (not gain["T+A"].low > 0)
+    for name in ("text_over_audio_iemocap", "captures_both"):
+        (row,) = claims.judge(claims=[c for c in claims.read() if c.id == name]).itertuples()
+        assert f"{row.claim} {row.ours} {row.n} {row.verdict} {row.reason}" in text
+    assert pictures == 2
 
 
 def shown(path: Path) -> tuple[str, int]:

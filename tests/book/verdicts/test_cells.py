@@ -17,6 +17,7 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import cells as comparison
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import Cells
+from lmam_book.verdicts.effects import effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.paper_tables import called, printed
 from lmam_core.models.fusion import FUSIONS, Method
@@ -181,9 +182,51 @@ def test_verdicts_follow_the_runs(cells: Cells) -> None:
     assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"not testable"}
 
 
+def test_gains_over_other_runs_wait_for_five_seeds_and_leave_variants_out(cells: Cells) -> None:
+    alone = cells.of("TFN", "iemocap")
+    assert len(alone) == 6
+    gains = comparison.over(cells, alone, "iemocap")
+    assert list(gains) == ["Concatenate", "LMAM", "TFN", "LFM"]
+    assert gains["TFN"].mean == 0
+    assert gains["LFM"].high < 0 < gains["LMAM"].low
+    assert comparison.over(cells, alone[:4], "iemocap") == {}
+    varied = dataclasses.replace(cells, label=lambda e: f"{name}, again" if (name := cells.label(e)) == "LFM" else name)
+    assert "LFM, again" not in comparison.over(varied, alone, "iemocap")
+
+
+def test_how_much_larger_a_gain_is_here_is_the_difference_of_the_gains(cells: Cells) -> None:
+    concat, lmam, tfn, lfm = (cells.of(arm, "iemocap") for arm in ("Concatenate", "LMAM", "TFN", "LFM"))
+    more = comparison.more((concat, lmam), (tfn, lfm), "weighted_f1")
+    here, there = effect(concat, lmam, "weighted_f1"), effect(tfn, lfm, "weighted_f1")
+    assert more.mean == pytest.approx(here.mean - there.mean)
+    assert more.values == pytest.approx(np.subtract(here.values, there.values))
+    assert more.of_seeds == pytest.approx(np.std(more.values, ddof=1) / len(more.values) ** 0.5)
+    again = comparison.more((concat, lmam), (concat, lmam), "weighted_f1")
+    assert again.mean == pytest.approx(0)
+    assert again.of_conversations == pytest.approx(0, abs=1e-9)
+    assert comparison.more((concat, lmam), (tfn, lfm[:1]), "weighted_f1") is None
+
+
+def test_claims_stand_in_one_row_with_both_gains_and_the_word(cells: Cells) -> None:
+    said = cells_page.claims(cells, "LMAM", "iemocap").data
+    row = re.search(r"<td>.*?Concatenate.*?</tr>", said, re.S)[0]
+    gain = plugin.signed(cells.gain("LMAM", "iemocap", "weighted_f1", "Concatenate"))
+    assert gain in row
+    assert "+4.90" in row
+    assert "reproduced" in row
+    assert said.count("<tr") == 5
+    assert cells_page.claims(cells, "LMAM", "mosi").data == ""
+
+
 def test_figures_draw_every_arm(cells: Cells) -> None:
     figure = cells_page.seeds(cells, "iemocap", "weighted F1 %")
     assert len(figure.axes[0].get_yticklabels()) == 4
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names[0].startswith("LMAM")  # the best first
+    beside = cells_page.seeds(cells, "iemocap", "weighted F1 %", cells.of("TFN", "iemocap"))
+    assert beside.axes[0].get_yticklabels()[0].get_text() == "text alone (n=6)"
+    low = np.array([plugin.values(cells.frame, "iemocap", "weighted_f1")["LFM"][seed] for seed in range(6)])
+    assert 0 <= figure.axes[0].get_xlim()[0] < low.min()
     drawn = cells_page.trade(cells, "iemocap", cells.parameters("iemocap"), "parameters").data
     assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
     by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
