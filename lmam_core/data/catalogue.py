@@ -47,6 +47,11 @@ def is_path(name: str) -> bool:
     return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or Path(name).is_dir()
 
 
+def canonical(name: str) -> str:
+    """A dataset's name, or the absolute path of its folder, which has one spelling and means one place everywhere."""
+    return str(stored.place(name)) if is_path(name) else name
+
+
 def label(name: str) -> str:
     """A dataset's name as a path can hold it: `mosi`, or for a folder its name and the start of its sha256."""
     return f"{entry(name).name}-{fingerprint(name)[:8]}" if is_path(name) else name
