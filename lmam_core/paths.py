@@ -40,6 +40,17 @@ STORE = CHECKOUT / "data" / "results" if CHECKOUT else MINE
 """What `Store()` opens: the book's own store, and where that is not at hand, one's own."""
 
 
+def given(text: str | Path) -> Path:
+    """A path as a user writes it, with `~` for the home folder; raises LmamError for what no system takes as one."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        name = str(text) if len(str(text)) < 100 else f"{str(text)[:100]}..."
+        raise LmamError(f"{name!r} is not a path ({getattr(error, 'strerror', None) or error}).") from None
+    return path
+
+
 def checkout() -> Path:
     """The clone of the repository; raises LmamError where the package was installed without one."""
     if CHECKOUT is None:
@@ -55,5 +66,10 @@ def data(*parts: str) -> Path:
 
 
 def store(given: str | None) -> Path:
-    """The folder of the store that a command was given: `book` means the book's own, None the usual one."""
+    """The folder of the store that a command was given: `book` means the book's own, None the usual one.
+
+    Raises LmamError for an empty name, which an unset variable of a shell leaves.
+    """
+    if given is not None and not given.strip():
+        raise LmamError("--store is empty; name a folder, or `book` for the book's own store.")
     return data("results") if given == "book" else Path(given or STORE)

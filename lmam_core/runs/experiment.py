@@ -111,6 +111,7 @@ class Experiment:
         self._check_numbers()
         return dataclasses.replace(
             self,
+            dataset=catalogue.canonical(self.dataset),
             shuffled="+".join(m for m in MODALITIES if m in shuffled),
             features=",".join(f"{m}={name}" for m, name in features.items()),
             modalities=modalities,
@@ -188,13 +189,10 @@ class Experiment:
         """16 hexadecimal digits of the sha256 of the resolved record.
 
         Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
-        the keys of stored runs as they are; a dropout of 0 is not the backbone's own and stays.
+        the keys of stored runs as they are; a dropout of 0 is not the backbone's own and stays. A dataset in a folder
+        counts by its label, name and content: wherever the folder lies, and however its path is written.
         """
-        e = self.resolved()
-        asked = {name: value for name, value in dataclasses.asdict(e).items() if value}
-        asked |= {"protocol": e.filed} | ({} if e.dropout is None else {"dropout": e.dropout})
-        text = json.dumps(asked, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self.resolved(), catalogue.label(self.dataset))
 
     @property
     def filed(self) -> str:
@@ -213,18 +211,30 @@ class Experiment:
     @property
     def arm(self) -> str:
         """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
-        e = self.resolved()
-        parts = [
-            e.fusion,
-            e.embedding,
-            e.variant,
-            f"r{e.rank}" if e.rank else "",
-            e.readings.replace(",", "+"),
-            "faithful" if e.faithful else "",
-            f"w{e.width}" if e.width else "",
-            f"shuffled-{e.shuffled}" if e.shuffled else "",
-        ]
-        return ".".join(part for part in parts if part)
+        return arm(self.resolved())
+
+
+def key(e: Experiment, dataset: str) -> str:
+    """`Experiment.key` of a resolved experiment, given its dataset's label and without looking for the dataset."""
+    asked = {name: value for name, value in dataclasses.asdict(e).items() if value}
+    asked |= {"dataset": dataset, "protocol": e.filed} | ({} if e.dropout is None else {"dropout": e.dropout})
+    text = json.dumps(asked, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def arm(e: Experiment) -> str:
+    """`Experiment.arm` of a resolved experiment, without looking for its dataset."""
+    parts = [
+        e.fusion,
+        e.embedding,
+        e.variant,
+        f"r{e.rank}" if e.rank else "",
+        e.readings.replace(",", "+"),
+        "faithful" if e.faithful else "",
+        f"w{e.width}" if e.width else "",
+        f"shuffled-{e.shuffled}" if e.shuffled else "",
+    ]
+    return ".".join(part for part in parts if part)
 
 
 def pairs(text: str, what: str) -> dict[str, str]:

@@ -16,12 +16,14 @@ from lmam_core.errors import LmamError
 
 
 def provenance(data: Dataset, device: str) -> dict[str, Any]:
-    """Code version, data sha256, library versions and device of a run."""
+    """Code version, data and what must be said of them, library versions and device of a run."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
     name = name or platform.machine()
     return {
         "code": code_version(),
+        "data": data.name,
         "data_sha256": data.sha256,
+        "caution": data.caution,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": f"{device} ({name})",
@@ -34,7 +36,7 @@ PARTS = (
     "models/*.py",
     "models/*/*.py",
     "data/sources/*.py",
-    *(f"data/{name}.py" for name in ("catalogue", "dataset", "stored", "synthetic")),
+    *(f"data/{name}.py" for name in ("archive", "catalogue", "dataset", "stored", "synthetic")),
     *(f"runs/{name}.py" for name in ("experiment", "run", "provenance", "training", "metrics")),
 )
 """The files that decide a run's numbers, as globs in the package's folder; none may match nothing."""

@@ -30,10 +30,13 @@ COLOURS = {
 }
 """One colour for one thing in every figure."""
 TONES = {
-    "light": dict(zip((INK, *COLOURS.values()), "48566b 376fad 9e5d1c 3f7853 955884 c04039 636d7a 8755b5".split())),
-    "dark": dict(zip((INK, *COLOURS.values()), "9ca4af 6396cd d9822b 57a773 b582a7 d57873 8a93a0 a782c9".split())),
+    scheme: dict(zip((INK, *COLOURS.values()), tones, strict=True))
+    for scheme, tones in {
+        "light": ("48566b", "376fad", "9e5d1c", "3f7853", "955884", "c04039", "636d7a", "8755b5"),
+        "dark": ("9ca4af", "6396cd", "d9822b", "57a773", "b582a7", "d57873", "8a93a0", "a782c9"),
+    }.items()
 }
-"""What takes a colour's place in a published figure, by scheme: one tone for both would have less than 4.5 : 1 in each."""
+"""What takes a colour's place in a published figure, by scheme; one tone for both would have less than 4.5 : 1."""
 SENTENCE = 40
 """Cells of more characters are sentences, which wrap at a width that reads well."""
 

@@ -26,8 +26,7 @@ HEARD = {
 @pytest.fixture(scope="session")
 def heard(sample):
     """What openSMILE, which knows nothing of how the voice was made, hears in each .wav."""
-    import opensmile
-
+    opensmile = pytest.importorskip("opensmile")
     folder, table = sample
     values = extract("egemaps88", [folder / f.replace(".mp4", ".wav") for f in table.file], cache=None).values
     names = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals).feature_names

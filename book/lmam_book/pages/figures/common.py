@@ -210,7 +210,8 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
     _name_dots(ax, points)
     drawn = io.StringIO()
-    figure.savefig(drawn, format="svg")
+    with plt.rc_context({"svg.fonttype": "none"}):  # words as words: a quarter of the size, and search finds them
+        figure.savefig(drawn, format="svg")
     plt.close(figure)
     svg = drawn.getvalue()
     for k, (name, (cost, found)) in enumerate(points.items()):

@@ -13,18 +13,19 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages.style import COLOURS
+from lmam_core.features.encoders.acoustic import track
 from lmam_core.features.extract import EXTRACTORS, Extracted
 from lmam_core.features.media import RATE, blocks, frames, parse
 
 EMOTIONS = {"neutral": "baseline", "happy": "video", "sad": "text", "angry": "lmam"}
 """The colour of each of the sample's emotions, by its name in `style.COLOURS`."""
 HEARD = {
-    "F0semitoneFrom27.5Hz_sma3nz_percentile50.0": "median pitch, semitones above 27.5 Hz",
-    "F0semitoneFrom27.5Hz_sma3nz_pctlrange0-2": "pitch range (20 to 80 %), semitones",
-    "loudnessPeaksPerSec": "loudness peaks per s",
-    "equivalentSoundLevel_dBp": "level, dB",
+    "pitch_mean": "mean pitch, semitones above 27.5 Hz",
+    "pitch_std": "its deviation, semitones",
+    "level_peaks": "peaks of the level per s",
+    "level_mean": "level, dB",
 }
-"""Four of eGeMAPS's 88 functionals, and what they measure."""
+"""Four of the 96 numbers of `acoustic96`, and what they measure."""
 
 
 def banner(found: Mapping[str, Extracted]) -> HTML:
@@ -47,10 +48,7 @@ def registry() -> pd.DataFrame:
 
 
 def sounds(items: Mapping[str, str | Path]) -> Figure:
-    """Recordings side by side on equal scales: the waveform, and under it openSMILE's pitch where it hears a voice."""
-    import opensmile
-
-    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
+    """Recordings side by side on equal scales: the waveform, and under it the pitch where there is a voice."""
     figure, axes = plt.subplots(2, len(items), sharex="col", sharey="row", figsize=(7.4, 3.2), squeeze=False)
     for (top, bottom), (title, item) in zip(axes.T, items.items(), strict=True):
         heard = np.concatenate(list(blocks(parse(item))))
@@ -59,8 +57,7 @@ def sounds(items: Mapping[str, str | Path]) -> Figure:
         at = np.arange(len(whole)) * step / RATE
         top.fill_between(at, whole.min(1), whole.max(1), color=COLOURS["audio"], lw=0)
         top.set_title(title, fontsize=9)
-        pitch = smile.process_signal(heard, RATE)["F0semitoneFrom27.5Hz_sma3nz"].to_numpy()  # one every 10 ms
-        hertz = np.where(pitch > 0, 27.5 * 2 ** (pitch / 12), np.nan)
+        hertz = 27.5 * 2 ** (track(heard)["pitch"] / 12)  # one per 10 ms, NaN without a voice
         bottom.plot(np.arange(len(hertz)) / 100, hertz, ".", ms=3, color=COLOURS["audio"])
         bottom.set(xlabel="seconds", ylim=(50, 700), yscale="log")
         bottom.set_yticks([60, 120, 240, 480], ["60", "120", "240", "480"])

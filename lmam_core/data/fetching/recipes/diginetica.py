@@ -32,6 +32,10 @@ def _offsets(sessions: list[list[int]]) -> np.ndarray:
 
 RECIPE = Recipe(
     name="diginetica",
+    bytes={
+        "all_train_seq.txt": 4_193_626,
+        "test.txt": 1_384_823,
+    },
     files=public_files(
         "https://github.com/CCIIPLab/GCE-GNN",
         "212575302e42d64b8cf0b9ffe1b71b0db398d5be",
