@@ -23,7 +23,7 @@ from lmam_core.runs.metrics import summarise
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store, read
 
-MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
+MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?|[+-]\d+\.\d+ \([+-]\d+\.\d+ to [+-]\d+\.\d+\)")
 """How measured numbers are written; in prose they are only allowed where code writes them."""
 
 
