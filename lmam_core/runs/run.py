@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,15 +23,16 @@ from lmam_core.models.embedded import Embedded, embed
 from lmam_core.models.lora import LowRank, adapt
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment, pairs
-from lmam_core.runs.metrics import summarise, total
+from lmam_core.runs.metrics import total
 from lmam_core.runs.peak_memory import PeakMemory
 from lmam_core.runs.provenance import provenance
+from lmam_core.runs.record import Measured, Progress, Record
 from lmam_core.runs.training import IN_UPDATES, UNTESTED, Budget, Training, evaluate, train
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came out: the resolved experiment, test outcomes and metrics, sizes, times, and where it all came from.
+    """What came out: the resolved question, test outcomes and metrics, sizes, times, and where it all came from.
 
     `outcomes[conversation]` are additive counts (see `metrics`); under the tuning protocol they and `metrics` are
     empty. `parameters` are trainable numbers, `seconds_per_epoch` the median over epochs of training alone,
@@ -42,7 +43,7 @@ class Run:
     (4, 12, True)
     """
 
-    experiment: Experiment
+    experiment: Experiment | Any  # a record of any task
     metrics: dict[str, float]
     outcomes: dict[str, np.ndarray]
     classes: tuple[str, ...] | None
@@ -57,6 +58,10 @@ class Run:
     def total(self) -> np.ndarray:
         """The outcomes summed over conversations."""
         return total(self.outcomes)
+
+    def summarise(self, totals: np.ndarray) -> dict[str, np.ndarray]:
+        """The metrics of many sums (..., K) of such outcomes at once, each (...)."""
+        return type(self.experiment).summarise(totals, len(self.classes) if self.classes else None)
 
 
 @lru_cache(maxsize=4)
@@ -126,7 +131,7 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
 
 
 def fit(
-    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+    experiment: Experiment, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[Embedded, Dataset, Training]:
     """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
 
@@ -143,13 +148,11 @@ def fit(
     model = build(e, data, base).to(device)
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
     how = {"progress": progress} if progress else {}
-    with _one_thread():
+    with one_thread():
         return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
 
 
-def run(
-    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
-) -> Run:
+def run(experiment: Record, device: str = "cpu", progress: Progress | None = None) -> Run:
     """Carry out an experiment: the same record, code and data give the same numbers on the same machine's CPU.
 
     On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
@@ -160,28 +163,41 @@ def run(
     """
     e = experiment.resolved()
     exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with PeakMemory(device) as memory, _one_thread(), exact:
+    with PeakMemory(device) as memory, one_thread(), exact:
         started = time.perf_counter()
-        model, data, training = fit(e, device, progress)
-        found = {} if e.protocol in UNTESTED else evaluate(model, data, "test", torch.device(device))
+        found = _measured(e, device, progress) if isinstance(e, Experiment) else e.measure(device, progress)
         seconds = time.perf_counter() - started
-    classes = data.outputs if data.classes else None
+    classes = len(found.classes) if found.classes else None
+    metrics = e.summarise(total(found.outcomes), classes) if found.outcomes else {}
     return Run(
         experiment=e,
-        metrics=summarise(total(found), classes) if found else {},
-        outcomes=found,
-        classes=data.classes,
-        training=training,
-        parameters=_count(model),
-        fusion_parameters=sum(_count(part) for part in _fusion_parts(model)),
+        metrics={name: float(value) for name, value in metrics.items()},
+        outcomes=found.outcomes,
+        classes=found.classes,
+        training=found.training,
+        parameters=found.parameters,
+        fusion_parameters=found.fusion_parameters,
         seconds=seconds,
         peak_memory_mb=memory.megabytes,
-        provenance=provenance(data, device),
+        provenance=provenance(e.task, found.data_sha256, device),
+    )
+
+
+def _measured(e: Experiment, device: str, progress: Progress | None) -> Measured:
+    model, data, training = fit(e, device, progress)
+    return Measured(
+        {} if e.protocol in UNTESTED else evaluate(model, data, "test", torch.device(device)),
+        data.classes,
+        training,
+        count(model),
+        sum(count(part) for part in _fusion_parts(model)),
+        data.sha256,
     )
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, and afterwards on as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -195,7 +211,8 @@ def _fusion_parts(model: Embedded) -> list[nn.Module]:
     return [model.fusion, model.match, *(m for m in model.modules() if isinstance(m, LowRank))]
 
 
-def _count(module: nn.Module) -> int:
+def count(module: nn.Module) -> int:
+    """The trainable numbers of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 

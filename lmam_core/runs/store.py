@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.record import CONVERSATION, Record, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
 
@@ -38,7 +38,7 @@ class Store:
 
     Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
 
-    >>> from lmam_core import run
+    >>> from lmam_core import Experiment, run
     >>> store, asked = Store("my-runs"), Experiment(rank=4, epochs=1, dialogues=12)
     >>> if asked not in store:
     ...     path = store.add(run(asked))
@@ -49,7 +49,7 @@ class Store:
     def __init__(self, root: Path | str = DEFAULT) -> None:
         self.root = Path(root)
 
-    def path(self, experiment: Experiment) -> Path:
+    def path(self, experiment: Record) -> Path:
         """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder.
 
         A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
@@ -57,10 +57,10 @@ class Store:
         dataset, *rest = _place(experiment)
         return self.root.joinpath(catalogue.label(dataset), *rest)
 
-    def __contains__(self, experiment: Experiment) -> bool:
+    def __contains__(self, experiment: Record) -> bool:
         return self.path(experiment).exists()
 
-    def get(self, experiment: Experiment) -> Run:
+    def get(self, experiment: Record) -> Run:
         """The run of this experiment; raises LmamError when it is not held."""
         path = self.path(experiment)
         if not path.exists():
@@ -101,7 +101,7 @@ class Store:
         return path
 
     @contextmanager
-    def claim(self, experiment: Experiment) -> Iterator[bool]:
+    def claim(self, experiment: Record) -> Iterator[bool]:
         """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
         folder = self.root / ".locks"
         path = folder / f"{experiment.key}.lock"
@@ -134,7 +134,7 @@ class Store:
 def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
-    asked = dataclasses.asdict(e) | {"modalities": "+".join(e.modalities)}
+    asked = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
     chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
         _stated(e)
@@ -148,17 +148,18 @@ def row(run: Run) -> dict[str, Any]:
     )
 
 
-def _stated(e: Experiment) -> dict[str, str]:
-    """Key and arm; of a run on a folder of recordings that is gone, the fusion alone."""
+def _stated(e: Any) -> dict[str, str]:
+    """Task, key and arm; of a run on a folder of recordings that is gone, the fusion alone."""
     try:
-        return {"run": e.key, "arm": e.arm}
+        return {"task": e.task, "run": e.key, "arm": e.arm}
     except LmamError:
-        return {"run": "", "arm": e.fusion}
+        return {"task": e.task, "run": "", "arm": e.fusion}
 
 
 def _text(run: Run) -> str:
     """The file's content: JSON with one line a field, and one line a conversation."""
-    fields = dataclasses.asdict(run)
+    task = run.experiment.task
+    fields: dict[str, Any] = ({} if task == CONVERSATION else {"task": task}) | dataclasses.asdict(run)
     training = fields["training"]
     for name in ("train_loss", "selection_score"):
         training[name] = [round(v, 5) for v in training[name]]
@@ -175,7 +176,7 @@ def _numbers(values: np.ndarray) -> list[float | int]:
 
 
 @lru_cache(maxsize=100_000)
-def _place(experiment: Experiment) -> tuple[str, str, str]:
+def _place(experiment: Record) -> tuple[str, str, str]:
     """Dataset, backbone and file name of an experiment's run."""
     e = experiment.resolved()
     return e.dataset, e.backbone, f"{e.arm}.{e.filed}.s{e.seed}.{e.key}.json".replace("=", "-")
@@ -191,11 +192,11 @@ def read(path: Path) -> Run:
 def _parsed(path: Path, changed: int, size: int) -> Run:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        classes = fields["classes"]
+        classes, task = fields["classes"], fields.pop("task", CONVERSATION)
         return Run(
             **fields
             | {
-                "experiment": Experiment.stored(fields["experiment"]),
+                "experiment": record(task).stored(fields["experiment"]),
                 "training": Training(**fields["training"]),
                 "classes": tuple(classes) if classes else None,
                 "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
