@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import reduce
 from typing import Any, cast
 
 import torch
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.batch import Turns
+from lmam_core.errors import LmamError
 from lmam_core.models.contracts.fusion import Fusion
 from lmam_core.tasks.recommendation.sessions import LONGEST, Clicks
 
@@ -48,20 +48,38 @@ STREAMS: dict[str, tuple[str, ...]] = {
 """
 
 
-class _Product(torch.autograd.Function):
-    """A X for a constant A, whose transpose is at hand, so that no step transposes or sorts it."""
+class _Propagation(torch.autograd.Function):
+    """X, A X, ..., A^L X and their mean for a constant A, whose transpose is at hand, so that no step sorts it.
+
+    Backward in Horner's scheme, G_l + A^T (G_{l+1} + A^T (...)), with what reaches the mean in every G_l.
+    """
 
     @staticmethod
-    def forward(ctx: Any, A: Tensor, transposed: Tensor, X: Tensor) -> Tensor:
+    def forward(ctx: Any, A: Tensor, transposed: Tensor, layers: int, X: Tensor) -> tuple[Tensor, ...]:
         ctx.transposed = transposed
-        return torch.sparse.mm(A, X)
+        ctx.set_materialize_grads(False)
+        hops = [X]
+        for _ in range(layers):
+            hops.append(torch.sparse.mm(A, hops[-1]))
+        table = X + hops[1]
+        for hop in hops[2:]:
+            table += hop
+        return table.div_(layers + 1), *hops[1:]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, torch.sparse.mm(ctx.transposed, gradients[0].contiguous())
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None, None, Tensor]:
+        of_table, *of_hops = gradients
+        if of_table is None:
+            raise LmamError("The items' mean over hops takes part in every loss.")
+        share = of_table / len(gradients)
+        found = share
+        for of_hop in reversed(of_hops):
+            found = found if of_hop is None else found + of_hop
+            found = torch.addmm(share, ctx.transposed, found)
+        return None, None, None, found
 
 
-_product = cast("Callable[[Tensor, Tensor, Tensor], Tensor]", _Product.apply)
+_propagation = cast("Callable[[Tensor, Tensor, int, Tensor], tuple[Tensor, ...]]", _Propagation.apply)
 
 
 class SessionAttention(nn.Module):
@@ -120,10 +138,9 @@ class DHCN(nn.Module):
 
     def items(self) -> tuple[list[Tensor], Tensor]:
         """X, A X, ..., A^L X and their mean X_h, each (N, d)."""
-        hops: list[Tensor] = [self.embedding.weight]
-        for _ in range(self.layers):
-            hops.append(_product(self.A, self.transposed, hops[-1]))
-        return hops, reduce(torch.add, hops) / len(hops)
+        X = self.embedding.weight
+        table, *hops = _propagation(self.A, self.transposed, self.layers, X)
+        return [X, *hops], table
 
     def sessions(self, hops: list[Tensor], table: Tensor, clicks: Clicks) -> Tensor:
         """θ_h (B, d) of sequences, from the items' hops and the mean of these, X_h."""
