@@ -15,8 +15,9 @@ from lmam_book.build import add_options, carry_out
 from lmam_core import paths
 from lmam_core.errors import LmamError
 
-LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol")
-"""Fields of an experiment that `lmam sweep` takes several values for, separated by commas or semicolons."""
+LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol",
+         "streams", "line", "fraction")  # fmt: skip
+"""Fields of a record that `lmam sweep` takes several values for, separated by commas or semicolons."""
 
 
 BUDGET = ("learning_rate", "dropout", "weight_decay", "batch_size", "epochs", "updates", "patience", "dialogues")
@@ -88,13 +89,15 @@ def _store(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _fields(parser: argparse.ArgumentParser, several: bool) -> None:
-    """One option a field of Experiment, with the field's own default."""
+    """One option a field of the tasks' records, with the field's own default."""
     from lmam_core.models.backbones import BACKBONES
     from lmam_core.models.fusion import FUSIONS
-    from lmam_core.runs.experiment import Experiment
+    from lmam_core.runs.record import CONVERSATION, TASKS, record
 
     names = {"backbone": BACKBONES, "fusion": FUSIONS}
-    for field in dataclasses.fields(Experiment):
+    parser.add_argument("--task", default=CONVERSATION, help=f"{', '.join(TASKS)} (default {CONVERSATION})")
+    fields = [field for task in reversed(TASKS) for field in dataclasses.fields(record(task))]
+    for field in {field.name: field for field in fields}.values():  # what several have, as conversations have it
         if several and field.name == "seed":
             continue
         if field.type == "bool":
@@ -137,11 +140,14 @@ def _add_sweep(commands: Any) -> None:
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
-    """The experiment's fields that were given on the command line."""
-    from lmam_core.runs.experiment import Experiment
+    """The record's fields that were given on the command line; raises LmamError for one of another task."""
+    from lmam_core.runs.record import TASKS, record
 
-    names = [field.name for field in dataclasses.fields(Experiment)]
-    given = {n: getattr(options, n) for n in names if getattr(options, n, None) is not None}
+    names = {field.name for field in dataclasses.fields(record(options.task))}
+    every = {field.name for task in TASKS for field in dataclasses.fields(record(task))}
+    given = {n: getattr(options, n) for n in sorted(every) if getattr(options, n, None) is not None}
+    if strange := [n for n in given if n not in names]:
+        raise LmamError(f"The task {options.task} has no --{strange[0].replace('_', '-')}.")
     if "modalities" in given:
         given["modalities"] = tuple(m for m in given["modalities"].replace("+", ",").split(",") if m)
     return given
@@ -164,10 +170,10 @@ def _open_own(options: argparse.Namespace) -> Any:
 
 def _run(options: argparse.Namespace) -> int:
     from lmam_core.runs.device import usable
-    from lmam_core.runs.experiment import Experiment
+    from lmam_core.runs.record import record
     from lmam_core.runs.run import run
 
-    experiment, store = Experiment(**_asked(options)).resolved(), _open_own(options)
+    experiment, store = record(options.task)(**_asked(options)).resolved(), _open_own(options)
     # The claim comes before the training: a folder that cannot be written is told at once.
     with store.claim(experiment) as mine:
         if not mine:
@@ -212,9 +218,9 @@ def _show(result: Any) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lmam_book.plans import plans, studies
+    from lmam_book.plans import plans, studies, tasks
     from lmam_core.runs.device import usable
-    from lmam_core.runs.experiment import Experiment
+    from lmam_core.runs.record import record
     from lmam_core.runs.sweep import sweep
 
     if options.plan_cost:
@@ -229,13 +235,14 @@ def _sweep(options: argparse.Namespace) -> int:
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
         store = _open(options) if paths.CHECKOUT else _open_own(options)
-        of = plans if options.plan in plans.PLANS else studies
+        of = plans if options.plan in plans.PLANS else tasks if options.plan in tasks.PLANS else studies
         names = studies.STUDIES if options.plan == "all" else [options.plan]
         failures = of.carry_out(names, store, *where)
     else:
         lists = {n: _values(n, given.pop(n)) for n in LISTS if n in given}
         combined = itertools.product(_seeds(options.seeds or "0-9"), *lists.values())
-        experiments = [Experiment(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
+        asked = record(options.task)
+        experiments = [asked(**given, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
         failures = sweep(experiments, _open_own(options), *where)
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)
@@ -255,12 +262,12 @@ def _plan_cost(options: argparse.Namespace) -> int:
 
 def _values(name: str, text: str) -> list[Any]:
     parts = [p.strip() for p in text.split(";" if name in ("features", "readings") else ",")]
-    if name != "rank":
+    if name not in ("rank", "fraction"):
         return parts
     try:
         return [int(p) for p in parts]
     except ValueError:
-        raise LmamError(f"--rank takes whole numbers separated by commas; got '{text}'.") from None
+        raise LmamError(f"--{name} takes whole numbers separated by commas; got '{text}'.") from None
 
 
 def _seeds(text: str) -> list[int]:
@@ -284,9 +291,9 @@ def _results(options: argparse.Namespace) -> int:
     honest = frame[~frame.protocol.isin(UNTESTED)]
     # Runs that differ in anything but the seed answer different questions; what all share need not be printed.
     asked = ["dataset", "data_sha256", "features", "modalities", "backbone", "arm", "protocol", *BUDGET]
-    asked = [name for name in asked if name in ("dataset", "backbone", "arm") or honest[name].nunique() > 1]
+    asked = [n for n in asked if n in ("dataset", "backbone", "arm") or (n in honest and honest[n].nunique() > 1)]
     grouped = honest.groupby(asked, dropna=False)
-    metrics = [m for m in ("accuracy", "weighted_f1", "mae", "corr", "acc2", "acc7") if m in honest]
+    metrics = [m for m in ("accuracy", "weighted_f1", "mae", "corr", "acc2", "acc7", "P@20", "MRR@20") if m in honest]
     print(grouped[metrics].mean().round(2).assign(seeds=grouped.size()).to_string())
     return 0
 
@@ -294,7 +301,7 @@ def _results(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace) -> int:
     from lmam_core.data import catalogue
 
-    for name in catalogue.names():
+    for name in catalogue.names() + catalogue.names("recommendation"):
         record = catalogue.entry(name)
         state = "at hand"
         if files := catalogue.absent(name):

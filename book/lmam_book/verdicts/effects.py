@@ -18,7 +18,6 @@ from scipy import stats
 
 from lmam_book.verdicts.resampling import draws, stacked
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import summarise_many
 from lmam_core.runs.run import Run
 
 RESAMPLES = 4000
@@ -94,14 +93,13 @@ def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL
     Raises LmamError where the arms share fewer than two seeds or were scored on different conversations.
     """
     a, b = _shared(a, b)
-    classes = len(a[0].classes) if a[0].classes else None
     sign = -1.0 if metric == "mae" else 1.0
     outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
     if list(a[0].outcomes) != list(b[0].outcomes):
         raise LmamError("The two arms were scored on different conversations.")
-    by_seed = sign * np.asarray(summarise_many(outcomes.sum(2), classes)[metric])  # (2, S)
+    by_seed = sign * np.asarray(a[0].summarise(outcomes.sum(2))[metric])  # (2, S)
     S, n = outcomes.shape[1:3]
-    scores = sign * np.asarray(summarise_many(draws(n, RESAMPLES) @ outcomes, classes)[metric])  # (2, S, R)
+    scores = sign * np.asarray(a[0].summarise(draws(n, RESAMPLES) @ outcomes)[metric])  # (2, S, R)
     difference = scores[1] - scores[0]  # (S, R)
     gain = by_seed[1] - by_seed[0]  # (S,)
     return Effect(
@@ -122,10 +120,9 @@ def by_sample(a: Sequence[Run], b: Sequence[Run], metric: str) -> Floats:
     Comparisons on one test set meet the same samples, so that what these vary together can be seen.
     """
     a, b = _shared(a, b)
-    classes = len(a[0].classes) if a[0].classes else None
     sign = -1.0 if metric == "mae" else 1.0
     outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
-    scores = sign * np.asarray(summarise_many(draws(outcomes.shape[2], RESAMPLES) @ outcomes, classes)[metric])
+    scores = sign * np.asarray(a[0].summarise(draws(outcomes.shape[2], RESAMPLES) @ outcomes)[metric])
     return np.asarray((scores[1] - scores[0]).mean(0))
 
 

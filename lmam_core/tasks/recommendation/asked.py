@@ -147,21 +147,23 @@ def build(e: Recommendation, data: Sessions) -> DHCN:
 
 
 def fit(
-    e: Recommendation, device: str = "cpu", progress: Progress | None = None
+    e: Recommendation, device: str = "cpu", progress: Progress | None = None, data: Sessions | None = None
 ) -> tuple[DHCN, Sessions, Training, BestOnTest | None]:
     """Train a question's model with Adam; returns it at its best epoch.
 
     After every epoch the training is kept in the cache, so that the same question goes on where it was interrupted.
+    `data` are sessions of one's own (`sessions.prepare`) in the place of the question's; such a training is not kept.
     """
     e = e.resolved()
-    data, where = prepared(e), torch.device(device)
+    where, own = torch.device(device), data is not None
+    data = prepared(e) if data is None else data
     model = build(e, data).to(where)
     optimizer = torch.optim.Adam(model.parameters(), lr=e.learning_rate, fused=True)
     order = torch.Generator().manual_seed(e.seed)
     torch.manual_seed(e.seed)
     best = BestOnTest() if e.protocol == "best_on_test" else None
     parts: dict[str, Any] = {"optimizer": optimizer} | ({} if best is None else {"best": best})
-    kept = Checkpoint(paths.CACHE / "unfinished" / f"{e.key}.pt", order, **parts)
+    kept = None if own else Checkpoint(paths.CACHE / "unfinished" / f"{e.key}.pt", order, **parts)
 
     def one_epoch() -> float:
         model.train()
@@ -178,7 +180,8 @@ def fit(
     per_epoch = -(-len(data.train) // e.batch_size)
     quiet: Progress = lambda epoch, loss, score: None  # noqa: E731
     training = follow(model, budget, per_epoch, one_epoch, score, 1, progress or quiet, kept)
-    kept.end()
+    if kept is not None:
+        kept.end()
     return model, data, training, best
 
 

@@ -12,6 +12,8 @@ from lmam_book.bench import linear_probes as probes
 from lmam_book.bench import split_sizes as splits
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts import rule as decision
+from lmam_book.verdicts import sessions as table_13
 from lmam_book.verdicts import significance
 from lmam_book.verdicts.claims import Evidence, Finding, finite, rule, untestable
 from lmam_book.verdicts.intervals import FEW, LARGE, Comparison, compare, verdict
@@ -309,6 +311,31 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     if not plugin.fuses(frame, dataset):
         word, reason = "not testable", f"On text alone, where there is nothing to fuse. {reason}"
     return Finding(word, "all", f"{changed} of {C}", int(found.n.min()), reason)
+
+
+@rule
+def sessions(evidence: Evidence, metric: str) -> Finding:
+    """DHCN with LMAM beats DHCN (Table XIII): the better of two readings of what its modalities are.
+
+    The word is `rule.word`'s, by intervals over seeds and blocks of sessions; among the claims "excluded" is not
+    reproduced, "undecided" likewise and open, "positive, undecided" the same direction.
+    """
+    found = table_13.decide(evidence.store, metric)
+    printed = f"{found.printed:+.2f}"
+    if not found.effects:
+        return untestable("No measured runs yet: `lmam sweep sessions` makes them.", printed)
+    words = {
+        decision.REPRODUCED: ("reproduced", False),
+        decision.POSITIVE: ("same direction", False),
+        decision.UNDECIDED: ("not reproduced", True),
+        decision.EXCLUDED: ("not reproduced", False),
+    }
+    verdict_, still = words.get(found.word, ("not testable", False))
+    best = found.effects[found.best]
+    rest = "; ".join(f"{name} {table_13.shown(e)}" for name, e in found.effects.items() if name != found.best)
+    reason = f"{found.word.capitalize()}: {found.best}, {metric}, on the last {table_13.runs_fraction()}th of the "
+    reason += f"training sessions; Table XIII is of all. Other reading: {rest or 'no runs'}."
+    return Finding(verdict_, printed, table_13.shown(best), best.seeds, reason, still)
 
 
 @rule
