@@ -276,9 +276,9 @@ def test_a_run_is_kept_in_the_store_of_all_tasks(shop: sessions.Sessions, tmp_pa
 
 
 def test_training_on_a_ring_finds_the_next_item(shop: sessions.Sessions) -> None:
-    model, data, *_ = fit(dataclasses.replace(ASKED, epochs=40, patience=40, learning_rate=0.02))
+    model, data, *_ = fit(dataclasses.replace(ASKED, epochs=20, patience=20, learning_rate=0.02))
     found = ranking.summarise(total(evaluate(model, data.test, CPU)))
-    assert found["P@5"] > 95
+    assert found["P@5"] > 80  # by chance 42
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(shop: sessions.Sessions) -> None:
