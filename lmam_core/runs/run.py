@@ -216,7 +216,9 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def trained(experiment: Experiment, device: str = "cpu") -> tuple[Embedded, Dataset, Training]:
+def trained(
+    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+) -> tuple[Embedded, Dataset, Training]:
     """`run.fit` on a device; the model comes back on the CPU, where a page looks at it."""
-    model, data, training = fit(experiment, usable(device))
+    model, data, training = fit(experiment, usable(device), progress)
     return model.cpu(), data, training

@@ -29,6 +29,14 @@ def measure() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "split", "part", "dialogues", "utterances"])
 
 
+def dialogues() -> pd.DataFrame:
+    """The class sizes of each dialogue of IEMOCAP's test set, one row a dialogue."""
+    data = catalogue.load("iemocap", modalities=("text",))
+    classes = data.classes or ()
+    rows = {c.id: np.bincount(c.label, minlength=len(classes)) for c in data.splits["test"]}
+    return pd.DataFrame.from_dict(rows, "index", columns=[name.title() for name in classes]).rename_axis("dialogue")
+
+
 def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
     """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
     table = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
@@ -37,4 +45,5 @@ def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
 
 if __name__ == "__main__":
     measure().to_csv(paths.data("splits.csv"), index=False)
+    dialogues().to_csv(paths.data("iemocap_test_dialogues.csv"))
     print(paths.data("splits.csv").read_text(), end="")

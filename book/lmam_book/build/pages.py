@@ -12,11 +12,9 @@ from lmam_book.build.chapters import ANSI, HEARTBEAT
 from lmam_book.build.kernel import environment
 from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.choices import listed
-from lmam_book.pages.style import INK
+from lmam_book.pages.style import TONES
+from lmam_book.web import filled, head
 from lmam_core.errors import LmamError
-
-SCHEMES = {"light": "#48566b", "dark": "#9ca4af"}
-"""The theme's own colours for muted text."""
 
 
 def build_html(root: Path) -> bool:
@@ -33,7 +31,7 @@ def build_html(root: Path) -> bool:
     fill_stage(root, stage)
     settings = digest(
         [file_hash(path) for path in (root / "requirements.lock", stage / "_config.yml", stage / "_toc.yml")]
-        + [sys.version, file_hash(Path(__file__))]
+        + [sys.version, file_hash(Path(__file__)), file_hash(Path(head.__file__))]
     )
     inputs = digest([settings, [[name, file_hash(stage / name)] for name in files(stage)]])
     manifest = read_manifest(root)
@@ -66,6 +64,7 @@ def fill_stage(root: Path, stage: Path) -> None:
     prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
     content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
     content |= {name: listed(page.decode()).encode() for name, page in content.items() if name.endswith(".md")}
+    content |= filled(root, content)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         content[chapter] = with_prose(root / chapter, executed(root, chapter))
     for name, told in content.items():
@@ -123,18 +122,22 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
 
 
 def ink(html: Path) -> None:
-    """Give text and axes of the pages' figures the ink of the scheme: one tone for both has little contrast in each.
+    """Give the pages' figures the tones of the scheme: one tone for both has little contrast in each.
 
     A picture follows the scheme of the page it is on, also one that was chosen with the page's switch.
     """
     rules = {
-        scheme: "".join(f'[style*="{kind}: {INK}"]{{{kind}:{tone}!important}}' for kind in ("fill", "stroke"))
-        for scheme, tone in SCHEMES.items()
+        scheme: "".join(
+            f'[style*="{kind}: {colour}"]{{{kind}:#{tone}!important}}'
+            for colour, tone in tones.items()
+            for kind in ("fill", "stroke")
+        )
+        for scheme, tones in TONES.items()
     }
     style = f"<style>{rules['light']}@media (prefers-color-scheme: dark){{{rules['dark']}}}</style>"
     for path in (html / "_images").glob("*.svg"):
         text = path.read_text(encoding="utf-8")
-        if INK in text:
+        if any(colour in text for colour in TONES["light"]):
             opening = text.index(">", text.index("<svg")) + 1
             path.write_text(text[:opening] + style + text[opening:], encoding="utf-8")
 

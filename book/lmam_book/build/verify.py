@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lmam_book.build.manifest import Tree, changes, fingerprints, read_manifest
-from lmam_book.verdicts.scoreboard import BLOCK, written
+from lmam_book.build.written import BLOCK, FIGURE, figure_in_step, written
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import summarise
@@ -53,6 +53,8 @@ def pages_in_step(store: Store) -> Iterator[str]:
     for path, text in written(store).items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(root)} says something else than the runs; `make verdicts` writes it anew."
+    if not figure_in_step(store):
+        yield f"{FIGURE} shows something else than the runs; `make verdicts` draws it anew."
 
 
 def prose_types_no_numbers(store: Store) -> Iterator[str]:

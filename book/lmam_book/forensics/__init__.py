@@ -7,6 +7,6 @@
 from lmam_book.forensics.audit import WORDS, Audit, audit
 from lmam_book.forensics.one_pair import pair
 from lmam_book.forensics.pasted import paste
-from lmam_book.forensics.whole_paper import audited, cells, findings, frame
+from lmam_book.forensics.whole_paper import audited, cells, findings, frame, without_dialogues
 
-__all__ = ["WORDS", "Audit", "audit", "audited", "cells", "findings", "frame", "pair", "paste"]
+__all__ = ["WORDS", "Audit", "audit", "audited", "cells", "findings", "frame", "pair", "paste", "without_dialogues"]

@@ -24,6 +24,8 @@ METRICS = {
 """Names of the two numbers of a class. What is called Acc. here can be any of the readings, whatever its head says."""
 MISSING = {"", "-", "–", "—", "n/a", "nan", "none"}
 MARKS = re.compile(r"<[^>]*>|[*$%†‡↑↓]|\\[a-z]+|\[\d+\]")
+BOLD = re.compile(r"<[^>]*>|\*\*|\\[a-z]+|\[\d+\]")
+"""What is dropped from a method's name, whose single star tells it from another."""
 RULE = re.compile(r"[\s|:+-]*")
 
 
@@ -62,10 +64,8 @@ def paste(text: str) -> pd.DataFrame:
         raise LmamError(
             "No table found in the text: paste a head and at least one row, with tabs, | or commas between cells."
         )
-    cells = [
-        [MARKS.sub("", c).strip() for c in (_inner(line) if separator == "|" else line).split(separator)]
-        for line in lines
-    ]
+    parts = [(_inner(line) if separator == "|" else line).split(separator) for line in lines]
+    cells = [[(MARKS if k else BOLD).sub("", c).strip() for k, c in enumerate(line)] for line in parts]
     first = next((k for k, line in enumerate(cells) if any(_numbers(c) for c in line[1:])), None)
     if not first or first > 2:
         raise LmamError(

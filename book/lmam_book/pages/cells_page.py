@@ -14,13 +14,13 @@ from lmam_book.pages.figures import common as figures
 from lmam_book.plans.plans import PLANS, SEEDS
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells, trimmed
-from lmam_book.verdicts.intervals import FEW, interval
+from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.rule import FEW
 
 
-def counts(verdicts: pd.Series) -> str:
-    """`2 reproduced, 5 not reproduced`, as badges."""
-    found: Mapping[str, int] = verdicts.value_counts().to_dict()
-    return ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())
+def counts(words: pd.Series) -> str:
+    """`2 reproduced, 5 undecided`, as badges."""
+    return ", ".join(f"{n} {reporting.badge(str(word))}" for word, n in words.value_counts().items())
 
 
 def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
@@ -83,50 +83,39 @@ def table(cells: Cells, dataset: str) -> HTML:
 
 
 def answer(cells: Cells, other: str, datasets: Sequence[str]) -> Markdown | HTML:
-    """How the verdicts on "`other` beats this arm" are spread, and where it stands in each dataset.
+    """The words on "`other` beats this arm", counted, and where it stands in each dataset.
 
     Of the first nothing is said where the paper makes no such claim.
     """
-    found = cells.verdicts(other, datasets).verdict.value_counts()
-    said = ", ".join(f"{n} {reporting.badge(word)}" for word, n in found.items())
-    spread = f"{cells.title}, {other} against the others: {said}" if said else ""
-    lines = [spread, *(_standing(cells, other, d) for d in datasets)]
-    return reporting.prose("\n".join(f"- {line}" for line in lines if line))
+    rows = cells.verdicts(other, datasets).verdict
+    lines = [f"{cells.title}, {other} against the others: {counts(rows)}."] if len(rows) else []
+    lines += [line for dataset in datasets if (line := _standing(cells, other, dataset))]
+    return reporting.prose("\n".join(f"- {line}" for line in lines))
 
 
 def _standing(cells: Cells, other: str, dataset: str) -> str:
-    """The places of an arm by mean and median among those with five seeds, the best, and what differs from 0.
+    """The place of an arm by its mean among those with five seeds, over the seeds that all of them have.
 
-    Places are over the seeds that all have. Variants of the arm itself, whose names go on behind a comma, are no
-    rivals and are named. Arms that were not trained out are named with the reason: their place may be worse than they.
+    Variants of the arm itself, whose names go on behind a comma, are no rivals and are left out. Rivals that were
+    stopped before they had learned are named.
     """
     metric = plugin.HEADLINE[dataset]
-    found = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
-    many = {arm: v for arm, v in found.items() if len(v) >= FEW}
-    variants = [arm for arm in many if arm.startswith(f"{other}, ")]
-    enough = {arm: v for arm, v in many.items() if arm not in variants}
-    if other not in enough or len(enough) < 3:
+    scores = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
+    rivals = {arm: v for arm, v in scores.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")}
+    seeds = sorted(set.intersection(*map(set, rivals.values()))) if rivals else []
+    if other not in rivals or len(rivals) < 3 or len(seeds) < FEW:
         return ""
-    seeds = sorted(set.intersection(*map(set, enough.values())))
-    if len(seeds) < FEW:
-        return ""
-    known = {arm: [v[seed] for seed in seeds] for arm, v in enough.items()}
-    mean, median = (1 + sum(of(x) > of(known[other]) for x in known.values()) for of in (np.mean, np.median))
-    gains = [cells.gain(other, dataset, metric, arm).difference for arm in known if arm != other]
-    above, below = sum(d.low > 0 for d in gains), sum(d.high < 0 for d in gains)
-    said = f"{cells.title} on {dataset}, {other} has place {mean} by mean and {median} by median "
-    without = f" ({' and '.join(variants)} left out)" if variants else ""
-    said += f"of {len(known)} arms over the {len(seeds)} seeds that all have{without}; "
-    best = " and ".join(
-        f"{arm} by {word} ({value:.1f})"
-        for word, of in (("mean", np.mean), ("median", np.median))
-        for value, arm in [max((float(of(x)), arm) for arm, x in known.items())]
-    )
-    said += f"the best is {best}; "
-    said += f"of the {len(gains)} paired differences, {above} have an interval above zero and {below} one below."
-    why = {arm: plugin.shortfall(cells.frame, dataset, arm) for arm in known}
-    short = ", ".join(f"{arm} (of its runs {reason})" for arm, reason in why.items() if reason)
-    return said + (f" Not trained out, and so perhaps better than they look: {short}." if short else "")
+    means = {arm: float(np.mean([v[seed] for seed in seeds])) for arm, v in rivals.items()}
+    order = sorted(means, key=lambda arm: -means[arm])
+    gains = [gain for arm in order if arm != other and (gain := cells.gain(other, dataset, metric, arm))]
+    ahead, behind = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
+    unit = plugin.TITLES[metric].split(" %")[0]
+    place = order.index(other) + 1
+    text = f"{cells.title}, {plugin.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean "
+    text += f"({means[other]:.1f} {unit}, {len(seeds)} seeds), reliably ahead of {ahead} and behind {behind}."
+    text += "" if place == 1 else f" The best is {order[0]} ({means[order[0]]:.1f})."
+    stopped = [arm for arm in order if plugin.shortfall(cells.frame, dataset, arm)]
+    return text + (f" Stopped before they had learned, so perhaps better: {', '.join(stopped)}." if stopped else "")
 
 
 def seeds(cells: Cells, dataset: str, axis: str) -> Figure | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,30 +14,50 @@ import torch
 from IPython.display import HTML, DisplayHandle
 
 from lmam_core.batch import Conversations
+from lmam_core.data.dataset import Dataset
+from lmam_core.errors import LmamError
 from lmam_core.models import fusion
+from lmam_core.models.embedded import Embedded
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, prepared, trained
-from lmam_core.runs.training import score, step
+from lmam_core.runs.training import Training, score, step
+
+
+def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tuple[Embedded, Dataset, Training]]:
+    """Train arms now, one after the other, with a line that says how far they are; it is gone when they are done.
+
+    Raises LmamError, one sentence, where it is interrupted.
+    """
+    line, found = DisplayHandle(), {}
+    line.display(HTML(""))
+
+    def tell(arm: str, epoch: int, loss: float, score: float) -> None:
+        place = f"{len(found) + 1} of {len(arms)}"
+        line.update(HTML(f"<p>training {place}: {arm}, epoch {epoch}, loss {loss:.2f}, validation {score:.1f}</p>"))
+
+    try:
+        for name, e in arms.items():
+            found[name] = trained(e, device, partial(tell, name))
+    except KeyboardInterrupt:
+        raise LmamError("Training was interrupted; run the cell again to start it anew.") from None
+    finally:
+        line.update(HTML(""))
+    return found
 
 
 def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:
-    """Train arms now and score them on the test split: one row an arm, with parameters and seconds an epoch.
+    """Train arms now and score them on the test split: one row per arm, with parameters and seconds per epoch.
 
     The seconds are medians over an arm's own epochs, one arm after the other; `seconds` compares arms more fairly.
     """
-    rows = []
-    # A line that is replaced as training goes on, and empty on the page that is kept.
-    line = DisplayHandle()
-    line.display(HTML(""))
-    for k, (name, e) in enumerate(arms.items(), 1):
-        line.update(HTML(f"<p>training {k} of {len(arms)}: {name}</p>"))
-        model, data, training = trained(e, device)
-        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        rows.append(
-            {"arm": name, **score(model, data), "parameters": f"{count:,}", "s per epoch": training.seconds_per_epoch}
-        )
-    line.update(HTML(""))
-    return pd.DataFrame(rows)
+    return pd.DataFrame([scored(name, *found) for name, found in train(arms, device).items()])
+
+
+def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dict[str, Any]:
+    """A trained arm's row in a table: test scores, parameters, seconds per epoch."""
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    row = {"arm": name, **score(model, data), "parameters": f"{count:,}"}
+    return row | {"s per epoch": training.seconds_per_epoch}
 
 
 def quick(e: Experiment, profile: str, **budget: int) -> Experiment:

@@ -29,6 +29,11 @@ COLOURS = {
     "paper": "#9467bd",
 }
 """One colour for one thing in every figure."""
+TONES = {
+    "light": dict(zip((INK, *COLOURS.values()), "48566b 376fad 9e5d1c 3f7853 955884 c04039 636d7a 8755b5".split())),
+    "dark": dict(zip((INK, *COLOURS.values()), "9ca4af 6396cd d9822b 57a773 b582a7 d57873 8a93a0 a782c9".split())),
+}
+"""What takes a colour's place in a published figure, by scheme: one tone for both would have less than 4.5 : 1 in each."""
 SENTENCE = 40
 """Cells of more characters are sentences, which wrap at a width that reads well."""
 
@@ -87,6 +92,11 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
     title = f"<p class='lmam-caption'>{caption}</p>" if caption else ""
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")
+
+
+def fold(summary: str, *parts: HTML) -> HTML:
+    """Outputs under a line that opens them."""
+    return HTML(f"<details><summary>{summary}</summary>{''.join(part.data for part in parts)}</details>")
 
 
 def prose(text: str) -> Markdown | HTML:

@@ -1,4 +1,4 @@
-"""The paper beside ours for a backbone's chapter: arms, printed cells, differences and verdicts.
+"""The paper beside ours for a backbone's chapter: arms, printed cells, gains and words.
 
 Everything here is a function of a plan's runs in the store (`plans.held`) and of `data/paper`.
 """
@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lmam_book.bench import linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
-from lmam_book.verdicts.intervals import Comparison, Interval, compare, interval, verdict
+from lmam_book.verdicts import rule
+from lmam_book.verdicts.effects import Effect, effect
+from lmam_book.verdicts.intervals import Interval, interval
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import SUMS, per_class
 from lmam_core.runs.names import WAYS, arm, title
@@ -45,8 +48,6 @@ TITLES = {
     "corr": "correlation",
     "acc7": "Acc-7 %",
 }
-POINTS = {"accuracy": "accuracy points", "weighted_f1": "weighted F1 points", "acc2": "Acc-2 points"}
-"""What a difference of a headline metric is counted in."""
 PLACES = {
     "iemocap": (2, "IEMOCAP", "Average(w)"),
     "mosi": (4, "CMU-MOSI", "overall"),
@@ -60,7 +61,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run with its `arm` under the name that tables use, in the order of the plan.
 
     `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`; `largest_share` is
-    that of the test utterances that it gives one class. Raises LmamError where there are none.
+    that of the test utterances that it gives one class; `run` is the run itself. Raises LmamError where there are none.
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
@@ -68,7 +69,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         share = _largest_share(run)
         ended = {"at_limit": _at_limit(run), "one_class": share == 1, "largest_share": share}
-        rows.append(row(run) | {"arm": arm(run.experiment)} | ended)
+        rows.append(row(run) | {"arm": arm(run.experiment), "run": run} | ended)
     return pd.DataFrame(rows)
 
 
@@ -144,17 +145,17 @@ def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
     return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
 
 
-def spread(found: Interval, digits: int, plus: str = "") -> str:
+def spread(found: Interval, digits: int) -> str:
     """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
     half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
-    return f"{found.mean:{plus}.{digits}f}{half}"
+    return f"{found.mean:.{digits}f}{half}"
 
 
-def side(found: Interval | None) -> str:
-    """Where the interval of a difference lies; a dash for fewer than two seeds, which have none."""
-    if found is None or found.n < 2:
+def signed(gain: Effect | None, digits: int = 1) -> str:
+    """`+0.5 (-0.3 to +1.3)`: a gain with its interval; a dash where there is none."""
+    if gain is None:
         return "–"
-    return "above 0" if found.low > 0 else "below 0" if found.high < 0 else "holds 0"
+    return f"{gain.mean:+.{digits}f} ({gain.low:+.{digits}f} to {gain.high:+.{digits}f})"
 
 
 def sign(metric: str) -> int:
@@ -162,16 +163,16 @@ def sign(metric: str) -> int:
     return -1 if metric == "mae" else 1
 
 
-def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
-    """How much better `other` is than `baseline`, paired by seed, positive for better; None where one has no runs."""
-    found = values(frame, dataset, metric)
-    if baseline not in found or other not in found:
+def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Effect | None:
+    """How much better `other` is than `baseline`, over seeds and test conversations; None below two shared seeds."""
+    mine = frame[frame.dataset == dataset]
+    arms = [mine[mine.arm == name] for name in (baseline, other)]
+    if len(set(arms[0].seed) & set(arms[1].seed)) < 2:
         return None
-    signed = [{s: sign(metric) * v for s, v in found[name].items()} for name in (baseline, other)]
-    return compare(*signed)
+    return effect(*(list(rows.run) for rows in arms), metric)
 
 
-def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Comparison | None:
+def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Effect | None:
     """`gain` over the seeds of which no run gives more than half of the test utterances one class.
 
     None where every seed is such a one, as it is `gain` then, and where none is.
@@ -182,10 +183,33 @@ def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, 
     return gain(frame[~frame.seed.isin(stuck.seed)], dataset, metric, baseline, other) if len(stuck) else None
 
 
-def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
-    """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that is trained out.
+def bar(dataset: str) -> float:
+    """What a linear probe has on a dataset's test set, in its headline metric.
 
-    An arm is not trained out if any run gives every utterance the same class, or if most ended at the limit of epochs
+    Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
+    """
+    table = linear_probes.table()
+    column = "test" if HEADLINE[dataset] == "acc2" else "test_weighted_f1"
+    mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
+    defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
+    return float(defaults.loc[defaults.validation.idxmax(), column])
+
+
+def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported: float) -> str:
+    """The word on "`other` beats `baseline` by `reported`" in a dataset's headline metric (`rule.word`)."""
+    metric = HEADLINE[dataset]
+    found = gain(frame, dataset, metric, baseline, other)
+    if found is None:
+        return rule.NOT_TESTABLE
+    rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
+    working = rule.Baseline(float(rows[metric].mean()), bar(dataset), not shortfall(frame, dataset, baseline))
+    return rule.word([found], reported, working, not shortfall(frame, dataset, other))
+
+
+def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
+    """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that was trained.
+
+    An arm is short if any run gives every utterance the same class, or if most ended at the limit of epochs
     while still within patience of their best one. A model begins with nearly one class; where an epoch has few updates,
     some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more
     than any method does.
@@ -195,65 +219,6 @@ def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
         n = mine.one_class.sum()
         return f"{n} give{'s' if n == 1 else ''} every utterance the same class"
     return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
-
-
-def trained_out(frame: pd.DataFrame, dataset: str, *names: str) -> list[bool]:
-    """Whether each of some arms has no `shortfall`; True for an arm without runs."""
-    return [not shortfall(frame, dataset, name) for name in names]
-
-
-def fuses(frame: pd.DataFrame, dataset: str) -> bool:
-    """Whether any run on a dataset had more than one modality: without a second one a gain says nothing of fusion."""
-    return bool(frame[frame.dataset == dataset].modalities.str.contains("+", regex=False).any())
-
-
-def claims(backbone: str) -> list[tuple[str, str, str]]:
-    """The paper's claims about a backbone as (baseline, other, where the paper prints the gain)."""
-    main = [("concatenation", starred(backbone), "Tables II to IV")]
-    if backbone != "bc_lstm":
-        return main
-    return [
-        *main,
-        ("self-attention", "LMAM late", "Tables II to IV"),
-        ("concatenation", "LMAM early + residual", "Tables II and XI"),
-        ("LMAM early", "LMAM early + residual", "Table XI"),
-    ]
-
-
-def verdicts(frame: pd.DataFrame, backbone: str) -> pd.DataFrame:
-    """One row a claim, dataset and printed metric: the paper's gain, ours with interval and effect, and the verdict.
-
-    A claim that the paper's numbers do not make for a dataset and metric, by a gain above 0, has no row. Runs on one
-    modality cannot test a claim about several, whatever they gain.
-    """
-    rows = []
-    for dataset in (d for d in PLACES if d in set(frame.dataset)):
-        several = fuses(frame, dataset)
-        for baseline, other, where in claims(backbone):
-            for metric in METRICS[dataset]:
-                numbers = [printed(backbone, name, dataset, metric) for name in (baseline, other)]
-                paper_gain = sign(metric) * (numbers[1] - numbers[0])
-                if not paper_gain > 0:  # nor where one of them is not printed
-                    continue
-                ours = gain(frame, dataset, metric, baseline, other)
-                ended = trained_out(frame, dataset, baseline, other)
-                digits = 3 if metric in ("mae", "corr") else 2
-                d = ours.difference if ours else None
-                rows.append(
-                    {
-                        "claim": f"{other} beats {baseline}",
-                        "verdict": verdict(paper_gain, ours, *ended) if several else "not testable",
-                        "dataset": dataset,
-                        "metric": metric,
-                        "paper": f"{paper_gain:+.{digits}f}",
-                        "ours": spread(d, digits, "+") if d else "–",
-                        "n": d.n if d else 0,
-                        "interval": side(d),
-                        "effect": f"{ours.effect:+.2f}" if ours else "–",
-                        "where": where,
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFrame:
@@ -301,54 +266,3 @@ def confusion(runs: Sequence[Run], dataset: str, name: str) -> np.ndarray:
     chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
     C = len(chosen[0].classes)
     return sum(r.total.reshape(C, C) for r in chosen)
-
-
-SAME_BACKBONE = (
-    ("concatenation", "LMAM early"),
-    ("concatenation", "LMAM early + residual"),
-    ("concatenation, late", "LMAM late"),
-    ("concatenation, late", "LMAM late, keys=others"),
-    ("concatenation, late", "LMAM late, released variant"),
-)
-"""Pairs of arms with the same encoders in the same place, so that they differ in the fusion alone."""
-
-
-def fusion_alone(frame: pd.DataFrame, dataset: str) -> dict[str, Comparison]:
-    """What each LMAM arm gains over concatenation in the same place, in the dataset's headline metric."""
-    found = {f"{other} − {base}": gain(frame, dataset, HEADLINE[dataset], base, other) for base, other in SAME_BACKBONE}
-    return {name: comparison for name, comparison in found.items() if comparison}
-
-
-def level(runs: Sequence[Run], reference: Sequence[Run], backbone: str) -> str:
-    """Where a backbone stands before LMAM, a Markdown line a dataset: its own fusion beside print and beside bc-LSTM.
-
-    bc-LSTM is the concatenation among the runs `reference`, on the same features, paired by seed. Of the backbone's own
-    fusion and of the starred arm the line counts the runs that ended at the limit of epochs, as `beside` does.
-    """
-    lines = []
-    for dataset in (d for d in PLACES if any(r.experiment.dataset == d for r in runs)):
-        metric, without = HEADLINE[dataset], _arm(runs, backbone, dataset, "concatenation")
-        if not without:
-            continue
-        own, other = (
-            {r.experiment.seed: r.metrics[metric] for r in some}
-            for some in (without, _arm(reference, "bc_lstm", dataset, "concatenation"))
-        )
-        ours, number = interval(list(own.values())), printed(backbone, "concatenation", dataset, metric)
-        line = f"- **{dataset}**, {TITLES[metric]}: {spread(ours, 1)} over {ours.n} runs without LMAM, "
-        line += f"{ours.mean - number:+.1f} from the printed {number}"
-        if shared := own.keys() & other.keys():
-            apart, theirs = compare(other, own).difference, interval([other[seed] for seed in shared])
-            line += f" and {spread(apart, 1, '+')} from bc-LSTM's {spread(theirs, 1)} over the {apart.n} seeds of both"
-        ended = [
-            f"{sum(map(_at_limit, some))} of {len(some)} {said}"
-            for said, some in (("without", without), ("with", _arm(runs, backbone, dataset, starred(backbone))))
-        ]
-        lines.append(f"{line}. Might have gone on at the limit of epochs: {', '.join(ended)}.")
-    return "\n".join(lines) or "No measured runs yet."
-
-
-def _arm(runs: Sequence[Run], backbone: str, dataset: str, name: str) -> list[Run]:
-    """The runs of one arm of a backbone on a dataset."""
-    mine = [r for r in runs if (r.experiment.backbone, r.experiment.dataset) == (backbone, dataset)]
-    return [r for r in mine if arm(r.experiment) == name]

@@ -14,7 +14,9 @@ import pandas as pd
 
 from lmam_book.plans.plans import FIRST, PLANS, held
 from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts.intervals import Comparison, interval, verdict
+from lmam_book.verdicts.effects import Effect
+from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.rule import NOT_TESTABLE
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -72,8 +74,8 @@ class Cells:
         counts = self.frame[self.frame.dataset == dataset].groupby("arm").seed.nunique()
         return {arm: n for arm in self.arms(dataset) if (n := int(counts.get(arm, 0))) < wanted}
 
-    def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Comparison | None:
-        """How much better an arm is than the baseline, paired by seed; None where one of them was not run."""
+    def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Effect | None:
+        """How much better an arm is than the baseline; None below two shared seeds."""
         return plugin.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
 
     def beside(self, dataset: str) -> pd.DataFrame:
@@ -100,7 +102,7 @@ class Cells:
                 row |= {
                     "ours": plugin.spread(values, 1),
                     "median": f"{np.median(values.values):.1f}",
-                    "gain": plugin.spread(gain.difference, 2, "+") if gain and arm != self.baseline else "–",
+                    "gain": plugin.signed(gain if arm != self.baseline else None),
                     "at limit": int(mine.at_limit.sum()),
                     "one class": int(mine.one_class.sum()),
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
@@ -119,17 +121,10 @@ class Cells:
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                ended = plugin.trained_out(self.frame, dataset, arm, other) if self.runs else []
-                rows.append(
-                    {
-                        "claim": f"{other} beats {arm}",
-                        "verdict": verdict(claimed, ours, *ended),
-                        "dataset": dataset,
-                        "paper": f"{claimed:+.2f}",
-                        "ours": plugin.spread(ours.difference, 2, "+") if ours and ours.difference.n else "–",
-                        "n": ours.difference.n if ours else 0,
-                    }
-                )
+                word = plugin.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
+                row = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
+                row |= {"paper": f"{claimed:+.2f}", "ours": plugin.signed(ours), "n": ours.seeds if ours else 0}
+                rows.append(row)
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
     def parameters(self, dataset: str) -> dict[str, float]:

@@ -20,7 +20,6 @@ from lmam_book.verdicts.resampling import draws, stacked
 from lmam_core.errors import LmamError
 from lmam_core.runs.run import Run
 
-RESAMPLES = 4000
 LEVEL = 0.95
 
 Floats = NDArray[np.float64]
@@ -34,7 +33,7 @@ class Effect:
     `of_conversations` are the standard errors that come from the one and from the other. A part that both vary together
     is in both of them, so that the interval is rather too wide. `better` is the share of seeds and resampled test sets
     in which b beats a. `pairing` is the correlation of the two arms over seeds, NaN where one does not vary: pairing by
-    seed is worth something as far as it is above 0.
+    seed is worth something as far as it is above 0. `values` are the gains of the seeds.
     """
 
     mean: float
@@ -45,6 +44,12 @@ class Effect:
     better: float = float("nan")
     pairing: float = float("nan")
     level: float = LEVEL
+    values: tuple[float, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """The number of seeds, as `Interval` calls it."""
+        return self.seeds
 
     @property
     def standard_error(self) -> float:
@@ -92,15 +97,18 @@ def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL
 
     Raises LmamError where the arms share fewer than two seeds or were scored on different conversations.
     """
-    a, b = _shared(a, b)
-    sign = -1.0 if metric == "mae" else 1.0
-    outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
-    if list(a[0].outcomes) != list(b[0].outcomes):
-        raise LmamError("The two arms were scored on different conversations.")
-    by_seed = sign * np.asarray(a[0].summarise(outcomes.sum(2))[metric])  # (2, S)
+    return contrast([a], [b], metric, level)
+
+
+def contrast(a: Sequence[Sequence[Run]], b: Sequence[Sequence[Run]], metric: str, level: float = LEVEL) -> Effect:
+    """The mean of the arms b minus the mean of the arms a, over the seeds that all arms have; otherwise as `effect`."""
+    arms = _shared([*a, *b])
+    outcomes = np.stack([stacked(arm) for arm in arms])  # (A, S, n, K)
+    if any(list(arm[0].outcomes) != list(arms[0][0].outcomes) for arm in arms):
+        raise LmamError("The arms were scored on different conversations.")
     S, n = outcomes.shape[1:3]
-    scores = sign * np.asarray(a[0].summarise(draws(n, RESAMPLES) @ outcomes)[metric])  # (2, S, R)
-    difference = scores[1] - scores[0]  # (S, R)
+    by_seed = _two(_scores(outcomes.sum(2), arms[0][0], metric), len(a))  # (2, S)
+    difference = np.subtract(*_two(_scores(draws(n) @ outcomes, arms[0][0], metric), len(a))[::-1])  # (S, R)
     gain = by_seed[1] - by_seed[0]  # (S,)
     return Effect(
         mean=float(gain.mean()),
@@ -111,28 +119,39 @@ def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL
         better=float((difference > 0).mean() + (difference == 0).mean() / 2),
         pairing=_correlation(by_seed),
         level=level,
+        values=tuple(gain.tolist()),
     )
 
 
+def _scores(totals: Floats, of: Run, metric: str) -> Floats:
+    """A metric of summed outcomes (..., K), (...), more for better."""
+    sign = -1.0 if metric == "mae" else 1.0
+    return sign * np.asarray(of.summarise(totals)[metric])
+
+
+def _two(scores: Floats, first: int) -> Floats:
+    """Scores of arms (A, ...) as the mean of the first ones and that of the rest, (2, ...)."""
+    return np.stack([scores[:first].mean(0), scores[first:].mean(0)])
+
+
 def by_sample(a: Sequence[Run], b: Sequence[Run], metric: str) -> Floats:
-    """The mean gain over seeds on each of the same `RESAMPLES` samples of conversations, (R,), as `effect` draws them.
+    """The mean gain over seeds on each of the same samples of conversations, (R,), as `effect` draws them.
 
     Comparisons on one test set meet the same samples, so that what these vary together can be seen.
     """
-    a, b = _shared(a, b)
-    sign = -1.0 if metric == "mae" else 1.0
-    outcomes = np.stack([stacked(a), stacked(b)])  # (2, S, n, K)
-    scores = sign * np.asarray(a[0].summarise(draws(outcomes.shape[2], RESAMPLES) @ outcomes)[metric])
+    arms = _shared([a, b])
+    outcomes = np.stack([stacked(arm) for arm in arms])  # (2, S, n, K)
+    scores = _scores(draws(outcomes.shape[2]) @ outcomes, arms[0][0], metric)  # (2, S, R)
     return np.asarray((scores[1] - scores[0]).mean(0))
 
 
-def _shared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs of the seeds that both arms have, by seed."""
-    first, second = ({run.experiment.seed: run for run in runs} for runs in (a, b))
-    seeds = sorted(first.keys() & second.keys())
+def _shared(arms: Sequence[Sequence[Run]]) -> list[list[Run]]:
+    """The runs of the seeds that all arms have, by seed."""
+    by_seed = [{run.experiment.seed: run for run in runs} for runs in arms]
+    seeds = sorted(set.intersection(*map(set, by_seed)))
     if len(seeds) < 2:
-        raise LmamError(f"The two arms share {len(seeds)} seeds; an interval needs two.")
-    return [first[s] for s in seeds], [second[s] for s in seeds]
+        raise LmamError(f"The arms share {len(seeds)} seeds; an interval needs two.")
+    return [[runs[s] for s in seeds] for runs in by_seed]
 
 
 def _correlation(by_seed: Floats) -> float:

@@ -13,12 +13,25 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from lmam_book.bench import linear_probes
 from lmam_book.plans import search
 from lmam_book.plans.studies import READINGS, STUDIES, measured, study
 from lmam_book.verdicts import beside_print
+from lmam_book.verdicts.beside_print import bar
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
-from lmam_book.verdicts.rule import FEW, WORDS, Baseline, corrected, needed, word
+from lmam_book.verdicts.rule import (
+    EXCLUDED,
+    FEW,
+    NOT_TESTABLE,
+    NOT_WORKING,
+    POSITIVE,
+    REPRODUCED,
+    UNDECIDED,
+    WORDS,
+    Baseline,
+    corrected,
+    word,
+    would_decide,
+)
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -26,8 +39,6 @@ from lmam_core.runs.store import Store
 
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
 UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
-MANY = 2_000
-"""Test conversations that nobody has."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +79,6 @@ class Cell:
         return {name: effect(base, self.runs[name], self.metric, level) for name in names if len(self.shared(name)) > 1}
 
 
-def bar(dataset: str) -> float:
-    """What a linear probe has on a dataset's test set, in its headline metric.
-
-    Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
-    """
-    table = linear_probes.table()
-    column = "test" if beside_print.HEADLINE[dataset] == "acc2" else "test_weighted_f1"
-    mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
-    defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
-    return float(defaults.loc[defaults.validation.idxmax(), column])
-
-
 def cells(store: Store, names: Iterable[str] = STUDIES) -> list[Cell]:
     """One cell per backbone and dataset of the headline studies, in their order, empty ones too."""
     found: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
@@ -106,10 +105,10 @@ def table(found: Sequence[Cell]) -> pd.DataFrame:
     `would decide` says how many seeds, or conversations, an open claim needs at the present mean. Unrun cells have a
     row, with the word "not testable".
     """
-    return pd.DataFrame([_row(cell) for cell in found])
+    return pd.DataFrame([row(cell) for cell in found])
 
 
-def _row(cell: Cell) -> dict[str, object]:
+def row(cell: Cell) -> dict[str, object]:
     effects = cell.effects()
     row: dict[str, object] = {
         "backbone": cell.backbone,
@@ -137,17 +136,8 @@ def _row(cell: Cell) -> dict[str, object]:
         "better": chosen.better,
         "pairing": chosen.pairing,
         "word": decided,
-        "would decide": _would_decide(chosen, cell.printed) if "undecided" in decided else "",
+        "would decide": would_decide(chosen, cell.printed) if "undecided" in decided else "",
     }
-
-
-def _would_decide(found: Effect, printed: float) -> str:
-    more = needed(found, printed)
-    if more.seeds:
-        return f"{more.seeds:,} seeds would decide"
-    if (conversations := more.conversations or MANY) < MANY:
-        return f"would take about {conversations:,} test conversations"
-    return "too near half of the reported gain for any test set to decide"
 
 
 @dataclass(frozen=True)
@@ -228,13 +218,13 @@ def page(found: Sequence[Cell]) -> str:
     """What the headline page says of the cells, as Markdown; cells without runs are counted and not shown."""
     rows = table(found)
     ready = rows[rows.seeds > 0]
-    parts = [_pooled_sentences(found), _tally(ready, len(rows))]
+    parts = [answer(found), pooled_sentences(found)]
     if len(ready):
         parts += [_rows(ready), _open(ready)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _pooled_sentences(found: Sequence[Cell]) -> str:
+def pooled_sentences(found: Sequence[Cell]) -> str:
     lines = []
     for dataset, title in DATASETS.items():
         mine = [cell for cell in found if cell.dataset == dataset]
@@ -249,12 +239,24 @@ def _pooled_sentences(found: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _tally(ready: pd.DataFrame, cells: int) -> str:
-    if not len(ready):
-        return f"None of {cells} comparisons has two measured seeds yet."
-    counts = ready.word.value_counts()
-    said = ", ".join(f"{counts[w]} {w}" for w in WORDS if counts.get(w))
-    return f"Of {cells} comparisons {len(ready)} have runs: {said}."
+def answer(found: Sequence[Cell]) -> str:
+    """What the comparisons say together, the answer first."""
+    rows = table(found)
+    waits = int((rows.word == NOT_TESTABLE).sum())
+    n = {word: int((rows.word == word).sum()) for word in WORDS}
+    start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
+    parts = {
+        POSITIVE: "gain, perhaps less than half of what is reported",
+        UNDECIDED: "are undecided",
+        EXCLUDED: "rule out half of the reported gain",
+        NOT_WORKING: "decide nothing, as the model without LMAM is below a linear probe",
+    }
+    said = [f"{n[word]} {part}" for word, part in parts.items() if n[word]] + [f"{waits} wait for runs"] * bool(waits)
+    return f"**{start} the reported gain{' so far' if waits else ''}.** {_listed(said)}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def _open(ready: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Intervals over seeds, and the written rule by which a claim gets its verdict."""
+"""Means and differences over seeds alone, with Student's interval; `effects` adds what conversations vary."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-
-VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable")
-FEW = 5
-"""Seeds below which nothing is decided."""
-LARGE = 0.8
-"""The standardised difference (Cohen's "large") that counts although the interval holds 0.
-
-Independent runs of two equal arms reach it by chance in 4 to 5 % of comparisons with ten seeds, in 12 % with five."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +59,3 @@ def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
     return Comparison(
         difference, float(gain / spread) if spread > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
     )
-
-
-def verdict(paper_gain: float, found: Comparison | None, a_trained_out: bool = True, b_trained_out: bool = True) -> str:
-    """The verdict on "b is better than a by `paper_gain`", for a gain above 0 in a metric where more is better.
-
-    * reproduced: the 95 % interval of our difference lies above 0 and its mean is at least half the paper's gain;
-    * same direction: not that, but the interval lies above 0, or the mean does by at least 0.8 pooled deviations;
-    * not reproduced: neither;
-    * not testable: fewer than five shared seeds; or the arm that lies behind (a where there is a gain, b where there is
-      none) was not trained out (`a_trained_out`, `b_trained_out` are False): most of its runs ended at the limit of
-      epochs while still within patience of their best one, or one of them gives every utterance the same class (a
-      regression: the same of the two classes that Acc-2 counts). It may only have learned more slowly.
-    """
-    if found is None or found.difference.n < FEW:
-        return "not testable"
-    above = found.difference.low > 0
-    if not above and not (found.difference.mean > 0 and found.effect >= LARGE):
-        return "not reproduced" if b_trained_out else "not testable"
-    if not a_trained_out:
-        return "not testable"
-    return "reproduced" if above and found.difference.mean >= paper_gain / 2 else "same direction"

@@ -6,6 +6,7 @@ import numpy as np
 
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
+from lmam_book.plans.plans import PLANS
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells
 from lmam_core.errors import LmamError
@@ -33,6 +34,23 @@ def called(method: str) -> str:
 def methods() -> dict[str, str]:
     """The fusion methods that are compared, and what they are called."""
     return {name: called(name) for name in arms.methods()}
+
+
+def plugged(backbone: str, store: Store | None = None) -> Cells:
+    """Tables II to IV: a backbone without LMAM, with its own attention where it has one, and with LMAM.
+
+    On CMU-MOSI of text and audio alone where such runs are planned: its video knows the training labels.
+    """
+
+    def label(e: Experiment) -> str | None:
+        if e.backbone.removesuffix("_att") != backbone or e.width or e.faithful or e.shuffled or e.readings:
+            return None
+        return None if clean and e.dataset == "mosi" and "video" in e.modalities else run_names.arm(e)
+
+    clean = f"{backbone}_clean" if f"{backbone}_clean" in PLANS else None
+    plans = (backbone, clean) if clean else (backbone,)
+    number = lambda arm, *at: plugin.printed(backbone, arm, *at)  # noqa: E731
+    return Cells(run_names.title(backbone), plans, label, "concatenation", number, store or Store())
 
 
 def fusion_methods(backbone: str, store: Store | None = None) -> Cells:

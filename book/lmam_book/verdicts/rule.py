@@ -18,8 +18,17 @@ NOT_WORKING = "baseline not working"
 NOT_TESTABLE = "not testable"
 WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, NOT_TESTABLE)
 """Of measured claims."""
-COUNTED = ("holds", "holds in part", "does not hold")
-"""Of claims about what can be counted: parameters, operations, classes."""
+HOLDS = "holds"
+IN_PART = "holds in part"
+DOES_NOT_HOLD = "does not hold"
+COUNTED = (HOLDS, IN_PART, DOES_NOT_HOLD, NOT_TESTABLE)
+"""Of claims about what can be counted in models and data, or recomputed from the paper's own numbers."""
+
+
+def counted(agree: int, of: int, most: float = 0.5) -> str:
+    """The word on "it is so everywhere", where it is so in `agree` of `of` places: in part for more than `most`."""
+    return HOLDS if agree == of else IN_PART if agree > most * of else DOES_NOT_HOLD
+
 
 SHARE = 0.5
 """The part of the printed gain that ours must have; a choice of this book, as no rule says how near is near enough."""
@@ -31,39 +40,43 @@ FEW = 5
 class Baseline:
     """What the model without LMAM must reach before anything is decided about a gain over it.
 
-    `score` is its mean in the claim's metric; `bar` what a linear probe on the same features has.
+    `score` is its mean in the claim's metric; `bar` what a linear probe on the same features has; `trained` is false
+    where its runs were stopped before they had learned.
     """
 
     score: float
     bar: float
+    trained: bool = True
 
     @property
     def works(self) -> bool:
-        """Whether the baseline is at least at the bar."""
-        return self.score >= self.bar
+        """Whether the baseline was trained and is at least at the bar."""
+        return self.trained and self.score >= self.bar
 
 
-def word(readings: Sequence[Effect], printed: float, baseline: Baseline | None = None) -> str:
-    """The word on "b is better than a by `printed`", for a printed gain above 0, where b is the best of some readings.
+def word(readings: Sequence[Effect], printed: float, baseline: Baseline | None = None, trained: bool = True) -> str:
+    """The word on "b is better than a by `printed`", where b is the best of some readings.
 
-    Their intervals must have been made for as many readings (`corrected`).
+    Their intervals must have been made for as many readings (`corrected`). Where the paper reports no gain above 0,
+    half of it counts as 0. `trained` is false where runs of b were stopped before they had learned.
 
     * not testable: no runs, or fewer than five shared seeds;
-    * baseline not working: arm a is below a linear probe on the same features;
-    * excluded: the interval of every reading lies below half the printed gain;
+    * baseline not working: arm a is below a linear probe on the same features, or was not trained;
+    * excluded: the interval of every reading lies below half the printed gain, and b was trained;
     * reproduced: that of the best reading lies above 0, and its mean is at least half the printed gain;
     * positive, undecided: that of the best reading lies above 0, and neither of these;
     * undecided: everything else.
     """
-    if not readings or min(found.seeds for found in readings) < FEW:
+    half = SHARE * max(printed, 0.0) if math.isfinite(printed) else 0.0
+    if not readings or min(reading.seeds for reading in readings) < FEW:
         return NOT_TESTABLE
     if baseline is not None and not baseline.works:
         return NOT_WORKING
-    if max(found.high for found in readings) < SHARE * printed:
+    if trained and max(reading.high for reading in readings) < half:
         return EXCLUDED
-    best = max(readings, key=lambda found: found.mean)
+    best = max(readings, key=lambda reading: reading.mean)
     if best.low > 0:
-        return REPRODUCED if best.mean >= SHARE * printed else POSITIVE
+        return REPRODUCED if best.mean >= half else POSITIVE
     return UNDECIDED
 
 
@@ -87,11 +100,25 @@ def needed(found: Effect, printed: float) -> Needed:
     the half. Standard errors fall with the roots of both numbers. What seeds and conversations vary together counts as
     the conversations' here, so that seeds help somewhat more than this says.
     """
-    half = SHARE * printed
+    half = SHARE * printed if math.isfinite(printed) and printed > 0 else 0.0
     margin = found.mean if found.mean >= half else half - found.mean
     z = float(stats.norm.ppf((1 + found.level) / 2))
     target = (margin / z) ** 2
     left = target - found.of_conversations**2
     if left > 0:
-        return Needed(max(found.seeds, math.ceil(found.seeds * found.of_seeds**2 / left)), None)
+        return Needed(max(found.seeds + 1, math.ceil(found.seeds * found.of_seeds**2 / left)), None)
     return Needed(None, math.ceil(found.conversations * found.of_conversations**2 / target))
+
+
+MANY = 2_000
+"""Test conversations that nobody has."""
+
+
+def would_decide(gain: Effect, reported: float) -> str:
+    """What would decide a claim that is open, as the end of a sentence."""
+    more = needed(gain, reported)
+    if more.seeds:
+        return f"{more.seeds:,} seeds would decide"
+    if (conversations := more.conversations or MANY) < MANY:
+        return f"would take about {conversations:,} test conversations"
+    return "too near half of the reported gain for any test set to decide"

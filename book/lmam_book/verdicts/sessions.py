@@ -23,12 +23,13 @@ METRICS = ranking.METRICS
 
 @dataclass(frozen=True)
 class Decided:
-    """The rule's word on one metric of Table XIII, the effect of each reading, and the reported gain."""
+    """The rule's word on one metric of Table XIII, the effect of each reading, the reported gain, counting's score."""
 
     metric: str
     word: str
     effects: dict[str, Effect]
     printed: float
+    bar: float
 
     @property
     def best(self) -> str:
@@ -52,8 +53,9 @@ def decide(store: Store, metric: str = HEADLINE) -> Decided:
     found = {name: gain(runs, tasks.BASE, name, metric, level) for name in READINGS}
     effects = {name: e for name, e in found.items() if e is not None}
     reported = reported_gain(metric)
-    own = Baseline(mean(runs[tasks.BASE], metric), counting.mean(runs_fraction(), metric))
-    return Decided(metric, word(list(effects.values()), reported, own), effects, reported)
+    bar = counting.mean(runs_fraction(), metric)
+    said = word(list(effects.values()), reported, Baseline(mean(runs[tasks.BASE], metric), bar))
+    return Decided(metric, said, effects, reported, bar)
 
 
 def runs_fraction() -> int:

@@ -34,13 +34,14 @@ EXPRESSIONS = {
     "sad": Expression(-0.16, -0.02, 0.14, 0.6),
     "angry": Expression(-0.08, -0.10, -0.16, 1.1),
 }
-SPEAKERS = (((236, 200, 172), (96, 150, 190)), ((190, 140, 106), (120, 168, 120)))
-"""Skin and background of the two speakers."""
+SKIN = (214, 170, 138)
+BACKGROUNDS = ((96, 150, 190), (120, 168, 120))
+"""One face for both speakers, who differ in what is behind them: an emotion goes with no skin tone."""
 
 
 def draw(emotion: str, speaker: int, jaw: float, strength: float = 1.0, sway: float = 0.0) -> np.ndarray:
     """One frame, uint8 (128, 128, 3); `jaw` in 0..1 opens the mouth, `strength` scales the expression."""
-    e, (skin, background) = EXPRESSIONS[emotion], SPEAKERS[speaker % len(SPEAKERS)]
+    e, background = EXPRESSIONS[emotion], BACKGROUNDS[speaker % len(BACKGROUNDS)]
     image = Image.new("RGB", (_DRAWN, _DRAWN), background)
     pen = ImageDraw.Draw(image)
     R = 0.42 * _DRAWN
@@ -50,14 +51,14 @@ def draw(emotion: str, speaker: int, jaw: float, strength: float = 1.0, sway: fl
         """From the face's own coordinates (right and up, 1 is half its width) to pixels."""
         return cx + x * R, cy - y * R
 
-    pen.ellipse([*at(-0.92, 1.05), *at(0.92, -1.05)], fill=skin)
+    pen.ellipse([*at(-0.92, 1.05), *at(0.92, -1.05)], fill=SKIN)
     for side in (-1, 1):
         open_ = 0.11 * (1 + (e.lid - 1) * strength)
         pen.ellipse([*at(side * 0.36 - 0.15, 0.22 + open_), *at(side * 0.36 + 0.15, 0.22 - open_)], fill="white")
         pen.ellipse([*at(side * 0.36 - 0.06, 0.28), *at(side * 0.36 + 0.06, 0.16)], fill=(40, 60, 90))
         inner, outer = 0.48 + strength * (e.brow + e.tilt), 0.48 + strength * (e.brow - e.tilt)
         pen.line([at(side * 0.16, inner), at(side * 0.58, outer)], fill=BROW, width=round(0.09 * R))
-    pen.line([at(0, 0.08), at(-0.07, -0.18), at(0.05, -0.18)], fill=tuple(int(0.8 * c) for c in skin), width=4)
+    pen.line([at(0, 0.08), at(-0.07, -0.18), at(0.05, -0.18)], fill=tuple(int(0.8 * c) for c in SKIN), width=4)
     pen.polygon(_lips(at, strength * e.smile, jaw), fill=MOUTH)
     return np.asarray(image.reduce(2))
 

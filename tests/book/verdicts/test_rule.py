@@ -33,7 +33,7 @@ def found(mean: float, low: float, seeds: int = 10, of_conversations: float = 0.
 
 
 def test_an_effect_is_the_mean_difference_and_its_parts_those_of_a_naive_loop(monkeypatch) -> None:
-    monkeypatch.setattr(effects, "RESAMPLES", 60)
+    monkeypatch.setattr(effects, "draws", lambda n: resampling.draws(n, 60))
     both = arms({"a": 0.5, "b": 0.65}, seeds=4)
     got = effect(both["a"], both["b"], "weighted_f1", level=0.8)
     gains = [b.metrics["weighted_f1"] - a.metrics["weighted_f1"] for a, b in zip(both["a"], both["b"], strict=True)]
@@ -205,13 +205,15 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
     text = headline.page(cells)
-    assert "Of 18 comparisons 2 have runs: 1 reproduced, 1 " in text
+    assert text.startswith("**1 of 18 comparisons reproduces the reported gain so far.** 1 ")
+    assert "16 wait for runs" in text
     assert "over 2 backbones" in text
     for run in list(store):
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
     fewer = headline.page(headline.cells(store))
-    assert "Of 18 comparisons 1 have runs" in fewer
+    assert fewer.startswith("**None of 18 comparisons reproduces")
+    assert "17 wait for runs" in fewer
     assert "TextCNN" not in fewer
 
 

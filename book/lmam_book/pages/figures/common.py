@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 import textalloc
 from IPython.display import HTML
 from matplotlib.axes import Axes
@@ -74,8 +73,13 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
     )
 
 
-def embeddings(backbone: str, modalities: Sequence[str], multimodal: bool = False) -> Figure:
-    """The three ways to embed LMAM in a backbone (Fig. 4a to c), drawn for these modalities.
+WAYS = ("early", "early_residual", "late")
+
+
+def embeddings(
+    backbone: str, modalities: Sequence[str], multimodal: bool = False, ways: Sequence[str] = WAYS
+) -> Figure:
+    """The three ways to embed LMAM in a backbone (Fig. 4a to c), or some of them, drawn for these modalities.
 
     A `multimodal` backbone stays whole: it is handed LMAM's output in one part a modality, or its own contexts fused.
     """
@@ -84,10 +88,18 @@ def embeddings(backbone: str, modalities: Sequence[str], multimodal: bool = Fals
     context, head = [(backbone, "baseline")], [("classifier", "baseline")]
     rest = [parts, context, head] if multimodal else [context, head]
     each = context if multimodal else [(backbone, m) for m in modalities]
-    figure, axes = plt.subplots(3, 1, figsize=(7, 1.9 * 3))
-    pipeline(axes[0], [inputs, lmam, *rest], "early: fuse the features, then encode")
-    pipeline(axes[1], [inputs, lmam, plus, *rest], "early_residual: add the features of all modalities back", (0, 2))
-    pipeline(axes[2], [inputs, each, lmam, head], "late: encode each modality, then fuse the contexts")
+    drawn: dict[str, tuple[list[list[Box]], str, tuple[int, int] | None]] = {
+        "early": ([inputs, lmam, *rest], "early: fuse the features, then encode", None),
+        "early_residual": (
+            [inputs, lmam, plus, *rest],
+            "early_residual: add the features of all modalities back",
+            (0, 2),
+        ),
+        "late": ([inputs, each, lmam, head], "late: encode each modality, then fuse the contexts", None),
+    }
+    figure, axes = plt.subplots(len(ways), 1, figsize=(7, 1.9 * len(ways)), squeeze=False)
+    for ax, way in zip(axes[:, 0], ways, strict=True):
+        pipeline(ax, *drawn[way])
     return figure
 
 
@@ -325,22 +337,4 @@ def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[
     axes[0][0].set_ylabel("over the largest")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
-    return figure
-
-
-def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Confusion matrices beside each other: rows true, columns predicted, percent of the true class."""
-    figure, axes = plt.subplots(1, len(matrices), figsize=(3.5 * len(matrices), 3.6), squeeze=False)
-    for ax, (title, counts) in zip(axes[0], matrices.items(), strict=True):
-        percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        sns.heatmap(
-            percent, ax=ax, cmap=HEAT, vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False, annot_kws={"size": 7}
-        )
-        ax.set_xticks(np.arange(len(classes)) + 0.5, classes, rotation=45, ha="right", fontsize=7)
-        ax.set_yticks(np.arange(len(classes)) + 0.5, classes, rotation=0, fontsize=7)
-        for text, value in zip(ax.texts, percent.ravel(), strict=True):
-            text.set_color("white" if value > 45 else INK)
-        ax.set_title(title)
-        ax.set_xlabel("predicted")
-    axes[0][0].set_ylabel("true (cells: % of it)")
     return figure

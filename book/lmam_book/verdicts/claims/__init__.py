@@ -1,8 +1,11 @@
 """Every claim of both papers with a rule in code that decides it: `data/paper/claims.csv` beside the store.
 
 A row of the CSV names a rule and its arguments; a rule reads stored runs, closed formulas or the printed tables, and
-returns one of the four verdicts with the numbers and the reason. Nothing else decides, so that a verdict changes when
-runs are added, without a text being edited. A new kind of claim is one function with `@rule`.
+returns a word with the numbers and the reason. Nothing else decides, so that a word changes when runs are added,
+without a text being edited. A new kind of claim is one function with `@rule`.
+
+Claims are of three kinds, which are never added up: `measured` in trained models, `counted` in models and data, and
+`recomputed` from the paper's own numbers. The words of the first are `rule.WORDS`, of the others `rule.COUNTED`.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmam_book.plans import studies
 from lmam_book.plans.plans import held
-from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells
-from lmam_book.verdicts.intervals import VERDICTS
+from lmam_book.verdicts.headline import Cell, cells
+from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, WORDS
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.run import Run
@@ -45,9 +49,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the verdict, the paper's number and ours as text, shared seeds (0: none needed), and why.
+    """What a rule found: the word, the paper's number and ours as text, shared seeds (0: none needed), and why.
 
-    `open`: our runs do not show the gain, and do not exclude the printed one either: the 95 % interval holds it.
+    `protocol` is the one of the runs that decided: 1, 2, or 0 where none did.
     """
 
     verdict: str
@@ -55,11 +59,7 @@ class Finding:
     ours: str
     n: int
     reason: str
-    open: bool = False
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise LmamError(f"'{self.verdict}' is no verdict; the words are {', '.join(VERDICTS)}.")
+    protocol: int = 0
 
 
 class Evidence:
@@ -73,9 +73,14 @@ class Evidence:
         """The measured runs of a plan."""
         return self._once(("runs", plan), lambda: held(plan, self.store))
 
-    def frame(self, plan: str) -> pd.DataFrame | None:
-        """A plan's runs as `plugin.frame`; None where there are none."""
-        return self._once(("frame", plan), lambda: plugin.frame(self.runs(plan)) if self.runs(plan) else None)
+    def headline(self, backbone: str, dataset: str) -> Cell | None:
+        """The cell of protocol 2, with runs or without; None where none is planned."""
+        found = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
+        return found.get((backbone, dataset))
+
+    def study(self, name: str) -> list[Run]:
+        """The measured runs of a study of protocol 2."""
+        return self._once(("study", name), lambda: studies.held(name, self.store))
 
     def cells(self, table: Callable[..., Cells], *arguments: str) -> Cells:
         """A comparison of `lmam_book.verdicts.paper_tables` on this store."""
@@ -87,24 +92,34 @@ class Evidence:
         return self._kept[key]
 
 
+KINDS = ("measured", "counted", "recomputed")
+MEASURED, COUNTED_KIND, RECOMPUTED = KINDS
+WORDS_OF = {MEASURED: WORDS, COUNTED_KIND: COUNTED, RECOMPUTED: COUNTED}
+
 Rule = Callable[..., Finding]
 RULES: dict[str, Rule] = {}
+KIND_OF: dict[str, str] = {}
 
 
-def rule(function: Rule) -> Rule:
+def rule(kind: str) -> Callable[[Rule], Rule]:
     """Register a rule under its own name; it takes the `Evidence`, then the arguments of the CSV by name."""
-    RULES[function.__name__] = function
-    return function
+
+    def register(function: Rule) -> Rule:
+        RULES[function.__name__] = function
+        KIND_OF[function.__name__] = kind
+        return function
+
+    return register
 
 
 def untestable(reason: str, printed: str = "–") -> Finding:
     """The finding where there is nothing to decide with."""
-    return Finding("not testable", printed, "–", 0, reason)
+    return Finding(NOT_TESTABLE, printed, "–", 0, reason)
 
 
-@rule
+@rule(MEASURED)
 def none(evidence: Evidence, reason: str) -> Finding:
-    """A claim that nothing at hand can decide; the CSV says why."""
+    """A claim that no data, code or number decides; the CSV says why."""
     return untestable(reason)
 
 
@@ -143,10 +158,16 @@ def judge(store: Store | None = None, claims: list[Claim] | None = None) -> pd.D
     evidence = Evidence(store or Store())
     rows = []
     for claim in read() if claims is None else claims:
-        found = RULES[claim.rule](evidence, **claim.arguments)
+        finding, kind = RULES[claim.rule](evidence, **claim.arguments), KIND_OF[claim.rule]
+        if finding.verdict not in WORDS_OF[kind]:
+            raise LmamError(
+                f"'{finding.verdict}' is no word for what is {kind}; those are {', '.join(WORDS_OF[kind])}."
+            )
         stated = {"id": claim.id, "source": claim.paper, "family": claim.family, "claim": claim.claim}
-        stated |= {"where": claim.where, "verdict": found.verdict, "paper": found.paper, "ours": found.ours}
-        rows.append(stated | {"n": found.n, "reason": found.reason, "open": found.open})
+        stated |= {"where": claim.where, "kind": kind, "verdict": finding.verdict, "paper": finding.paper}
+        rows.append(
+            stated | {"ours": finding.ours, "n": finding.n, "protocol": finding.protocol, "reason": finding.reason}
+        )
     return pd.DataFrame(rows)
 
 

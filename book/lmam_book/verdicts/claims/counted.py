@@ -19,7 +19,8 @@ from lmam_book.bench.cost import (
 from lmam_book.paper import printed as paper
 from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts.claims import Evidence, Finding, rule
+from lmam_book.verdicts.claims import COUNTED_KIND, RECOMPUTED, Evidence, Finding, rule
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, counted
 from lmam_core.batch import Conversation, Conversations, collate
 from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
@@ -33,9 +34,9 @@ LENGTH = 110
 """Utterances of IEMOCAP's longest dialogue."""
 
 
-@rule
+@rule(COUNTED_KIND)
 def a_third(evidence: Evidence, decomposed: str) -> Finding:
-    """LMAM has at most a third of self-attention's parameters, W whole or decomposed; less than all: same direction.
+    """LMAM has at most a third of self-attention's parameters, W whole or decomposed; less than all: in part.
 
     Like is set against like: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
     without. The worse of the two decides.
@@ -46,7 +47,7 @@ def a_third(evidence: Evidence, decomposed: str) -> Finding:
 
     shares = [Fraction(count(output), self_attention_parameters(WIDTHS, output)) for output in (True, False)]
     most = max(shares)
-    word = "reproduced" if most <= Fraction(1, 3) else "same direction" if most < 1 else "not reproduced"
+    word = HOLDS if most <= Fraction(1, 3) else IN_PART if most < 1 else DOES_NOT_HOLD
     reason = (
         f"Counted at widths {_widths()}; {float(shares[0]):.3f} with an output layer on both sides (that of Eq. 7), "
     )
@@ -58,7 +59,7 @@ def _widths() -> str:
     return ", ".join(map(str, WIDTHS))
 
 
-@rule
+@rule(COUNTED_KIND)
 def query_weights(evidence: Evidence, module: str) -> Finding:
     """How many square query weights a module over three modalities of one width holds (Fig. 1), no output layers."""
     d = WIDTHS[2]
@@ -69,22 +70,22 @@ def query_weights(evidence: Evidence, module: str) -> Finding:
         with_output = 3 * sum(p.numel() for p in layer.parameters()) / unit
         reason = "Counted in torch's own layer: W^Q, W^K and W^V of each modality. With its output layers it is "
         reason += f"{with_output:g}."
-        return Finding("reproduced" if found == 9 else "not reproduced", "9", f"{found:g}", 0, reason)
+        return Finding(HOLDS if found == 9 else DOES_NOT_HOLD, "9", f"{found:g}", 0, reason)
     whole, found = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
     reason = (
         f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with the "
     )
     reason += f"linear layer of Eq. 7 it is {whole:.2f}."
-    return Finding("reproduced" if found < 3 else "not reproduced", "below 3", f"{found:.2f}", 0, reason)
+    return Finding(HOLDS if found < 3 else DOES_NOT_HOLD, "below 3", f"{found:.2f}", 0, reason)
 
 
-@rule
+@rule(COUNTED_KIND)
 def table_12_parameters(evidence: Evidence, row: str) -> Finding:
-    """Table XII's parameters, counted at the paper's widths and rank; within 5 % or, for direction, 20 %."""
+    """Table XII's parameters, counted at the paper's widths and rank; within 5 % or, in part, 20 %."""
     printed = paper.cell(12, row, "overall", "params_M")
     counted = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
     off = abs(counted / 1e6 / printed - 1)
-    word = "reproduced" if off <= 0.05 else "same direction" if off <= 0.2 else "not reproduced"
+    word = HOLDS if off <= 0.05 else IN_PART if off <= 0.2 else DOES_NOT_HOLD
     reason = (
         f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names EmoCaps "
     )
@@ -92,25 +93,25 @@ def table_12_parameters(evidence: Evidence, row: str) -> Finding:
     return Finding(word, f"{printed:g} M", f"{counted / 1e6:.2f} M", 0, reason)
 
 
-@rule
+@rule(COUNTED_KIND)
 def cheaper_than_self_attention(evidence: Evidence) -> Finding:
-    """LMAM trains in far less time than self-attention (Table XII): its operations say no more than the direction.
+    """LMAM trains in far less time than self-attention (Table XII): its operations decide it in part at most.
 
-    Same direction where the fusion takes fewer operations. Seconds of whole models depend on the machine, and the cost
+    In part where the fusion takes fewer operations. Seconds of whole models depend on the machine, and the cost
     chapter measures them.
     """
     seconds = [paper.cell(12, row, "overall", "training_time_s") for row in ("LMAM", "Self-attention")]
     lmam = sum(lmam_multiply_adds(WIDTHS, RANK, LENGTH).values())
     ratio = lmam / sum(self_attention_multiply_adds(WIDTHS, LENGTH).values())
-    word = "same direction" if ratio < 1 else "not reproduced"
+    word = IN_PART if ratio < 1 else DOES_NOT_HOLD
     reason = f"Multiply-adds of the fusion alone, forward, at {LENGTH} utterances and rank {RANK}; the paper prints "
     reason += "seconds an epoch of a whole model, which the cost chapter measures."
     return Finding(word, f"{seconds[0] / seconds[1]:.2f} of the time", f"{ratio:.2f} of the operations", 0, reason)
 
 
-@rule
+@rule(COUNTED_KIND)
 def quadratic_eased(evidence: Evidence) -> Finding:
-    """Operations grow less than with the square of the length; fewer at the same growth: same direction."""
+    """Operations grow less than with the square of the length."""
 
     def total(length: int, attention: bool) -> int:
         terms = self_attention_multiply_adds(WIDTHS, length) if attention else lmam_multiply_adds(WIDTHS, RANK, length)
@@ -119,7 +120,7 @@ def quadratic_eased(evidence: Evidence) -> Finding:
     long = 10**6
     growth = {kind: total(2 * long, kind) / total(long, kind) for kind in (True, False)}
     share = total(long, False) / total(long, True)
-    word = "reproduced" if growth[False] < 3 else "same direction" if share < 1 else "not reproduced"
+    word = HOLDS if growth[False] < 3 else DOES_NOT_HOLD
     at_110 = total(LENGTH, False) / total(LENGTH, True)
     reason = f"Twice the utterances take {growth[False]:.2f} times the operations, for self-attention "
     reason += f"{growth[True]:.2f}: the growth is the same. LMAM takes {share:.2f} of self-attention's operations at a "
@@ -127,10 +128,10 @@ def quadratic_eased(evidence: Evidence) -> Finding:
     return Finding(word, "eased", f"× {growth[False]:.2f}", 0, reason)
 
 
-@rule
+@rule(COUNTED_KIND)
 def lighter_than_methods(evidence: Evidence) -> Finding:
-    """LMAM has fewer parameters, as we read "complexity", than each other fusion method of Table IX; than most: same
-    direction.
+    """LMAM has fewer parameters, as we read "complexity", than each other fusion method of Table IX; than most: in
+    part.
 
     Each at its default size, that of its original where one is known, on the features' widths; without LoRA.
     """
@@ -142,23 +143,38 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
     }
     lmam = count.pop("LMAM")
     heavier = [title for title, n in count.items() if n > lmam]
-    word = "reproduced" if len(heavier) == len(count) else "same direction" if 2 * len(heavier) > len(count) else ""
     each = ", ".join(f"{title} {n / 1e6:.2f}" for title, n in sorted(count.items(), key=lambda item: item[1]))
     reason = (
         f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: {each}. "
     )
     reason += f"LMAM at rank {RANK} has {lmam / 1e6:.2f}."
-    return Finding(word or "not reproduced", "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
+    return Finding(counted(len(heavier), len(count)), "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
 
 
-@rule
+@rule(COUNTED_KIND)
+def low_rank_form(evidence: Evidence) -> Finding:
+    """Every weight has a low-rank decomposition (Sec. IV-B): one that has none is enough to refute it.
+
+    The best approximation of rank r keeps the r largest squared singular values (Eckart and Young, 1936).
+    """
+    d = WIDTHS[0]
+    values = np.linalg.svd(np.eye(d), compute_uv=False)
+    kept = float((values[:RANK] ** 2).sum() / (values**2).sum())
+    reason = (
+        f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {kept:.0%} of its squared "
+    )
+    reason += "norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained weights."
+    return Finding(DOES_NOT_HOLD if kept < 1 else HOLDS, "every weight", f"{kept:.0%} kept", 0, reason)
+
+
+@rule(COUNTED_KIND)
 def plugs_into(evidence: Evidence, backbones: str) -> Finding:
     """LMAM can be put into so many backbones without changing them: each runs and learns with LMAM in its starred way.
 
     A backbone counts where it gives an output for every utterance, and the loss reaches all that LMAM has.
     """
     fits = _fitting()
-    word = "reproduced" if len(fits) == int(backbones) else "not reproduced"
+    word = HOLDS if len(fits) == int(backbones) else DOES_NOT_HOLD
     reason = (
         "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches every "
         "weight of LMAM; whether that helps is "
@@ -191,24 +207,23 @@ def _learns(model: Embedded, batch: Conversations) -> bool:
     return bool(inside) and all(p.grad is not None and bool(p.grad.any()) for p in inside)
 
 
-@rule
+@rule(RECOMPUTED)
 def grows_slightly(evidence: Evidence, metric: str, slight: str = "10") -> Finding:
-    """Table VI's growth with LMAM is slight, at most so many percent, in every cell; in most: same direction."""
+    """Table VI's growth with LMAM is slight, at most so many percent, in every cell; in most: in part."""
     grown = _grown(metric)
     small = [g for g in grown if g <= float(slight)]
-    word = "reproduced" if len(small) == len(grown) else "same direction" if len(small) > len(grown) / 2 else ""
-    word = word or "not reproduced"
+    word = counted(len(small), len(grown))
     reason = f"In Table VI as printed {len(small)} of {len(grown)} cells grow by at most {slight} %, which is where we "
     reason += f"draw the line; they grow by {min(grown):.0f} to {max(grown):.0f} %."
     return Finding(word, "slightly", f"{len(small)} of {len(grown)}", 0, reason)
 
 
-@rule
+@rule(RECOMPUTED)
 def runs_faster(evidence: Evidence) -> Finding:
-    """LMAM increases the running speed: Table VI's time is smaller with LMAM in every cell; in most: same direction."""
+    """LMAM increases the running speed: Table VI's time is smaller with LMAM in every cell; in most: in part."""
     grown = _grown("running_time_s")
     faster = sum(g < 0 for g in grown)
-    word = "reproduced" if faster == len(grown) else "same direction" if faster > len(grown) / 2 else "not reproduced"
+    word = counted(faster, len(grown))
     times = paper.table(6).query("metric == 'running_time_s'").set_index(["row", "dataset"]).number
     lower = sum(times["bc-LSTM*"] < times["bc-LSTM+Att"])
     reason = f"Faster than what is not said. In Table VI as printed {faster} of {len(grown)} running times are lower "

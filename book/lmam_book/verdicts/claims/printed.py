@@ -7,22 +7,23 @@ import pandas as pd
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 from lmam_book.paper.p_values import printed as p_values
-from lmam_book.verdicts.claims import Evidence, Finding, rule
+from lmam_book.verdicts.claims import RECOMPUTED, Evidence, Finding, rule
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, counted
 
 MOST = 0.95
-"""The share that has to agree for *same direction*."""
+"""The share that has to agree for *holds in part*."""
 UNIT = 0.01 + 1e-9
 """What a difference of two numbers with two decimals can be off when it was taken before they were rounded."""
 
 
 def _agreement(agrees: pd.Series, what: str) -> Finding:
-    """Reproduced when all agree, same direction when at least 95 % do."""
+    """It holds when all agree, in part when more than 95 % do."""
     n, right = len(agrees), int(agrees.sum())
-    word = "reproduced" if right == n else "same direction" if right >= MOST * n else "not reproduced"
+    word = counted(right, n, MOST)
     return Finding(word, f"{n} printed", f"{right} agree", 0, f"{what}; not in agreement: {n - right} of {n}.")
 
 
-@rule
+@rule(RECOMPUTED)
 def deltas_follow(evidence: Evidence, table: str) -> Finding:
     """Every printed change of a table is the difference of its printed cells, or was before they were rounded."""
     found = consistency.audit_deltas()
@@ -35,7 +36,7 @@ def deltas_follow(evidence: Evidence, table: str) -> Finding:
     return _agreement(found.agrees | (off <= UNIT), f"{what}; the largest difference is {off.max():.2f}")
 
 
-@rule
+@rule(RECOMPUTED)
 def averages_follow(evidence: Evidence, table: str) -> Finding:
     """Every printed weighted average follows from its cells and the public test supports, to 0.01."""
     found = consistency.audit_averages()
@@ -44,7 +45,7 @@ def averages_follow(evidence: Evidence, table: str) -> Finding:
     return _agreement(found.agrees, f"{what}{found.difference.abs().max():.3f}")
 
 
-@rule
+@rule(RECOMPUTED)
 def told_alike(evidence: Evidence, places: str) -> Finding:
     """What is printed in several places is the same: in `tables`, or in the `text` and a table.
 
@@ -64,9 +65,9 @@ def told_alike(evidence: Evidence, places: str) -> Finding:
     return _agreement(found.agrees, f"{what}table: {where}")
 
 
-@rule
+@rule(RECOMPUTED)
 def best_in_table(evidence: Evidence, table: str, row: str) -> Finding:
-    """A row has the highest printed number in every column of its table; a tie: same direction."""
+    """A row has the highest printed number in every column of its table; a tie: in part."""
     cells = paper.table(int(table))
     tied, beaten = [], []
     for (dataset, _, metric), group in cells.groupby(["dataset", "column", "metric"], sort=False):
@@ -74,14 +75,14 @@ def best_in_table(evidence: Evidence, table: str, row: str) -> Finding:
         others = group[group.row != row].number.max()
         (tied if others == mine else beaten if others > mine else []).append(f"{dataset} {metric}")
     columns = len(cells.groupby(["dataset", "column", "metric"]))
-    word = "not reproduced" if beaten else "same direction" if tied else "reproduced"
+    word = DOES_NOT_HOLD if beaten else IN_PART if tied else HOLDS
     reason = f"Of {columns} printed columns it leads {columns - len(tied) - len(beaten)}"
     reason += f", ties in {', '.join(tied)}" if tied else ""
     reason += f", is behind in {', '.join(beaten)}" if beaten else ""
     return Finding(word, "best", f"{columns - len(tied) - len(beaten)} of {columns}", 0, reason + ".")
 
 
-@rule
+@rule(RECOMPUTED)
 def printed_p_values(evidence: Evidence, table: str) -> Finding:
     """Every p below 0.05 stands beside a printed change of F1, up or down; where none changes, nothing can differ."""
     found = p_values()

@@ -13,9 +13,12 @@ from scipy import stats
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import variances as spread
-from lmam_book.verdicts.claims import Evidence, Finding, rule, untestable
-from lmam_book.verdicts.claims.measured import decided
-from lmam_book.verdicts.intervals import FEW, Comparison, Interval, compare, verdict
+from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, untestable
+from lmam_book.verdicts.claims.measured import decided, why
+from lmam_book.verdicts.effects import Effect, contrast, effect
+from lmam_book.verdicts.rule import EXCLUDED, FEW, NOT_TESTABLE, REPRODUCED, UNDECIDED, corrected
+from lmam_book.verdicts.rule import word as rule_word
+from lmam_core.runs.run import Run
 
 BEST = 45
 """The paper's rank."""
@@ -25,63 +28,56 @@ LACKING = "Too few ranks have five seeds yet: `lmam sweep ranks` makes them."
 SETTING = " Weighted F1 behind bc-LSTM; Fig. 5 is of accuracy."
 
 
-@rule
+@rule(MEASURED)
 def best_rank(evidence: Evidence, dataset: str) -> Finding:
     """Rank 45 gives the best result (Fig. 5).
 
-    Reproduced: no rank has a higher mean over the seeds that both have, and one is surely worse, by interval; same
-    direction: no rank is surely better, fewer than half have a higher mean, and 45 gains over their mean by the rule
-    for two arms (`intervals.verdict`); not reproduced: neither.
+    Reproduced: no rank has a higher mean, and each interval lies below 0. Excluded: the interval of another rank over
+    45 lies above 0, at a level that is corrected for the number of ranks. Undecided otherwise.
     """
     by_rank = _by_rank(evidence, dataset)
     printed = f"rank {BEST}"
     if BEST not in by_rank or len(by_rank) < FEW:
         return untestable(LACKING, printed)
     gains = _over_best(by_rank, [r for r in by_rank if r != BEST])
-    higher = [r for r, d in gains.items() if d.mean > 0]
-    better, worse = ([r for r, d in gains.items() if sure(d)] for sure in (lambda d: d.low > 0, lambda d: d.high < 0))
-    over = _over_mean(by_rank, list(gains))
-    if over.difference.n < FEW:
+    if min(gain.seeds for gain in gains.values()) < FEW:
         return untestable(LACKING, printed)
-    near = not better and 2 * len(higher) < len(gains) and verdict(0.0, over) != "not reproduced"
-    word = "reproduced" if not higher and worse else "same direction" if near else "not reproduced"
+    higher = [r for r, gain in gains.items() if gain.mean > 0]
+    better, worse = ([r for r, gain in gains.items() if sure(gain)] for sure in (_above, _below))
+    word = EXCLUDED if better else REPRODUCED if not higher and len(worse) == len(gains) else UNDECIDED
     top = max(gains, key=lambda r: gains[r].mean)
-    reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean; surely better: {_named(better)}; surely "
-    reason += f"worse: {_named(worse)}. {_said(over, 'the mean of the others')}{SETTING}"
-    ours = f"rank {top}: {plugin.spread(gains[top], 2, '+')} over {BEST}" if higher else printed
-    return Finding(word, printed, ours, min(d.n for d in gains.values()), reason)
+    reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean. Interval above 0: {_named(better)}; below "
+    reason += f"0: {_named(worse)}.{SETTING}"
+    ours = f"rank {top}: {plugin.signed(gains[top])} over {BEST}" if higher else printed
+    return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
 
 
-@rule
+@rule(MEASURED)
 def worse_above(evidence: Evidence, dataset: str) -> Finding:
     """Ranks above 45 do worse than 45 (Sec. V-H).
 
-    Reproduced: each surely, by interval; same direction: most have a lower mean, and 45 gains over the mean of all by
-    the rule for two arms (`intervals.verdict`); not reproduced: neither.
+    Reproduced: the interval of each lies below 0. Excluded: that of one lies above 0. Undecided otherwise.
     """
     by_rank = _by_rank(evidence, dataset)
-    higher, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
-    if BEST not in by_rank or len(by_rank) < FEW or not higher:
+    above, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
+    if BEST not in by_rank or len(by_rank) < FEW or not above:
         return untestable(LACKING, printed)
-    gains, mean = _over_best(by_rank, higher), _over_mean(by_rank, higher)
-    if mean.difference.n < FEW:
-        return untestable(LACKING, printed)
-    lower = [r for r, d in gains.items() if d.mean < 0]
-    near = 2 * len(lower) > len(gains) and verdict(0.0, mean) != "not reproduced"
-    sure = all(d.high < 0 for d in gains.values())
-    word = "reproduced" if sure else "same direction" if near else "not reproduced"
-    ours = "; ".join(f"{r}: {plugin.spread(d, 2, '+')}" for r, d in gains.items())
-    reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}, "
-    reason += f"{sum(d.high < 0 for d in gains.values())} surely. {_said(mean, 'their mean')}{SETTING}"
-    return Finding(word, printed, ours, min(d.n for d in gains.values()), reason)
+    gains = _over_best(by_rank, above)
+    lower = [r for r, gain in gains.items() if gain.mean < 0]
+    worse, better = (sum(map(sure, gains.values())) for sure in (_below, _above))
+    word = EXCLUDED if better else REPRODUCED if worse == len(gains) else UNDECIDED
+    ours = "; ".join(f"{r}: {plugin.signed(gain)}" for r, gain in gains.items())
+    reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}; of {worse} the interval "
+    reason += f"lies below 0, of {better} above.{SETTING}"
+    return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
 
 
-@rule
+@rule(MEASURED)
 def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     """Training is stable at ranks 30 to 55 and less so above (Fig. 5, caption; Sec. V-H), by the spread over seeds.
 
     The paper does not say what it calls stable. Here: the standard deviation over seeds, pooled over ranks. Reproduced:
-    that of the higher ranks is larger at p < 0.05 (F test, one-sided); same direction: larger by half.
+    that of the higher ranks is larger at p < 0.05 (F test, one-sided); excluded: smaller at p < 0.05.
     """
     values, printed = _stable_and_above(evidence, dataset), f"less stable above {STABLE[-1]}"
     if min(map(len, values)) < 2:
@@ -89,75 +85,69 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     (s0, f0), (s1, f1) = map(spread.pooled, values)
     p = float(stats.f.sf(s1 / s0, f1, f0)) if s0 else 1.0
     within, above = np.sqrt([s0, s1])
-    word = "reproduced" if p < 0.05 else "same direction" if above > 1.5 * within else "not reproduced"
+    word = REPRODUCED if p < 0.05 else EXCLUDED if p > 0.95 else UNDECIDED
     ours = f"s = {within:.2f} at {STABLE[0]} to {STABLE[-1]}; s = {above:.2f} above"
     reason = f"Standard deviations over seeds, pooled over ranks, p = {p:.2f}; the paper does not say what it calls "
-    reason += f"stable.{SETTING}"
-    other = _stable_and_above(evidence, "mosi")
-    if dataset != "mosi" and (found := spread.ratio(*other)):
-        without = spread.ratio(*map(spread.without_farthest, other))
-        reason += f" On CMU-MOSI, which Fig. 5 leaves out, the spread above is {found} times that within; without the "
-        reason += f"farthest run on either side, {without}."
-    return Finding(word, printed, ours, min(len(v) for group in values for v in group), reason)
+    return Finding(word, printed, ours, min(len(v) for group in values for v in group), f"{reason}stable.{SETTING}", 1)
 
 
 def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float]], list[list[float]]]:
     """The values of each rank that the paper calls stable, and of each above."""
-    by_rank = {r: list(v.values()) for r, v in _by_rank(evidence, dataset).items()}
+    metric = plugin.HEADLINE[dataset]
+    by_rank = {r: [run.metrics[metric] for run in runs] for r, runs in _by_rank(evidence, dataset).items()}
     return [v for r, v in by_rank.items() if r in STABLE], [v for r, v in by_rank.items() if r >= STABLE.stop]
 
 
-@rule
+@rule(MEASURED)
 def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     """Lower ranks give better results (Sec. V-H): the mean over those up to 45 against that over higher ones."""
     by_rank = _by_rank(evidence, dataset)
     groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
     if min(map(len, groups)) < 2 or len(by_rank) < FEW:
         return untestable(LACKING)
-    seeds = set.intersection(*(set(v) for v in by_rank.values()))
-    higher, lower = ({s: float(np.mean([v[s] for v in group])) for s in seeds} for group in groups)
-    note = f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
-    return decided(compare(higher, lower), np.nan, ("", ""), "ranks", note)
+    gain = contrast(*groups, plugin.HEADLINE[dataset])
+    word = rule_word([gain], np.nan)
+    reason = why(word, gain, np.nan, ("", ""))
+    reason += f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
+    return Finding(word, "–", plugin.signed(gain), gain.seeds, reason, 1)
 
 
-@rule
+@rule(MEASURED)
 def full_weight_better(evidence: Evidence, dataset: str) -> Finding:
     """What the low rank loses (Sec. VI says that it may lose something): the full weight beside rank 45.
 
     Of a possibility without a measure nothing is decided, so the verdict is "not testable", with our difference.
     """
     cells, arms = evidence.cells(tables.rank_sweep), (f"rank {BEST}", "full weight")
-    found = cells.gain(arms[1], dataset, plugin.HEADLINE[dataset], arms[0]) if cells.runs else None
-    short = [plugin.shortfall(cells.frame, dataset, name) for name in arms] if found else ()
-    said = decided(found, np.nan, short, "ranks", SETTING)
-    reason = f"A possibility without a printed measure. Ours: the full weight over rank {BEST}. {said.reason}"
-    return dataclasses.replace(said, verdict="not testable", reason=reason, open=False)
+    finding = decided(cells, dataset, *arms, np.nan, "ranks")
+    reason = f"A possibility without a reported measure. The full weight over rank {BEST}: {finding.reason}{SETTING}"
+    return dataclasses.replace(finding, verdict=NOT_TESTABLE, reason=reason)
 
 
-def _over_best(by_rank: dict[int, dict[int, float]], ranks: list[int]) -> dict[int, Interval]:
-    """How much better each rank is than 45, by seed."""
-    return {r: compare(by_rank[BEST], by_rank[r]).difference for r in ranks}
+def _over_best(by_rank: dict[int, list[Run]], ranks: list[int]) -> dict[int, Effect]:
+    """How much better each rank is than 45, at a level that is corrected for their number."""
+    metric, level = plugin.HEADLINE[by_rank[BEST][0].experiment.dataset], corrected(len(ranks))
+    return {r: effect(by_rank[BEST], by_rank[r], metric, level) for r in ranks}
 
 
-def _over_mean(by_rank: dict[int, dict[int, float]], ranks: list[int]) -> Comparison:
-    """How much better 45 is than the mean of some ranks, over the seeds that all have."""
-    seeds = set.intersection(*(set(by_rank[r]) for r in (BEST, *ranks)))
-    return compare({s: float(np.mean([by_rank[r][s] for r in ranks])) for s in seeds}, by_rank[BEST])
+def _above(gain: Effect) -> bool:
+    return gain.low > 0
 
 
-def _said(over: Comparison, what: str) -> str:
-    gain = plugin.spread(over.difference, 2, "+")
-    return f"{BEST} over {what}: {gain}, {over.effect:+.2f} pooled standard deviations."
+def _below(gain: Effect) -> bool:
+    return gain.high < 0
 
 
 def _named(ranks: list[int]) -> str:
     return ", ".join(map(str, ranks)) or "none"
 
 
-def _by_rank(evidence: Evidence, dataset: str) -> dict[int, dict[int, float]]:
-    """The headline metric by rank and seed, for the ranks with at least five seeds that are trained out, in order."""
+def _by_rank(evidence: Evidence, dataset: str) -> dict[int, list[Run]]:
+    """The runs of each rank with at least five seeds that were trained, in order."""
     cells = evidence.cells(tables.rank_sweep)
-    found = plugin.values(cells.frame, dataset, plugin.HEADLINE[dataset]) if cells.runs else {}
-    named = {int(name.removeprefix("rank ")): v for name, v in found.items() if name.startswith("rank ")}
-    enough = [r for r in sorted(named) if len(named[r]) >= FEW]
-    return {r: named[r] for r in enough if not plugin.shortfall(cells.frame, dataset, f"rank {r}")}
+    runs: dict[int, list[Run]] = {}
+    if cells.runs:
+        for name, rows in cells.frame[cells.frame.dataset == dataset].groupby("arm"):
+            if name.startswith("rank ") and len(rows) >= FEW and not plugin.shortfall(cells.frame, dataset, name):
+                runs[int(name.removeprefix("rank "))] = list(rows.run)
+    return dict(sorted(runs.items()))

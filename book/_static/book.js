@@ -1,0 +1,18 @@
+// Boxes that scroll sideways take focus, so that the arrow keys scroll them, and say that they scroll.
+(() => {
+  const BOXES = ".pst-scrollable-table-container, .lmam-table-box, .bd-content div.cell_output, .bd-content .cell_output .text_html, mjx-container[display=true], div.math, div.highlight pre";
+  const look = box => {
+    const scrolls = box.scrollWidth > box.clientWidth + 2 && getComputedStyle(box).overflowX !== "visible";
+    box.classList.toggle("lmam-scrolls", scrolls);
+    if (scrolls && !box.hasAttribute("tabindex")) {
+      box.tabIndex = 0;
+      if (!box.hasAttribute("role")) box.setAttribute("role", "region");
+      const name = box.querySelector("caption, .lmam-caption, img[alt]");
+      if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", (name && (name.alt || name.textContent.trim())) || "Wide content, scrolls sideways");
+    }
+  };
+  const all = () => document.querySelectorAll(BOXES).forEach(look);
+  addEventListener("load", all);
+  addEventListener("resize", all);
+  document.addEventListener("toggle", all, true);
+})();

@@ -1,0 +1,125 @@
+"""What code writes into committed pages, tables and the front page's figure: `make verdicts`.
+
+`written(store)` is the text that each file should have; `lmam verify` and a test fail when one says anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+
+from lmam_book.pages.figures import headline as figure
+from lmam_book.pages.style import style
+from lmam_book.verdicts import scoreboard
+from lmam_book.verdicts.claims import judge
+from lmam_book.verdicts.findings import Link, findings
+from lmam_book.verdicts.headline import DATASETS, Cell, answer, cells, page, pooled_sentences, table
+from lmam_core import paths
+from lmam_core.runs import names
+from lmam_core.runs.store import Store
+
+FRONT = ("README.md", "book/index.md")
+"""Pages that open with the answer."""
+FULL = "book/scoreboard.md"
+"""The page with every claim."""
+HEADLINE = "book/headline.md"
+"""The page of the gains of all backbones."""
+TABLE = "data/scoreboard.csv"
+"""Every claim as `claims.judge` gives it."""
+FIGURE = "book/_static/forest.svg"
+BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.S)
+"""What stands between the two comments belongs to this module."""
+
+
+def front(claims: pd.DataFrame, known: Sequence[Cell], links: Sequence[Link], address: Callable[[str], str]) -> str:
+    """The front page's answer, figure, findings and tallies; `address` makes a page's path a link."""
+    picture = f"![{alternative(known)}]({address(FIGURE)})"
+    parts = [answer(known), picture]
+    if pooled := pooled_sentences(known):
+        parts.append(pooled)
+    parts.append("\n".join(f"- {_linked(link.text, address(link.page))}" for link in links))
+    parts += [scoreboard.tallies(claims), scoreboard.waiting(claims)]
+    return "\n\n".join(parts)
+
+
+def _linked(text: str, where: str) -> str:
+    """The bold part of a sentence as a link."""
+    before, bold, after = text.split("**")
+    return f"{before}[**{bold}**]({where}){after}"
+
+
+def alternative(known: Sequence[Cell]) -> str:
+    """The figure in words, for who cannot see it."""
+    rows = table(known)
+    ready = rows[rows.seeds > 0]
+    gains = "; ".join(
+        f"{names.title(r.backbone)} on {DATASETS[r.dataset]} {r.gain:+.1f}, reported {reported:+.1f}"
+        for r, reported in zip(ready.itertuples(), ready["printed gain"], strict=True)
+    )
+    return f"Gains with LMAM, ours beside the paper's: {gains}."
+
+
+def drawn(known: Sequence[Cell]) -> str:
+    """The figure as SVG, with the digest of what it shows in a comment: fonts differ between machines, facts do not."""
+    style()
+    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}):
+        text = io.StringIO()
+        figure.forest(known).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return f"{text.getvalue().rstrip()}\n{mark(known)}\n"
+
+
+def mark(known: Sequence[Cell]) -> str:
+    """The comment that says which numbers a figure shows."""
+    digest = hashlib.sha256(table(known).to_csv(index=False, float_format="%.4f").encode()).hexdigest()
+    return f"<!-- shows {digest[:16]} -->"
+
+
+def written(store: Store) -> dict[Path, str]:
+    """The text that each page and committed table should have."""
+    root, claims, known = paths.checkout(), judge(store), cells(store)
+    links = list(findings(store))
+    blocks = {FULL: scoreboard.details(claims), HEADLINE: page(known)}
+    blocks |= {name: front(claims, known, links, _address(name, root)) for name in FRONT}
+    texts = {root / TABLE: scoreboard.csv(claims)}
+    for name, block in blocks.items():
+        text = (root / name).read_text(encoding="utf-8")
+        # A function, because backslashes in a replacement string would be read as escapes.
+        texts[root / name] = BLOCK.sub(lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text)
+    return texts
+
+
+def figure_in_step(store: Store) -> bool:
+    """Whether the committed figure shows what the store holds."""
+    path = paths.checkout() / FIGURE
+    return path.is_file() and mark(cells(store)) in path.read_text(encoding="utf-8")
+
+
+def _address(page: str, root: Path) -> Callable[[str], str]:
+    """How a page links to a file of the repository, given from its root; chapters and pages without their ending."""
+
+    def address(target: str) -> str:
+        up = "../" * page.count("/")
+        ending = "" if (root / target).suffix in (".svg", ".md") else ".ipynb"
+        return f"{up}{target}{ending}".replace(f"{up}book/", "") if up else f"{target}{ending}"
+
+    return address
+
+
+def main() -> None:
+    """Write what differs."""
+    store = Store()
+    for path, text in written(store).items():
+        path.write_text(text, encoding="utf-8")
+    if not figure_in_step(store):
+        (paths.checkout() / FIGURE).write_text(drawn(cells(store)), encoding="utf-8")
+    print("Pages, tables and figure say what the store holds.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What pages show of the headline's cells: answers in sentences, the gains drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from lmam_book.pages import style as reporting
+from lmam_book.pages.figures.gains import Gain, forest
+from lmam_book.paper import printed as paper
+from lmam_book.plans.studies import STUDIES
+from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import headline
+from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
+from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.rule import WORDS
+from lmam_core import paths
+from lmam_core.errors import LmamError
+from lmam_core.runs.metrics import per_class
+from lmam_core.runs.names import title
+from lmam_core.runs.run import Run
+from lmam_core.runs.store import Store
+
+Row = dict[Any, Any]
+"""A row of `headline.table`."""
+
+
+@lru_cache(maxsize=4)
+def cells(store: str, *backbones: str) -> list[Cell]:
+    """The cells of some backbones, or of all, from the store that a page names: `book`, or a path."""
+    return headline.cells(Store(paths.store(store)), [f"headline_{b}" for b in backbones] or STUDIES)
+
+
+def answer(cells: Sequence[Cell]) -> str:
+    """One backbone's gains, a Markdown line per dataset, and what its level says; empty for cells without runs."""
+    rows = _ready(cells).to_dict("records")
+    lines = [_line(row) for row in rows]
+    below = [row for row in rows if row["margin over probe"] < 0]
+    return "\n".join(lines) + (f"\n\n{_below(below)}" if below else "")
+
+
+def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
+    table = headline.table(cells)
+    return table[table.seeds > 0]
+
+
+def _line(row: Row) -> str:
+    said = (
+        f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
+        f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
+        f"{row['printed gain']:+.1f}: {reporting.badge(row['word'])}"
+    )
+    return said + (f" ({row['would decide']})" if row["would decide"] else "")
+
+
+def _below(rows: Sequence[Row]) -> str:
+    """Which baselines are below the probe, and what the paper reports for them."""
+    where = " and ".join(DATASETS[row["dataset"]] for row in rows)
+    score = "concatenation"
+    ours = ", ".join(f"{r[score]:.1f} against {r[score] - r['margin over probe']:.1f}" for r in rows)
+    known = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
+    return (
+        f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
+        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public."
+    )
+
+
+def missing(cells: Sequence[Cell], store: str = "book") -> str:
+    """Which datasets lack runs, and the command that makes them; empty where all have some."""
+    absent = [DATASETS[cell.dataset] for cell in cells if not cell.effects()]
+    if not absent:
+        return ""
+    names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
+    where = "" if store == "book" else f" --store {store}"
+    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone}{where}` makes the runs."
+
+
+def tally(cells: Sequence[Cell]) -> str:
+    """How many comparisons have which word, in one sentence."""
+    counts = _ready(cells).word.value_counts()
+    words = ", ".join(f"{counts[word]} {reporting.badge(word)}" for word in WORDS if counts.get(word))
+    return f"Of {len(cells)} comparisons {counts.sum()} are measured" + (f": {words}." if words else ".")
+
+
+def by_seed(cell: Cell, name: str) -> list[float]:
+    """What a reading gains over the baseline with each seed that both have."""
+    base, mine = ({r.experiment.seed: r.metrics[cell.metric] for r in cell.runs[n]} for n in ("concatenation", name))
+    return [mine[seed] - base[seed] for seed in sorted(cell.shared(name))]
+
+
+def gains(cells: Sequence[Cell]) -> Figure | None:
+    """The gain of every reading on every dataset of one backbone; None without runs."""
+    panels = {
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {
+            name: Gain(effect, by_seed(cell, name), cell.printed) for name, effect in cell.effects().items()
+        }
+        for cell in cells
+    }
+    return _drawn(panels)
+
+
+def overview(cells: Sequence[Cell]) -> Figure | None:
+    """The gain of the best reading of every backbone, one panel per dataset; None without runs."""
+    panels: dict[str, dict[str, Gain]] = {}
+    for cell in cells:
+        if effects := cell.effects():
+            best = max(effects, key=lambda name: effects[name].mean)
+            panel = panels.setdefault(f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", {})
+            panel[f"{title(cell.backbone)}, {best}"] = Gain(effects[best], by_seed(cell, best), cell.printed)
+    return _drawn(panels)
+
+
+def _drawn(panels: Mapping[str, Mapping[str, Gain]]) -> Figure | None:
+    shown = {name: panel for name, panel in panels.items() if panel}
+    return forest(shown, "gain of LMAM in points (right of 0: better with it)") if shown else None
+
+
+def classes(cells: Sequence[Cell]) -> Figure | None:
+    """The gain of a backbone's best reading in the F1 of each class, over seeds alone; None without runs."""
+    panels = {}
+    for cell in cells:
+        effects = cell.effects()
+        if not effects or not cell.runs["concatenation"][0].classes:
+            continue
+        best = max(effects, key=lambda name: effects[name].mean)
+        base, mine = ({r.experiment.seed: _f1(r) for r in cell.runs[name]} for name in ("concatenation", best))
+        gain = np.array([mine[seed] - base[seed] for seed in sorted(cell.shared(best))])  # (seeds, C)
+        names = cell.runs["concatenation"][0].classes
+        panels[f"{DATASETS[cell.dataset]}, {best}"] = {
+            name: Gain(interval(column), column, _printed_class(cell, name))
+            for name, column in zip(names, gain.T.tolist(), strict=True)
+        }
+    return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
+
+
+def _f1(run: Run) -> np.ndarray:
+    """The F1 of each class, (C,)."""
+    C = len(run.classes or ())
+    return per_class(run.total.reshape(C, C))["f1"]
+
+
+def _printed_class(cell: Cell, name: str) -> float:
+    number, dataset, _ = plugin.PLACES[cell.dataset]
+    rows = (title(cell.backbone), f"{title(cell.backbone)}*")
+    try:
+        without, with_ = (paper.cell(number, row, name.title(), "F1", dataset) for row in rows)
+    except LmamError:  # a dash in the paper
+        return float("nan")
+    return with_ - without
+
+
+def pooled(cells: Sequence[Cell]) -> str:
+    """The mean gain over backbones beside the paper's, a Markdown line per dataset that has one."""
+    lines = []
+    for dataset, name in DATASETS.items():
+        mine = [cell for cell in cells if cell.dataset == dataset]
+        if found := headline.pooled(mine):
+            lines.append(
+                f"- **{name}**: {found.mean:+.1f} points of {UNITS[mine[0].metric]} on average over {found.backbones} "
+                f"backbones (interval {found.low:+.1f} to {found.high:+.1f}), where the paper reports "
+                f"{found.printed:+.1f}. Improved with 95 % confidence: at least {found.at_least}."
+            )
+    return "\n".join(lines) or "No dataset has two backbones yet with five seeds and a baseline above the probe."
+
+
+def table(cells: Sequence[Cell]) -> HTML:
+    """Every measured comparison: gain, the paper's, the level and the word."""
+    rows = [
+        {
+            "backbone": title(r["backbone"]),
+            "data": DATASETS[r["dataset"]],
+            "word": reporting.badge(r["word"]),
+            "gain": f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})",
+            "paper": f"{r['printed gain']:+.1f}",
+            "seeds": r["seeds"],
+            "reading": r["best reading"],
+            "without LMAM": f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
+        }
+        for r in _ready(cells).to_dict("records")
+    ]
+    return reporting.table(pd.DataFrame(rows), "In brackets: the interval; what the model is above the probe")

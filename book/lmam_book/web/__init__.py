@@ -1,0 +1,80 @@
+"""The pages that one can touch, and the data that they read: made at build from the store, the tables and the claims.
+
+A page says where with a comment (`<!-- explorer -->`). What takes its place is whole without JavaScript; the script of
+the same name in `book/_static` makes it more. `filled` is called for every build, so that new runs are on the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lmam_book.web import audit, card, explorer, playground, scoreboard
+
+FILLED: dict[str, Callable[[Path], str]] = {
+    "<!-- explorer -->": explorer.page,
+    "<!-- playground: attention -->": playground.attention,
+    "<!-- playground: parameters -->": playground.parameters,
+    "<!-- audit -->": audit.page,
+    "<!-- audit: side by side -->": audit.side_by_side,
+}
+"""What stands for which comment, as HTML."""
+DATA: dict[str, Callable[[Path], bytes]] = {"book/_static/runs.js": explorer.script, "book/_static/card.png": card.image}
+"""What follows the store beside the pages: the explorer's data, and the picture that a link shows elsewhere."""
+READ = ("data", "lmam_core", "book/lmam_book", "_config.yml", "notebooks")
+"""What all of it is made from."""
+
+
+def filled(root: Path, content: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The pages of `content` that hold one of the comments, filled, and the data files that their scripts read.
+
+    What was made is kept in `_build/web.json` as long as nothing changes that it was made from.
+    """
+    pages = {name: text.decode() for name, text in content.items() if name.endswith(".md")}
+    asked = [comment for comment in FILLED if any(comment in text for text in pages.values())]
+    block = scoreboard.PAGE in pages and scoreboard.BLOCK.search(pages[scoreboard.PAGE])
+    if not asked and not block:
+        return {}
+    made = _made(root, asked)
+    found = {name: base64.b64decode(made[name]) for name in DATA}
+    for name, text in pages.items():
+        new = text
+        for comment in asked:
+            new = new.replace(comment, made[comment])
+        if name == scoreboard.PAGE:
+            new = scoreboard.BLOCK.sub(lambda _: made[scoreboard.PAGE], new)
+        if new != text:
+            found[name] = new.encode()
+    return found
+
+
+def _made(root: Path, asked: list[str]) -> dict[str, str]:
+    kept = root / "_build" / "web.json"
+    state = hashlib.sha256(repr([asked, [_state(root / name) for name in READ]]).encode()).hexdigest()
+    try:
+        former: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        former = {}
+    if former.get("state") == state:
+        return former
+    made = {"state": state, scoreboard.PAGE: raw(scoreboard.page(root))}
+    made |= {comment: raw(FILLED[comment](root)) for comment in asked}
+    made |= {name: base64.b64encode(make(root)).decode() for name, make in DATA.items()}
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(made), encoding="utf-8")
+    return made
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """The files of a path with their times and sizes."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") if path.is_dir() else [path]
+    return [(p.as_posix(), (s := p.stat()).st_mtime_ns, s.st_size) for p in files]
+
+
+def raw(html: str) -> str:
+    """HTML as a block of a MyST page."""
+    return "```{raw} html\n" + re.sub(r"\n\s*\n", "\n", html.strip()) + "\n```\n"
