@@ -217,7 +217,7 @@ def count(module: nn.Module) -> int:
 
 
 def trained(
-    experiment: Experiment, device: str = "cpu", progress: Callable[[int, float, float], None] | None = None
+    experiment: Experiment, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[Embedded, Dataset, Training]:
     """`run.fit` on a device; the model comes back on the CPU, where a page looks at it."""
     model, data, training = fit(experiment, usable(device), progress)

@@ -13,7 +13,6 @@ from lmam_book.build.manifest import Tree, changes, fingerprints, read_manifest
 from lmam_book.build.written import BLOCK, FIGURE, figure_in_step, written
 from lmam_core import paths
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import summarise
 from lmam_core.runs.store import Store, read
 
 MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
@@ -41,7 +40,7 @@ def runs_hold_together(store: Store) -> Iterator[str]:
             if run.metrics:
                 yield f"{path.name} has metrics and no outcomes that they could follow from."
             continue
-        recomputed = summarise(run.total, len(run.classes) if run.classes else None)
+        recomputed = run.summarise(run.total)
         off = [m for m, v in recomputed.items() if not np.isclose(run.metrics.get(m, np.nan), v, rtol=1e-4, atol=1e-4)]
         if off:
             yield f"{path.name}: {', '.join(off)} do not follow from its outcomes; restore it from git."
