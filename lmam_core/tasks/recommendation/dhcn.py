@@ -111,6 +111,9 @@ class DHCN(nn.Module):
     model starts as DHCN itself. Parameters: N d + 200 d + 4 d^2 + 3 d, and those of fusion and match.
     """
 
+    A: Tensor
+    transposed: Tensor
+
     def __init__(
         self,
         graph: sparse.csr_matrix,
