@@ -20,6 +20,8 @@ The names:
     Conversations  the batch that every model reads: features, speakers, mask, labels
     Experiment     a question: dataset, backbone, fusion, embedding, rank, protocol, seed, budget
     run            carries out an experiment
+    fit            trains its model, to save it and to predict with it
+    Model          a trained model: save, load, predict
     Run            the answer: metrics, outcomes of each conversation, sizes, times, provenance
     Store          a folder of runs, in which one question is answered once
     LmamError      a mistake in what was asked for, told in one sentence
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from lmam_core.models.lmam import LMAM
     from lmam_core.models.lmcm import LMCM
     from lmam_core.runs.experiment import Experiment
+    from lmam_core.runs.model_file import Model, fit
     from lmam_core.runs.run import Run, run
     from lmam_core.runs.store import Store
 
@@ -61,11 +64,13 @@ _HOMES = {
     "Conversations": "lmam_core.batch",
     "Experiment": "lmam_core.runs.experiment",
     "LmamError": "lmam_core.errors",
+    "Model": "lmam_core.runs.model_file",
     "Run": "lmam_core.runs.run",
     "Store": "lmam_core.runs.store",
+    "fit": "lmam_core.runs.model_file",
     "run": "lmam_core.runs.run",
 }
-__all__ = ["LMAM", "LMCM", "Conversations", "Experiment", "LmamError", "Run", "Store", "run"]
+__all__ = ["LMAM", "LMCM", "Conversations", "Experiment", "LmamError", "Model", "Run", "Store", "fit", "run"]
 
 
 def __getattr__(name: str) -> Any:

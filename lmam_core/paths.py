@@ -55,5 +55,10 @@ def data(*parts: str) -> Path:
 
 
 def store(given: str | None) -> Path:
-    """The folder of the store that a command was given: `book` means the book's own, None the usual one."""
+    """The folder of the store that a command was given: `book` means the book's own, None the usual one.
+
+    Raises LmamError for an empty name, which an unset variable of a shell leaves.
+    """
+    if given is not None and not given.strip():
+        raise LmamError("--store is empty; name a folder, or `book` for the book's own store.")
     return data("results") if given == "book" else Path(given or STORE)

@@ -36,9 +36,9 @@ _RECORDS = (
 )
 
 
-def names(task: str = "conversation") -> list[str]:
-    """The names of all datasets of a task, real ones first."""
-    return [record.name for record in _RECORDS if record.task == task]
+def names(task: str | None = "conversation") -> list[str]:
+    """The names of all datasets of a task, or of all tasks, real ones first."""
+    return [record.name for record in _RECORDS if task in (None, record.task)]
 
 
 def is_path(name: str) -> bool:
@@ -46,6 +46,11 @@ def is_path(name: str) -> bool:
     if any(record.name == name for record in _RECORDS):
         return False
     return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or Path(name).is_dir()
+
+
+def canonical(name: str) -> str:
+    """A dataset's name, or the absolute path of its folder, which has one spelling and means one place everywhere."""
+    return str(stored.place(name)) if is_path(name) else name
 
 
 def label(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +22,9 @@ class Dataset:
 
     `feature_sets[m]` names which features stand for modality m (`minilm384`), `splits` has the keys `train` and
     `test`, and `validation` where the source brings one. `about` is the sentence that pages print beside numbers
-    from it, `synthetic` says whether the data was generated, `sha256` identifies the content.
+    from it, `synthetic` says whether the data was generated, `sha256` identifies the content. `encoders[m]` says which
+    weights computed the features, where that is known; `scaling[m]` are the mean and the factor, float64 (d_m,), of
+    features that are standardised.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Dataset:
     sha256: str
     about: str
     synthetic: bool = False
+    encoders: dict[str, str] = field(default_factory=dict)
+    scaling: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
     widths: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +74,13 @@ class Dataset:
         """How many numbers a model puts out for an utterance: one per class, or 1 for regression."""
         return len(self.classes) if self.classes else 1
 
+    @property
+    def caution(self) -> str:
+        """What must stand beside numbers from this dataset: that it is synthetic, or an encoder random; else ""."""
+        untrained = [m for m in self.feature_sets if self.encoders.get(m, "").startswith("random")]
+        parts = ["synthetic data"] * self.synthetic
+        return "; ".join(parts + [f"random encoder of {' and '.join(untrained)}"] * bool(untrained))
+
     def with_validation(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
         """The dataset with `validation` conversations taken out of `train`, unless it has a validation split.
 
@@ -104,18 +115,14 @@ class Dataset:
 
     def standardised(self) -> Dataset:
         """Features with mean 0 and deviation 1 per column, measured on `train` alone; constant columns become 0."""
-        scaled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        scaling: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for m in self.widths:
             x = np.concatenate([c.features[m] for c in self.splits["train"]]).astype(np.float64)
             mean, deviation = x.mean(0), x.std(0)
             scale = np.where(deviation > 1e-8, 1 / np.maximum(deviation, 1e-8), 0.0)
-            scaled[m] = mean, scale
-
-        def scale_one(c: Conversation) -> Conversation:
-            features = {m: ((x - scaled[m][0]) * scaled[m][1]).astype(np.float32) for m, x in c.features.items()}
-            return replace(c, features=features)
-
-        return replace(self, splits={s: [scale_one(c) for c in cs] for s, cs in self.splits.items()})
+            scaling[m] = mean, scale
+        splits = {s: [scaled(c, scaling) for c in cs] for s, cs in self.splits.items()}
+        return replace(self, splits=splits, scaling=scaling)
 
     def with_shuffled(self, modality: str, seed: int) -> Dataset:
         """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more.
@@ -159,3 +166,9 @@ class Dataset:
         chosen = [conversations[i] for i in order]
         for start in range(0, len(chosen), batch_size):
             yield collate(chosen[start : start + batch_size])
+
+
+def scaled(c: Conversation, scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Conversation:
+    """A conversation with (x - mean) factor in place of the features x of each modality."""
+    features = {m: ((x - scaling[m][0]) * scaling[m][1]).astype(np.float32) for m, x in c.features.items()}
+    return replace(c, features=features)

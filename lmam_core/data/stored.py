@@ -154,7 +154,7 @@ def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict
 
 def description(path: Path | str) -> dict[str, Any]:
     """What `dataset.json` says of a folder, or of the folder of its npz; raises LmamError where there is none."""
-    folder = _folder(path)
+    folder = place(path)
     for name in (DESCRIPTION, ARRAYS):
         if not (folder / name).is_file():
             raise LmamError(
@@ -176,14 +176,15 @@ def record(path: Path | str) -> Record:
         licence=found["licence"],
         feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in found["feature_sets"].items()},
         sha256=found["sha256"],
-        build=partial(_build, str(_folder(path))),
-        file=str(_folder(path) / ARRAYS),
+        build=partial(_build, str(place(path))),
+        file=str(place(path) / ARRAYS),
         bytes=found["bytes"],
     )
 
 
-def _folder(path: Path | str) -> Path:
-    path = Path(path).expanduser().absolute()
+def place(path: Path | str) -> Path:
+    """The folder of a dataset as an absolute path, given any spelling of it or of its npz."""
+    path = Path(os.path.abspath(Path(path).expanduser()))
     return path.parent if path.suffix == ".npz" else path
 
 
@@ -222,6 +223,7 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
         splits = {s: cs for s, cs in by_split(SPLITS, arrays["dialogue_split"], cut).items() if cs}
     except (KeyError, IndexError, ValueError) as error:
         raise LmamError(f"{this.file} does not hold what its {DESCRIPTION} says ({error}); build it again.") from error
+    described = description(path)["feature_sets"]
     return Dataset(
         name=this.name,
         feature_sets=features,
@@ -229,4 +231,5 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
         splits=splits,
         sha256=this.sha256,
         about=this.about,
+        encoders={m: str(described[m][name].get("weights", "")) for m, name in features.items()},
     )

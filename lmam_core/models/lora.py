@@ -34,7 +34,7 @@ def adapt(model: nn.Module, rank: int) -> None:
     LoRA is no fusion method: the paper's rows are EmoCaps with its own fusion, frozen at random values (◇) or at those
     of a trained EmoCaps (*), with additions of which it gives neither rank nor place. Decided by us: all matrices of
     backbone and classifier, those of recurrences among them, and rank 8; the last map is trained whole, as theirs is in
-    classification; biases and norms stay. The base of * is trained by `run.fit` with the seed, the budget and
+    classification; biases and norms stay. The base of * is trained by `run.trained` with the seed, the budget and
     the learning rate of the additions, so that one rate, chosen for the adapted model, serves two trainings.
 
     By torch's parametrisation rather than by peft. Tried with peft 0.21.2: it refuses an `nn.LSTM` as a target module,

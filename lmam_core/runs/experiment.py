@@ -115,6 +115,7 @@ class Experiment(Record):
         self._check_numbers()
         return dataclasses.replace(
             self,
+            dataset=catalogue.canonical(self.dataset),
             shuffled="+".join(m for m in MODALITIES if m in shuffled),
             features=",".join(f"{m}={name}" for m, name in features.items()),
             modalities=modalities,
@@ -185,21 +186,18 @@ class Experiment(Record):
             asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
         return cls(**asked)
 
-    @property
-    def arm(self) -> str:
-        """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
-        e = self.resolved()
-        parts = [
-            e.fusion,
-            e.embedding,
-            e.variant,
-            f"r{e.rank}" if e.rank else "",
-            e.readings.replace(",", "+"),
-            "faithful" if e.faithful else "",
-            f"w{e.width}" if e.width else "",
-            f"shuffled-{e.shuffled}" if e.shuffled else "",
+    def parts(self) -> list[str]:
+        """What is compared: `lmam`, `late`, `paper`, `r45`, ..."""
+        return [
+            self.fusion,
+            self.embedding or "",
+            self.variant or "",
+            f"r{self.rank}" if self.rank else "",
+            self.readings.replace(",", "+"),
+            "faithful" if self.faithful else "",
+            f"w{self.width}" if self.width else "",
+            f"shuffled-{self.shuffled}" if self.shuffled else "",
         ]
-        return ".".join(part for part in parts if part)
 
 
 def pairs(text: str, what: str) -> dict[str, str]:

@@ -15,13 +15,13 @@ from lmam_core.errors import LmamError
 from lmam_core.runs.record import CONVERSATION
 
 
-def provenance(task: str, data_sha256: str, device: str) -> dict[str, Any]:
-    """Code version, data sha256, library versions and device of a task's run."""
+def provenance(task: str, origin: dict[str, str], device: str) -> dict[str, Any]:
+    """Code version, data and what must be said of them (`origin`), library versions and device of a task's run."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
     name = name or platform.machine()
     return {
         "code": code_version(task),
-        "data_sha256": data_sha256,
+        **origin,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": f"{device} ({name})",

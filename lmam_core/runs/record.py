@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs import metrics
 from lmam_core.runs.training import Training
@@ -30,14 +31,14 @@ Progress = Callable[[int, float, float], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task's model gave: `Run` says what the fields are; `data_sha256` identifies the data."""
+    """What a task's model gave: `Run` says what the fields are; `origin` is what its provenance has of the data."""
 
     outcomes: dict[str, np.ndarray]
     classes: tuple[str, ...] | None
     training: Training
     parameters: int
     fusion_parameters: int
-    data_sha256: str
+    origin: dict[str, str]
 
 
 class Record:
@@ -58,10 +59,14 @@ class Record:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
         raise NotImplementedError
 
+    def parts(self) -> list[str]:
+        """What is compared, of a resolved record, in a few words, some of them perhaps empty."""
+        raise NotImplementedError
+
     @property
     def arm(self) -> str:
-        """What is compared, in a few words, as tables and files name it."""
-        raise NotImplementedError
+        """`parts` as tables and files name them: `lmam.late.paper.r45`."""
+        return arm(self.resolved())
 
     def measure(self, device: str, progress: Progress | None) -> Measured:
         """Train the resolved question's model and read its outcomes."""
@@ -82,10 +87,10 @@ class Record:
         """16 hexadecimal digits of the sha256 of the resolved record.
 
         Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
-        the keys of stored runs as they are.
+        the keys of stored runs as they are. A dataset in a folder counts by its label, name and content: wherever the
+        folder lies, and however its path is written.
         """
-        text = json.dumps(self.resolved().asked(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self.resolved(), catalogue.label(self.dataset))
 
     def asked(self) -> dict[str, Any]:
         """The fields that are not empty, of which the key is made; those of conversations do not name their task."""
@@ -96,6 +101,17 @@ class Record:
     def stored(cls, fields: Mapping[str, Any]) -> Self:
         """The record of a run's file."""
         return cls(**fields)
+
+
+def key(e: Record, dataset: str) -> str:
+    """`Record.key` of a resolved record, given its dataset's label and without looking for the dataset."""
+    text = json.dumps(e.asked() | {"dataset": dataset}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def arm(e: Record) -> str:
+    """`Record.arm` of a resolved record, without looking for its dataset."""
+    return ".".join(part for part in e.parts() if part)
 
 
 def record(task: str) -> type[Record]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
 
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
+from lmam_core.errors import LmamError
 from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import Embedded, embed
@@ -25,9 +28,10 @@ from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment, pairs
 from lmam_core.runs.metrics import total
 from lmam_core.runs.peak_memory import PeakMemory
+from lmam_core.runs.predictions import table
 from lmam_core.runs.provenance import provenance
-from lmam_core.runs.record import Measured, Progress, Record
-from lmam_core.runs.training import IN_UPDATES, UNTESTED, Budget, Training, evaluate, train
+from lmam_core.runs.record import Measured, Progress, Record, arm, key
+from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, outputs, scored, train
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Run:
 
     `outcomes[conversation]` are additive counts (see `metrics`); under the tuning protocol they and `metrics` are
     empty. `parameters` are trainable numbers, `seconds_per_epoch` the median over epochs of training alone,
-    `peak_memory_mb` the process's (on a GPU the allocator's) highest use while the run lasted.
+    `peak_memory_mb` the process's (on a GPU the allocator's) highest use while the run lasted. `predictions` has a row
+    per test utterance where they were asked for (`predictions.table`).
 
     >>> result = run(Experiment(rank=4, epochs=1, dialogues=12))
     >>> result.experiment.rank, len(result.outcomes), int(result.total.sum()) > 100
@@ -53,6 +58,32 @@ class Run:
     seconds: float
     peak_memory_mb: float
     provenance: dict[str, Any] = field(default_factory=dict)
+    predictions: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's label as `catalogue.label` gave it when the run was made; the dataset itself may be gone."""
+        asked, p = self.experiment.dataset, self.provenance
+        if asked in catalogue.names(None):
+            return asked
+        return f"{p.get('data') or Path(asked).name}-{p.get('data_sha256', '')[:8]}"
+
+    @property
+    def arm(self) -> str:
+        """`Record.arm`, of the record as it is stored."""
+        return arm(self.experiment)
+
+    @property
+    def key(self) -> str:
+        """`Record.key`, of the record as it is stored."""
+        return key(self.experiment, self.dataset)
+
+    @property
+    def caution(self) -> str:
+        """`Dataset.caution` when the run was made; of runs from before it was kept, what the catalogue knows."""
+        asked = self.experiment.dataset
+        synthetic = asked in catalogue.names() and catalogue.entry(asked).kind == "synthetic"
+        return str(self.provenance.get("caution", "synthetic data" if synthetic else ""))
 
     @property
     def total(self) -> np.ndarray:
@@ -101,17 +132,28 @@ def prepared(experiment: Experiment) -> Dataset:
 
 def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
     """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
-    e = experiment.resolved()
+    talks = [c for split in data.splits.values() for c in split]
+    speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
+    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base)
+
+
+def assemble(
+    e: Experiment,
+    widths: Mapping[str, int],
+    outputs: int,
+    speakers: int,
+    longest: int,
+    base: Mapping[str, Tensor] | None = None,
+) -> Embedded:
+    """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation."""
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
     options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
     options |= pairs(e.readings, "readings")
-    talks = [c for split in data.splits.values() for c in split]
-    speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
     chosen = backbone(e.backbone)
     model = embed(
-        data.widths,
-        data.outputs,
+        widths,
+        outputs,
         chosen,
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
@@ -130,9 +172,15 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
     return model
 
 
-def fit(
+def trained(
     experiment: Experiment, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[Embedded, Dataset, Training]:
+    """Train the model of an experiment; it comes back on the CPU, with the dataset that it was trained on."""
+    model, data, training = _fit(experiment, usable(device), progress)
+    return model.cpu(), data, training
+
+
+def _fit(experiment: Experiment, device: str, progress: Progress | None) -> tuple[Embedded, Dataset, Training]:
     """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
 
     On one thread, because the order of additions, and with it the last digits, depends on how many there are; small
@@ -143,8 +191,7 @@ def fit(
     data = prepared(e)
     base = None
     if fusion.method(e.fusion).base == "trained":
-        trained, *_ = fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)
-        base = trained.state_dict()
+        base = _fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)[0].state_dict()
     model = build(e, data, base).to(device)
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
     how = {"progress": progress} if progress else {}
@@ -152,20 +199,55 @@ def fit(
         return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
 
 
-def run(experiment: Record, device: str = "cpu", progress: Progress | None = None) -> Run:
+def run(experiment: Record, device: str = "cpu", progress: Progress | None = None, predictions: bool = False) -> Run:
     """Carry out an experiment: the same record, code and data give the same numbers on the same machine's CPU.
 
     On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
+    With `predictions` the run has them for every test utterance; LmamError under a protocol that leaves test alone.
 
     >>> asked = Experiment(rank=4, epochs=1, dialogues=12)
     >>> run(asked).metrics == run(asked).metrics
     True
     """
+    if isinstance(experiment, Experiment):
+        return carry_out(experiment, device, progress, predictions)[0]
+    if predictions:
+        raise LmamError(f"Of the task {experiment.task} no predictions are kept.")
     e = experiment.resolved()
+    return _carried_out(e, device, lambda: e.measure(device, progress))
+
+
+def carry_out(
+    experiment: Experiment, device: str = "cpu", progress: Progress | None = None, predictions: bool = False
+) -> tuple[Run, Embedded, Dataset]:
+    """`run`, together with the trained model and the dataset that it was trained on."""
+    e = experiment.resolved()
+    if predictions and e.protocol in UNTESTED:
+        raise LmamError(f"The protocol {e.protocol} leaves the test set alone, so there are no predictions to keep.")
+    kept: list[Any] = []
+
+    def measure() -> Measured:
+        model, data, training = _fit(e, device, progress)
+        test = [] if e.protocol in UNTESTED else data.splits["test"]
+        given = outputs(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
+        kept[:] = model, data, test, given
+        found = scored(test, given, data.outputs if data.classes else None)
+        extra = sum(count(part) for part in _fusion_parts(model))
+        origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
+        return Measured(found, data.classes, training, count(model), extra, origin)
+
+    result = _carried_out(e, device, measure)
+    model, data, test, given = kept
+    if predictions:
+        result = dataclasses.replace(result, predictions=table(test, given, data.classes))
+    return result, model.cpu(), data
+
+
+def _carried_out(e: Record, device: str, measure: Callable[[], Measured]) -> Run:
     exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with PeakMemory(device) as memory, one_thread(), exact:
         started = time.perf_counter()
-        found = _measured(e, device, progress) if isinstance(e, Experiment) else e.measure(device, progress)
+        found = measure()
         seconds = time.perf_counter() - started
     classes = len(found.classes) if found.classes else None
     metrics = e.summarise(total(found.outcomes), classes) if found.outcomes else {}
@@ -179,25 +261,13 @@ def run(experiment: Record, device: str = "cpu", progress: Progress | None = Non
         fusion_parameters=found.fusion_parameters,
         seconds=seconds,
         peak_memory_mb=memory.megabytes,
-        provenance=provenance(e.task, found.data_sha256, device),
-    )
-
-
-def _measured(e: Experiment, device: str, progress: Progress | None) -> Measured:
-    model, data, training = fit(e, device, progress)
-    return Measured(
-        {} if e.protocol in UNTESTED else evaluate(model, data, "test", torch.device(device)),
-        data.classes,
-        training,
-        count(model),
-        sum(count(part) for part in _fusion_parts(model)),
-        data.sha256,
+        provenance=provenance(e.task, found.origin, device),
     )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread, and afterwards on as many as before."""
+    """The order of additions, and with it the last digits, depends on how many threads there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -214,11 +284,3 @@ def _fusion_parts(model: Embedded) -> list[nn.Module]:
 def count(module: nn.Module) -> int:
     """The trainable numbers of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def trained(
-    experiment: Experiment, device: str = "cpu", progress: Progress | None = None
-) -> tuple[Embedded, Dataset, Training]:
-    """`run.fit` on a device; the model comes back on the CPU, where a page looks at it."""
-    model, data, training = fit(experiment, usable(device), progress)
-    return model.cpu(), data, training

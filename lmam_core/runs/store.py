@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
-from lmam_core.runs.record import CONVERSATION, Record, record
+from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
 
@@ -54,11 +54,23 @@ class Store:
 
         A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
         """
-        dataset, *rest = _place(experiment)
-        return self.root.joinpath(catalogue.label(dataset), *rest)
+        dataset = catalogue.label(experiment.dataset)
+        return self.root.joinpath(dataset, *_place(experiment, dataset))
+
+    def place(self, run: Run) -> Path:
+        """`path` of a run's experiment, by what the run itself says: its dataset may be gone or lie elsewhere."""
+        return self.root.joinpath(run.dataset, *_named(run.experiment, run.dataset))
 
     def __contains__(self, experiment: Record) -> bool:
         return self.path(experiment).exists()
+
+    def predictions(self, experiment: Record) -> Path:
+        """The CSV of a run's predictions, `predictions.table`, which is there where they were asked for."""
+        return self.path(experiment).with_suffix(".predictions.csv")
+
+    def complete(self, experiment: Record, predictions: bool = False) -> bool:
+        """Whether the run is there and, where they are asked for, its predictions."""
+        return experiment in self and (not predictions or self.predictions(experiment).exists())
 
     def get(self, experiment: Record) -> Run:
         """The run of this experiment; raises LmamError when it is not held."""
@@ -76,28 +88,24 @@ class Store:
         return sorted(self.root.glob("*/*/*.json"))
 
     def add(self, run: Run) -> Path:
-        """Write a run; raises LmamError, with the store as it was, when it is held already or the disk is full."""
+        """Write a run, and its predictions if it has some; a run that is held already can still get predictions.
+
+        Raises LmamError, with the store as it was, for a run that is held and brings nothing new or other outcomes, and
+        when the disk is full.
+        """
         path = self.path(run.experiment)
         data = run.experiment.dataset
         if catalogue.is_path(data) and catalogue.fingerprint(data) != run.provenance.get("data_sha256"):
             raise LmamError(f"The dataset {data} was built anew while the run went on; run it again.")
-        if path.exists():
+        held, kept = path.exists(), self.predictions(run.experiment)
+        if held and (run.predictions is None or kept.exists()):
             raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
-        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w", encoding="utf-8") as file:
-                file.write(_text(run))
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
-        except OSError as error:
-            raise StoreError(
-                f"The run could not be written to {path.parent} ({error.strerror}); the store is as it was."
-            ) from error
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+        if held and not _same(read(path), run):
+            raise LmamError(f"Here the run {path.name} came out otherwise, so that its predictions are not kept.")
+        if run.predictions is not None:
+            _write(kept, run.predictions.to_csv(index=False))
+        if not held:
+            _write(path, _text(run))
         return path
 
     @contextmanager
@@ -135,9 +143,10 @@ def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
     asked = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
+    asked |= {"dataset": run.dataset}
     chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
-        _stated(e)
+        {"task": run.experiment.task, "run": run.key, "arm": run.arm}
         | asked
         | run.metrics
         | chosen
@@ -145,21 +154,42 @@ def row(run: Run) -> dict[str, Any]:
         | {"seconds_per_epoch": run.training.seconds_per_epoch, "seconds": run.seconds}
         | {"peak_memory_mb": run.peak_memory_mb}
         | run.provenance
+        | {"caution": run.caution}
     )
 
 
-def _stated(e: Any) -> dict[str, str]:
-    """Task, key and arm; of a run on a folder of recordings that is gone, the fusion alone."""
+def _same(a: Run, b: Run) -> bool:
+    """Whether two runs have the same outcomes, up to the digits that a file keeps."""
+    return a.outcomes.keys() == b.outcomes.keys() and all(
+        np.allclose(a.outcomes[k], b.outcomes[k], atol=1e-5) for k in a.outcomes
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        return {"task": e.task, "run": e.key, "arm": e.arm}
-    except LmamError:
-        return {"task": e.task, "run": "", "arm": e.fusion}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except OSError as error:
+        raise StoreError(
+            f"The run could not be written to {path.parent} ({error.strerror}); the store is as it was."
+        ) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _text(run: Run) -> str:
     """The file's content: JSON with one line a field, and one line a conversation."""
     task = run.experiment.task
-    fields: dict[str, Any] = ({} if task == CONVERSATION else {"task": task}) | dataclasses.asdict(run)
+    fields: dict[str, Any] = {} if task == CONVERSATION else {"task": task}
+    fields |= dataclasses.asdict(dataclasses.replace(run, predictions=None))
+    del fields["predictions"]
     training = fields["training"]
     for name in ("train_loss", "selection_score"):
         training[name] = [round(v, 5) for v in training[name]]
@@ -176,10 +206,14 @@ def _numbers(values: np.ndarray) -> list[float | int]:
 
 
 @lru_cache(maxsize=100_000)
-def _place(experiment: Record) -> tuple[str, str, str]:
-    """Dataset, backbone and file name of an experiment's run."""
-    e = experiment.resolved()
-    return e.dataset, e.backbone, f"{e.arm}.{e.filed}.s{e.seed}.{e.key}.json".replace("=", "-")
+def _place(experiment: Record, dataset: str) -> tuple[str, str]:
+    """Backbone and file name of an experiment's run, given its dataset's label."""
+    return _named(experiment.resolved(), dataset)
+
+
+def _named(e: Record, dataset: str) -> tuple[str, str]:
+    """`_place` of a resolved experiment."""
+    return e.backbone, f"{arm(e)}.{e.filed}.s{e.seed}.{key(e, dataset)}.json".replace("=", "-")
 
 
 def read(path: Path) -> Run:

@@ -23,8 +23,8 @@ POLL_SECONDS = 1.0
 IDLE_SECONDS = 20
 """How long workers outlive a sweep: the next one of the same process finds them warm."""
 
-Submit = Callable[[Record, str], "Future[Run | str]"]
-"""Has an experiment carried out on a device, somewhere else."""
+Submit = Callable[[Record, str, bool], "Future[Run | str]"]
+"""Has an experiment carried out on a device, with its predictions or without, somewhere else."""
 
 
 def sweep(
@@ -33,18 +33,20 @@ def sweep(
     jobs: int | None = None,
     device: str = "cpu",
     cluster: str | None = None,
+    predictions: bool = False,
 ) -> list[str]:
     """Carry out what the store does not hold yet; returns one sentence for each experiment that failed.
 
     `jobs` at a time (default: one a core on the CPU, one on a GPU), each in a process of its own; with the address of a
-    Dask scheduler as `cluster` on its workers, one on each at a time. This process alone claims and writes. Ctrl-C and
+    Dask scheduler as `cluster` on its workers, one on each at a time; with `predictions` the store keeps those of every
+    run. This process alone claims and writes. Ctrl-C and
     SIGTERM end it as KeyboardInterrupt, without a process or a claim left behind.
 
     Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
     LmamError for a cluster that does not answer.
     """
     experiments = list(dict.fromkeys(e.resolved() for e in experiments))
-    waiting = [e for e in experiments if e not in store]
+    waiting = [e for e in experiments if not store.complete(e, predictions)]
     if not waiting:
         print(f"All {len(experiments)} runs are in the store.", flush=True)
         return []
@@ -57,14 +59,24 @@ def sweep(
     with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
         jobs = min(jobs, workers())
         print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
-        return _Sweep(experiments, waiting, store, device).carry_out(submit, lambda: min(jobs, workers()), claims)
+        return _Sweep(experiments, waiting, store, device, predictions).carry_out(
+            submit, lambda: min(jobs, workers()), claims
+        )
 
 
 class _Sweep:
     """What waits, what runs under which claim, and what failed."""
 
-    def __init__(self, experiments: Sequence[Record], waiting: list[Record], store: Store, device: str) -> None:
+    def __init__(
+        self,
+        experiments: Sequence[Record],
+        waiting: list[Record],
+        store: Store,
+        device: str,
+        predictions: bool,
+    ) -> None:
         self.experiments, self.waiting, self.store, self.device = experiments, waiting, store, device
+        self.predictions = predictions
         self.running: dict[Future[Run | str], tuple[Record, ExitStack]] = {}
         self.lost: list[Record] = []  # whose worker was ended, by them or by what ran beside them
         self.failures: list[str] = []
@@ -95,8 +107,8 @@ class _Sweep:
                 if not claim.enter_context(self.store.claim(e)):
                     continue
                 self.waiting.remove(e)
-                if e not in self.store:
-                    self.running[submit(e, self.device)] = e, claim.pop_all()
+                if not self.store.complete(e, self.predictions):
+                    self.running[submit(e, self.device, self.predictions)] = e, claim.pop_all()
 
     def _finish(self, e: Record, future: Future[Run | str], alone: bool) -> None:
         """Keep what came out of an experiment, or the sentence why nothing did."""
@@ -122,11 +134,12 @@ class _Sweep:
         except LmamError as error:  # its dataset was built anew meanwhile
             self.failures.append(f"{named}: {error}")
             return
-        held = sum(other in self.store for other in self.experiments)
+        held = sum(self.store.complete(other, self.predictions) for other in self.experiments)
         name, value = next(iter((result.metrics or {"validation": result.training.best_score}).items()))
         print(
             f"[{held}/{len(self.experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
-            f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s",
+            f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s"
+            + (f" ({result.caution})" if result.caution else ""),
             flush=True,
         )
 
@@ -135,14 +148,14 @@ _ALONE = threading.Lock()
 """Runs of one process would draw from one stream of random numbers: a cluster's worker has threads."""
 
 
-def _carry_out(e: Record, device: str) -> Run | str:
+def _carry_out(e: Record, device: str, predictions: bool) -> Run | str:
     """In a worker: the run, or why there is none, a sentence or a traceback."""
     from lmam_core.runs.device import usable
     from lmam_core.runs.run import run
 
     with _ALONE:
         try:
-            return run(e, usable(device))
+            return run(e, usable(device), predictions=predictions)
         except LmamError as error:
             return str(error)
         except Exception:
@@ -161,10 +174,10 @@ def _here(jobs: int) -> Iterator[tuple[Submit, Callable[[], int]]]:
     def pool() -> Any:  # the same one, or another one where a worker's end broke it
         return get_reusable_executor(jobs, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(),))
 
-    def submit(e: Record, device: str) -> Future[Run | str]:
+    def submit(e: Record, device: str, predictions: bool) -> Future[Run | str]:
         # The terminal tells Ctrl-C to workers as well, also to those that are just being born: they do not hear it.
         with _on_signal(signal.SIGINT, signal.SIG_IGN):
-            return pool().submit(_carry_out, e, device)
+            return pool().submit(_carry_out, e, device, predictions)
 
     try:
         yield submit, lambda: jobs
@@ -191,7 +204,7 @@ def _on(address: str) -> Iterator[tuple[Submit, Callable[[], int]]]:
             none = f"The Dask scheduler at {address} has no workers; start some: `dask worker {address} --nthreads 1`."
             raise LmamError(none) from None
         executor = client.get_executor(pure=False)
-        yield lambda e, device: executor.submit(_carry_out, e, device), lambda: len(client.nthreads())
+        yield lambda *asked: executor.submit(_carry_out, *asked), lambda: len(client.nthreads())
 
 
 def _end_with(sweep: int) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LinearLR
 
-from lmam_core.batch import Conversations
+from lmam_core.batch import Conversation, Conversations
 from lmam_core.data.dataset import Dataset
 from lmam_core.errors import LmamError
 from lmam_core.models.embedded import Embedded
@@ -46,6 +46,8 @@ WARM_UP = 100
 """Updates in which the learning rate rises linearly from 0, at most a tenth of all updates."""
 CLIP = 1.0
 """The largest norm of the gradient."""
+TEST_BATCH = 64
+"""Conversations of a batch where nothing is trained."""
 READINGS = 3
 """Selection scores without a better one before patience ends a run, where an epoch has many updates."""
 
@@ -301,20 +303,28 @@ def _class_weights(data: Dataset) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(
-    model: Embedded, data: Dataset, split: str, device: torch.device, batch_size: int = 64
-) -> dict[str, np.ndarray]:
-    """The additive outcomes of each conversation of a split, by conversation id."""
+def outputs(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
+    """What a model puts out for each conversation, (L, outputs) each: logits, or the regression's value."""
     model.eval()
-    classes = data.outputs if data.classes else None
-    found = {}
-    for batch in data.batches(split, batch_size):
-        output = model(batch.to(device))  # (B, L, outputs)
-        prediction = (output.argmax(-1) if classes else output.squeeze(-1)).cpu().numpy()  # (B, L)
-        label, mask = batch.label.numpy(), batch.mask.numpy()
-        for b, name in enumerate(batch.ids):
-            found[name] = outcomes(label[b, mask[b]], prediction[b, mask[b]], classes)
+    found: list[np.ndarray] = []
+    for batch in batches:
+        output = model(batch.to(device)).cpu().numpy()  # (B, L, outputs)
+        found += [output[b, :n] for b, n in enumerate(batch.lengths.tolist())]
     return found
+
+
+def scored(
+    conversations: Sequence[Conversation], found: Sequence[np.ndarray], classes: int | None
+) -> dict[str, np.ndarray]:
+    """The additive outcomes of each conversation by its id, given what a model put out for it."""
+    decided = [x.argmax(-1) if classes else x[:, 0] for x in found]
+    return {c.id: outcomes(c.label, d, classes) for c, d in zip(conversations, decided, strict=True)}
+
+
+def evaluate(model: Embedded, data: Dataset, split: str, device: torch.device) -> dict[str, np.ndarray]:
+    """The additive outcomes of each conversation of a split, by conversation id."""
+    found = outputs(model, data.batches(split, TEST_BATCH), device)
+    return scored(data.splits[split], found, data.outputs if data.classes else None)
 
 
 def score(model: Embedded, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:

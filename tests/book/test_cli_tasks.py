@@ -34,7 +34,7 @@ def test_a_run_is_kept_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFi
         assert "P@20" in told
     (run,) = Store(tmp_path / "mine")
     assert run.experiment.arm == "lmam.hops.r4"
-    assert main(["results", "--store", "mine"]) == 0
+    assert main(["results", *TASK[:2], "--store", "mine"]) == 0
     assert "lmam.hops.r4" in capsys.readouterr().out
 
 

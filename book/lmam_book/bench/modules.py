@@ -81,19 +81,25 @@ def seconds(programs: Mapping[str, Callable[[], Tensor]], repeats: int) -> dict[
     return {name: sorted(t)[len(t) // 2] for name, t in times.items()}
 
 
-def bench(repeats: int, chapters: Sequence[Path] = (), parameters: Mapping[str, str] | None = None) -> int:
-    """Print every comparison with its target; returns 1 when one misses it, else 0.
+def bench(repeats: int, chapters: Sequence[Path], parameters: Mapping[str, str], only: Sequence[str]) -> int:
+    """Print the comparisons named, each with its target; returns 1 when one misses it, else 0.
 
     `chapters` are the notebooks whose memory is measured, `parameters` those that they run with.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n")
+    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n", flush=True)
+    programs: dict[str, Callable[[], bool]] = {
+        "attention": lambda: _attention(device, repeats),
+        "released": lambda: _released(device, repeats),
+        "long": lambda: _long(device, repeats),
+        "import": _import,
+        "chapters": lambda: _notebooks(chapters, parameters),
+    }
     # A list, not a generator: every row is measured and printed even when an early one misses its target.
-    rows = [_attention(device, repeats), _released(device, repeats), _long(device, repeats), _import()]
-    rows.append(_notebooks(chapters, parameters or {}))
-    if device == "cuda":  # on a CPU a step is at work all the time
-        steps(device, repeats)
-    return 0 if all(rows) else 1
+    met = [program() for name, program in programs.items() if name in only]
+    if "gpu" in only:
+        steps(device, repeats) if device == "cuda" else print("On a CPU a training step is at work all the time.")
+    return 0 if all(met) else 1
 
 
 def _inputs(B: int, L: int, d: int, device: str) -> tuple[dict[str, Tensor], Tensor]:
@@ -106,7 +112,7 @@ def _line(what: str, slow: float, fast: float, target: float, unit: str = "ms") 
     ratio = slow / fast
     met = ratio >= target
     wanted = f"at least {target}" if met else f"at least {target}: MISSED"
-    print(f"  {what:48} {1e3 * slow:8.1f} / {1e3 * fast:7.1f} {unit} = {ratio:5.2f}  ({wanted})")
+    print(f"  {what:48} {1e3 * slow:8.1f} / {1e3 * fast:7.1f} {unit} = {ratio:5.2f}  ({wanted})", flush=True)
     return met
 
 

@@ -21,7 +21,7 @@ from lmam_core import paths
 from lmam_core.data.dataset import Dataset
 from lmam_core.models.embedded import Embedded
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.run import build, fit
+from lmam_core.runs.run import build, trained
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import score, selection_metric
 
@@ -91,7 +91,7 @@ def measure(store: Store) -> None:
     for e in asked(store):
         if _held(paths.data(TABLE), e):
             continue
-        model, data, training = fit(e)
+        model, data, training = trained(e)
         who = {"dataset": e.dataset, "arm": name(e), "seed": e.seed, "learning_rate": e.learning_rate}
         print(who, f"validation {selection_metric(data)[0]} {training.best_score:.3f}", flush=True)
         if e.rank is None:

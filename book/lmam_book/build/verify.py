@@ -30,7 +30,7 @@ def runs_hold_together(store: Store) -> Iterator[str]:
     for path in store.paths():
         try:
             run = read(path)
-            if store.path(run.experiment) != path:
+            if store.place(run) != path:
                 yield f"{path.name} holds another run than its name says; restore it from git."
                 continue
         except LmamError as error:

@@ -40,13 +40,14 @@ class Row:
         return f"line {self.line} (dialogue {self.dialogue}, turn {self.turn:g})"
 
 
-def read(path: Path) -> tuple[list[Row], set[str], list[str]]:
+def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[str]]:
     """The usable rows, the columns that there are, and a sentence for each row that was left out or mended.
 
     The table is UTF-8, with or without a mark at its start, separated by commas, semicolons or tabs. Every cell is
     stripped and brought to Unicode form C, so that "é" is one character however it was typed. A row with the wrong
     number of cells, without a dialogue, or with a turn that is no number is left out; bytes that are not UTF-8 become
-    the replacement character. Raises LmamError for a file that is not such a table.
+    the replacement character. Where it is not `labelled`, a column `label` is not needed. Raises LmamError for a file
+    that is not such a table.
     """
     text, notes = _text(path)
     header, *_ = text.lstrip("\r\n").split("\n", 1)
@@ -55,7 +56,7 @@ def read(path: Path) -> tuple[list[Row], set[str], list[str]]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         names = [name.strip().casefold() for name in next(lines, [])]
-        _check_header(path, names)
+        _check_header(path, names, labelled)
         rows: list[Row] = []
         for cells in lines:
             if any(cell.strip() for cell in cells):
@@ -87,9 +88,9 @@ def _text(path: Path) -> tuple[str, list[str]]:
     return re.sub("[\udc80-\udcff]+", "\N{REPLACEMENT CHARACTER}", text), notes
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def _check_header(path: Path, names: list[str], labelled: bool) -> None:
     twice = [name for name in names if names.count(name) > 1]
-    missing = [name for name in REQUIRED if name not in names]
+    missing = [name for name in REQUIRED if name not in names and (labelled or name != "label")]
     if missing or twice:
         fault = f"the column {missing[0]} is missing" if missing else f"the column '{twice[0]}' stands there twice"
         raise LmamError(
@@ -113,8 +114,8 @@ def _row(line: int, names: list[str], cells: list[str]) -> Row | str:
         turn = math.nan
     if not math.isfinite(turn):
         return f"line {line} is left out: its turn '{cell['turn']}' is not a number."
-    rest = {name: cell.get(name, "") for name in ("text", "file", "split")}
-    return Row(line, cell["dialogue"], turn, cell["speaker"], cell["label"], **rest)
+    rest = {name: cell.get(name, "") for name in ("label", "text", "file", "split")}
+    return Row(line, cell["dialogue"], turn, cell["speaker"], **rest)
 
 
 def recording(folder: Path, name: str) -> tuple[Path, str] | str:

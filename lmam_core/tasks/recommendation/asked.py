@@ -96,18 +96,15 @@ class Recommendation(Record):
             raise LmamError(f"The rank must be at least 1 and at most the width; got {rank}.")
         return dataclasses.replace(self, streams=self.streams or "channels", rank=rank)
 
-    @property
-    def arm(self) -> str:
-        """The resolved arm in a few words: `lmam.channels.r45.recent64`."""
-        e = self.resolved()
-        parts = [
-            e.fusion,
-            e.streams or "",
-            f"r{e.rank}" if e.rank else "",
-            "" if e.line == "detached" else f"line-{e.line}",
-            f"recent{e.fraction}" if e.fraction > 1 else "",
+    def parts(self) -> list[str]:
+        """What is compared: `lmam`, `channels`, `r45`, `recent64`."""
+        return [
+            self.fusion,
+            self.streams or "",
+            f"r{self.rank}" if self.rank else "",
+            "" if self.line == "detached" else f"line-{self.line}",
+            f"recent{self.fraction}" if self.fraction > 1 else "",
         ]
-        return ".".join(part for part in parts if part)
 
     @staticmethod
     def summarise(totals: np.ndarray, classes: int | None) -> dict[str, np.ndarray]:
@@ -123,8 +120,9 @@ class Recommendation(Record):
             outcomes = {}
         else:
             outcomes = evaluate(model, data.test, torch.device(device))
+        origin = {"data": self.dataset, "data_sha256": data.sha256}
         extra = [part for part in (model.fusion, model.match) if part is not None]
-        return Measured(outcomes, None, training, count(model), sum(map(count, extra)), data.sha256)
+        return Measured(outcomes, None, training, count(model), sum(map(count, extra)), origin)
 
 
 def prepared(e: Recommendation) -> Sessions:

@@ -16,22 +16,22 @@ from lmam_core.runs import device as run_device
 from lmam_core.runs import run as live
 from lmam_core.runs import training
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.run import fit
+from lmam_core.runs.run import _fit
 
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A machine that seems to have two; the devices on which `fit` was asked to train."""
+    """A machine that seems to have two; the devices on which a model was asked to train."""
     asked = []
 
     def trains_here(experiment: Experiment, device: str, progress: object = None) -> tuple:
         asked.append(device)
-        model, data, training = fit(experiment, "cpu")
+        model, data, training = _fit(experiment, "cpu", progress)
         model.cpu = lambda: asked.append("back") or model
         return model, data, training
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(live, "fit", trains_here)
+    monkeypatch.setattr(live, "_fit", trains_here)
     return asked
 
 
@@ -90,6 +90,6 @@ def test_what_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_comparison_trains_on_the_cpu_by_itself(quick: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     made = SimpleNamespace(cpu=lambda: made)
-    monkeypatch.setattr(live, "fit", lambda e, device, progress: asked.append(device) or (made, None, None))
+    monkeypatch.setattr(live, "_fit", lambda e, device, progress: asked.append(device) or (made, None, None))
     assert live.trained(quick)[0] is made
     assert asked == ["cpu"]

@@ -11,7 +11,7 @@ from torch import nn
 from lmam_core.errors import LmamError
 from lmam_core.models.lora import LowRank, adapt
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.run import build, fit, prepared, run
+from lmam_core.runs.run import build, prepared, run, trained
 
 SMALL = Experiment("synthetic-iemocap", fusion="lora_random", dialogues=6, epochs=2, batch_size=3, seed=3)
 
@@ -70,8 +70,8 @@ def test_the_weight_is_the_frozen_one_and_the_product() -> None:
 
 def test_the_trained_base_is_the_concatenations_model() -> None:
     e = dataclasses.replace(SMALL, fusion="lora_trained")
-    adapted, prepared_data, _ = fit(e)
-    base, *_ = fit(dataclasses.replace(e, fusion="concat"))
+    adapted, prepared_data, _ = trained(e)
+    base, *_ = trained(dataclasses.replace(e, fusion="concat"))
     frozen = adapted.backbone.context["fused"].rnn.parametrizations.weight_ih_l0.original
     torch.testing.assert_close(frozen, base.backbone.context["fused"].rnn.weight_ih_l0)
     assert prepared_data.outputs == 6

@@ -15,7 +15,7 @@ from lmam_core.errors import LmamError
 from lmam_core.runs import training
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import summarise
-from lmam_core.runs.run import build, fit, prepared, run
+from lmam_core.runs.run import build, prepared, run, trained
 from lmam_core.runs.training import Budget, _loss, evaluate, train
 
 
@@ -133,7 +133,7 @@ def test_released_protocol_selects_on_test_and_trains_on_all_of_train(quick: Exp
 
 def test_early_stopping_keeps_the_best_epoch(quick: Experiment) -> None:
     asked = dataclasses.replace(quick, protocol="protocol1", epochs=40, patience=2, learning_rate=0.02)
-    model, data, training = fit(asked)
+    model, data, training = trained(asked)
     assert len(training.train_loss) == min(training.best_epoch + 2, 40)
     assert training.best_score == max(training.selection_score)
     total = sum(evaluate(model, data, "validation", torch.device("cpu")).values())

@@ -1,0 +1,7 @@
+"""`python -m lmam_book.cli`."""
+
+import sys
+
+from lmam_book.cli import main
+
+sys.exit(main())
