@@ -13,6 +13,7 @@ from lmam_book.build.written import BLOCK
 from lmam_book.cli import _parser
 from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
+from lmam_book.plans import tasks
 from lmam_book.plans.plans import PLANS
 from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import rule
@@ -72,7 +73,11 @@ def lmam_commands() -> list[str]:
 def test_lmam_commands_parse(line):
     options = _parser().parse_args(shlex.split(line.replace("NAME", "bc_lstm")))
     assert callable(options.action)
-    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, *STUDIES, "all"]}.items():
+    for name, known in {
+        "backbone": BACKBONES,
+        "dataset": catalogue.names(),
+        "plan": [*PLANS, *STUDIES, *tasks.PLANS, "all"],
+    }.items():
         given = getattr(options, name, None)
         own = name == "dataset" and given and catalogue.is_path(given)
         assert own or given in (None, *known)
