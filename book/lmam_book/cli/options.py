@@ -115,7 +115,7 @@ def fields(chosen: Sequence[str], several: bool = False) -> Callable[[Command], 
 
 def device(command: Command) -> Command:
     """`--device`."""
-    return click.option("--device", default="cpu", help="cpu, cuda or cuda:1 (default cpu)")(command)
+    return click.option("--device", default="cpu", help="auto, cpu, cuda or cuda:1 (default cpu)")(command)
 
 
 def store(default: str) -> Callable[[Command], Command]:
