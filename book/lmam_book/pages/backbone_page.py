@@ -186,6 +186,19 @@ class Card:
         metric = "weighted F1" if self.data.classes else "MAE"
         return figures.curves({n: (t.train_loss, t.selection_score) for n, (*_, t) in self.trained.items()}, metric)
 
+    def log(self) -> Figure | None:
+        """Loss and validation score by epoch of two measured runs, without and with LMAM; None where there are none."""
+        runs = [run for cell in self.cells for some in cell.runs.values() for run in some]
+        groups: dict[tuple[str, str, int], dict[str, Training]] = {}
+        for run in runs + held(self.backbone, Store(paths.store(self.asked.store))):
+            e = run.experiment
+            groups.setdefault((e.dataset, e.protocol, e.seed), {})[run_names.arm(e)] = run.training
+        for (dataset, *_), found in sorted(groups.items(), key=lambda group: group[0][0] != "iemocap"):
+            if len(found) > 1:
+                drawn = {f"{name}, {dataset}": (t.train_loss, t.selection_score) for name, t in list(found.items())[:2]}
+                return figures.curves(drawn, "weighted F1" if dataset != "mosi" else "MAE")
+        return None
+
     def first_protocol(self) -> HTML:
         """The paper's numbers beside those of the first protocol's runs, folded away; nothing without runs."""
         store = Store(paths.store(self.asked.store))

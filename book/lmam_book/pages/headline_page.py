@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -19,7 +18,6 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import WORDS
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
@@ -67,58 +65,29 @@ def _below(rows: Sequence[Row]) -> str:
     known = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
     return (
         f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
-        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public."
+        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public. "
+        "Why ours stays there, we have not found out."
     )
 
 
-def missing(cells: Sequence[Cell], store: str = "book") -> str:
-    """Which datasets lack runs, and the command that makes them; empty where all have some."""
+def missing(cells: Sequence[Cell], store: str) -> str:
+    """Which datasets lack runs in a store, and the command that makes them; empty where all have some."""
     absent = [DATASETS[cell.dataset] for cell in cells if not cell.effects()]
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    where = "" if store == "book" else f" --store {store}"
-    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone}{where}` makes the runs."
-
-
-def tally(cells: Sequence[Cell]) -> str:
-    """How many comparisons have which word, in one sentence."""
-    counts = _ready(cells).word.value_counts()
-    words = ", ".join(f"{counts[word]} {reporting.badge(word)}" for word in WORDS if counts.get(word))
-    return f"Of {len(cells)} comparisons {counts.sum()} are measured" + (f": {words}." if words else ".")
-
-
-def by_seed(cell: Cell, name: str) -> list[float]:
-    """What a reading gains over the baseline with each seed that both have."""
-    base, mine = ({r.experiment.seed: r.metrics[cell.metric] for r in cell.runs[n]} for n in ("concatenation", name))
-    return [mine[seed] - base[seed] for seed in sorted(cell.shared(name))]
+    command = f"lmam sweep headline_{cells[0].backbone} --store {store}"
+    return f"Not measured yet on {names}: `{command}` makes the runs."
 
 
 def gains(cells: Sequence[Cell]) -> Figure | None:
     """The gain of every reading on every dataset of one backbone; None without runs."""
     panels = {
-        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {
-            name: Gain(effect, by_seed(cell, name), cell.printed) for name, effect in cell.effects().items()
-        }
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.printed) for n, e in effects.items()}
         for cell in cells
+        if (effects := cell.effects())
     }
-    return _drawn(panels)
-
-
-def overview(cells: Sequence[Cell]) -> Figure | None:
-    """The gain of the best reading of every backbone, one panel per dataset; None without runs."""
-    panels: dict[str, dict[str, Gain]] = {}
-    for cell in cells:
-        if effects := cell.effects():
-            best = max(effects, key=lambda name: effects[name].mean)
-            panel = panels.setdefault(f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", {})
-            panel[f"{title(cell.backbone)}, {best}"] = Gain(effects[best], by_seed(cell, best), cell.printed)
-    return _drawn(panels)
-
-
-def _drawn(panels: Mapping[str, Mapping[str, Gain]]) -> Figure | None:
-    shown = {name: panel for name, panel in panels.items() if panel}
-    return forest(shown, "gain of LMAM in points (right of 0: better with it)") if shown else None
+    return forest(panels, "gain of LMAM in points (right of 0: better with it)") if panels else None
 
 
 def classes(cells: Sequence[Cell]) -> Figure | None:
@@ -133,7 +102,7 @@ def classes(cells: Sequence[Cell]) -> Figure | None:
         gain = np.array([mine[seed] - base[seed] for seed in sorted(cell.shared(best))])  # (seeds, C)
         names = cell.runs["concatenation"][0].classes
         panels[f"{DATASETS[cell.dataset]}, {best}"] = {
-            name: Gain(interval(column), column, _printed_class(cell, name))
+            name: Gain(interval(column), _printed_class(cell, name))
             for name, column in zip(names, gain.T.tolist(), strict=True)
         }
     return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
@@ -153,35 +122,3 @@ def _printed_class(cell: Cell, name: str) -> float:
     except LmamError:  # a dash in the paper
         return float("nan")
     return with_ - without
-
-
-def pooled(cells: Sequence[Cell]) -> str:
-    """The mean gain over backbones beside the paper's, a Markdown line per dataset that has one."""
-    lines = []
-    for dataset, name in DATASETS.items():
-        mine = [cell for cell in cells if cell.dataset == dataset]
-        if found := headline.pooled(mine):
-            lines.append(
-                f"- **{name}**: {found.mean:+.1f} points of {UNITS[mine[0].metric]} on average over {found.backbones} "
-                f"backbones (interval {found.low:+.1f} to {found.high:+.1f}), where the paper reports "
-                f"{found.printed:+.1f}. Improved with 95 % confidence: at least {found.at_least}."
-            )
-    return "\n".join(lines) or "No dataset has two backbones yet with five seeds and a baseline above the probe."
-
-
-def table(cells: Sequence[Cell]) -> HTML:
-    """Every measured comparison: gain, the paper's, the level and the word."""
-    rows = [
-        {
-            "backbone": title(r["backbone"]),
-            "data": DATASETS[r["dataset"]],
-            "word": reporting.badge(r["word"]),
-            "gain": f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})",
-            "paper": f"{r['printed gain']:+.1f}",
-            "seeds": r["seeds"],
-            "reading": r["best reading"],
-            "without LMAM": f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
-        }
-        for r in _ready(cells).to_dict("records")
-    ]
-    return reporting.table(pd.DataFrame(rows), "In brackets: the interval; what the model is above the probe")

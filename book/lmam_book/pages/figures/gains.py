@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -16,10 +16,9 @@ from lmam_book.verdicts.intervals import Interval
 
 @dataclass(frozen=True)
 class Gain:
-    """A gain to draw: its mean and interval, one value per seed, and the paper's gain (NaN where it reports none)."""
+    """A gain to draw, with one value per seed, and the paper's gain (NaN for none)."""
 
-    interval: Effect | Interval
-    seeds: Sequence[float]
+    ours: Effect | Interval
     printed: float = float("nan")
 
 
@@ -33,13 +32,13 @@ def forest(panels: Mapping[str, Mapping[str, Gain]], axis: str) -> Figure:
     for ax, (title, panel) in zip(axes[:, 0], panels.items(), strict=True):
         ax.axvline(0, color=INK, lw=0.9)
         for row, gain in enumerate(panel.values()):
-            jitter = 0.12 * np.sin(2.4 * np.arange(len(gain.seeds)))  # apart, and the same on every build
-            ax.scatter(gain.seeds, row + jitter, s=14, color=COLOURS["lmam"], alpha=0.55, lw=0)
-            ends = [gain.interval.low, gain.interval.high]
+            jitter = 0.12 * np.sin(2.4 * np.arange(len(gain.ours.values)))  # apart, and the same on every build
+            ax.scatter(gain.ours.values, row + jitter, s=14, color=COLOURS["lmam"], alpha=0.55, lw=0)
+            ends = [gain.ours.low, gain.ours.high]
             ax.plot(ends, [row, row], color=COLOURS["lmam"], lw=2.2, solid_capstyle="round")
-            ax.scatter(gain.interval.mean, row, s=60, marker="|", color=COLOURS["lmam"], lw=2.4, zorder=3)
+            ax.scatter(gain.ours.mean, row, s=60, marker="|", color=COLOURS["lmam"], lw=2.4, zorder=3)
             ax.scatter(gain.printed, row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
-        ax.set_yticks(range(len(panel)), [f"{name} (n={len(gain.seeds)})" for name, gain in panel.items()])
+        ax.set_yticks(range(len(panel)), [f"{name} (n={len(gain.ours.values)})" for name, gain in panel.items()])
         ax.set(ylim=(len(panel) - 0.4, -0.6))
         ax.set_title(title, loc="left", fontsize=9)
     axes[-1, 0].set_xlabel(axis)
