@@ -11,7 +11,8 @@ from lmam_book.cli import options
 from lmam_core.errors import LmamError
 
 if TYPE_CHECKING:
-    from lmam_core.runs.run import Progress, Run
+    from lmam_core.runs.record import Progress
+    from lmam_core.runs.run import Run
 
 
 @click.command()
