@@ -40,6 +40,17 @@ STORE = CHECKOUT / "data" / "results" if CHECKOUT else MINE
 """What `Store()` opens: the book's own store, and where that is not at hand, one's own."""
 
 
+def given(text: str | Path) -> Path:
+    """A path as a user writes it, with `~` for the home folder; raises LmamError for what no system takes as one."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        name = str(text) if len(str(text)) < 100 else f"{str(text)[:100]}..."
+        raise LmamError(f"{name!r} is not a path ({getattr(error, 'strerror', None) or error}).") from None
+    return path
+
+
 def checkout() -> Path:
     """The clone of the repository; raises LmamError where the package was installed without one."""
     if CHECKOUT is None:

@@ -3,15 +3,17 @@
 import functools
 import http.server
 import io
+import re
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 
 from lmam_book import build as book
-from lmam_book.build import pages
+from lmam_book.pages.style import INK, TONES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -25,6 +27,10 @@ ARGUMENTS = [
 ]
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 PAGES = [Path(source).with_suffix(".html").as_posix() for source in book.toc_sources(book.ROOT)]
+TOUCH = ["book/explore.html", "book/playground.html", "book/audit.html", "book/scoreboard.html"]
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+HEAVIEST = 1_500_000
+"""Bytes that a page may load, uncompressed, MathJax apart."""
 FIGURES = ".bd-article img, .bd-article .cell_output svg:not(button svg)"
 
 pytestmark = [
@@ -117,6 +123,19 @@ def blank_figures(page) -> list[str]:
     return blank
 
 
+WEIGHT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+    .filter(entry => !entry.name.includes("mathjax")).reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""
+SERIOUS = """rules => axe.run(document, {resultTypes: ["violations"], rules}).then(found => found.violations
+    .filter(v => ["serious", "critical"].includes(v.impact))
+    .map(v => v.id + ": " + v.nodes[0].html.slice(0, 200) + " " + v.nodes[0].failureSummary))"""
+
+
+def serious(page, contrast: bool) -> list[str]:
+    """What axe-core finds serious; contrast takes it most of its time."""
+    page.add_script_tag(path=AXE)
+    return page.evaluate(SERIOUS, {"color-contrast": {"enabled": contrast}})
+
+
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])
 @pytest.mark.parametrize("path", PAGES)
 def test_page_is_whole(open_page, path, size, scheme):
@@ -133,7 +152,47 @@ def test_page_is_whole(open_page, path, size, scheme):
         style = "all => all.map(e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter].join())"
         found = set(page.locator(".cell_output img, .cell_output .text_html").evaluate_all(style))
         assert found <= {"rgba(0, 0, 0, 0),none"}
+        assert serious(page, contrast=False) == []
+    assert page.evaluate(WEIGHT) < HEAVIEST
     assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", TONES)
+@pytest.mark.parametrize("path", [PAGES[0], PAGES[1], *TOUCH])
+def test_words_can_be_read(open_page, path, scheme):
+    page, _ = open_page(path, "desktop", scheme)
+    if path in TOUCH:
+        page.locator(".lmam-touch[data-ready]").first.wait_for()
+    assert serious(page, contrast=True) == []
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of `#rrggbb`."""
+    parts = [v / 255 for v in bytes.fromhex(colour.removeprefix("#"))]
+    red, green, blue = (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+PAPER = {"light": ("#ffffff", "#f3f4f5"), "dark": ("#121212", "#222832")}
+"""The page and its tables' stripes."""
+
+
+@pytest.mark.parametrize("scheme", PAPER)
+def test_badges_and_figures_stand_out(scheme):
+    style = (book.ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
+    block = re.search(
+        {"light": r":root \{(.*?)\}", "dark": r'html\[data-theme="dark"\] \{\s*(--.*?)\}'}[scheme], style, re.S
+    )
+    colours = re.findall(r"--[a-z-]+: (#[0-9a-f]{6})", block[1])
+    assert len(colours) == 7
+    for colour in [*colours, *TONES[scheme].values()]:
+        for ground in PAPER[scheme]:
+            assert contrast(colour, ground) >= 4.5, (colour, ground)
 
 
 def shows(figure, colour: str) -> bool:
@@ -149,7 +208,7 @@ def test_figures_take_the_ink_of_the_scheme_also_when_it_is_switched(open_page, 
     figure = page.locator(kind).first
     for scheme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
-        assert shows(figure, pages.SCHEMES[scheme]), scheme
+        assert shows(figure, TONES[scheme][INK]), scheme
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -180,3 +239,85 @@ def test_search_finds_a_chapter(open_page, size):
     page.keyboard.press("Enter")
     page.locator("#search-results li a").first.wait_for()
     assert complaints == []
+
+
+def test_search_finds_what_outputs_say(open_page):
+    page, complaints = open_page("search.html?q=1564", "desktop")
+    page.locator("#search-results li a").first.wait_for()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_says_what_it_is(site, path):
+    soup = BeautifulSoup((book.ROOT / "_build/html" / path).read_text(encoding="utf-8"), "html.parser")
+    title = soup.title.get_text()
+    assert len(set(re.split(" [—·] ", title))) == len(re.split(" [—·] ", title))
+    assert len(soup.find("meta", {"name": "description"})["content"]) > 60
+    assert soup.find("link", {"rel": "canonical"})["href"].endswith(path)
+    told = {tag["property"]: tag["content"] for tag in soup.find_all("meta", property=re.compile("^og:"))}
+    assert told["og:title"]
+    assert told["og:url"].endswith(path)
+    assert (book.ROOT / "_build/html/_static" / told["og:image"].rsplit("/", 1)[1]).is_file()
+    chapters = soup.select(".bd-sidebar-primary a[href*='notebooks/'], .bd-sidebar-primary li.current a")
+    assert any(re.match(r"\d+\. ", link.get_text().strip()) for link in chapters)
+
+
+def scrolling(page):
+    """The wide tables of a page, once the audit of the first example stands there."""
+    page.locator("#lmam-audit[data-ready]").wait_for(state="attached")
+    page.get_by_role("button", name="Audit the table").click()
+    page.locator("#lmam-audit[data-done]").wait_for(state="attached", timeout=120_000)
+    return page.locator(".lmam-table-box:has(.lmam-audit)")
+
+
+def test_wide_tables_scroll_by_key_and_keep_their_first_column(open_page):
+    page, complaints = open_page("book/audit.html", "phone")
+    box = scrolling(page)
+    page.wait_for_function("document.querySelector('.lmam-table-box:has(.lmam-audit)').matches('.lmam-scrolls')")
+    assert (box.get_attribute("tabindex"), box.get_attribute("role")) == ("0", "region")
+    first, second = box.locator("tbody tr").first.locator("th, td").all()[:2]
+    before = first.bounding_box()["x"], second.bounding_box()["x"]
+    box.evaluate("box => box.scrollLeft = 120")
+    assert first.bounding_box()["x"] == pytest.approx(before[0], abs=1)
+    assert second.bounding_box()["x"] < before[1] - 60
+    box.evaluate("box => box.scrollLeft = 0")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.lmam-table-box:has(.lmam-audit)').scrollLeft > 0")
+    assert complaints == []
+
+
+def test_the_scoreboard_is_cards_on_a_phone(open_page):
+    page, complaints = open_page("book/scoreboard.html#improves_text_cnn_mosi", "phone", "dark")
+    page.locator("#lmam-scoreboard[data-ready]").wait_for()
+    card = page.locator("tr#improves_text_cnn_mosi")
+    assert card.evaluate("card => getComputedStyle(card).display") == "block"
+    assert card.bounding_box()["width"] <= SIZES["phone"]["width"]
+    assert 0 <= card.bounding_box()["y"] < SIZES["phone"]["height"]  # its address leads there
+    card.get_by_role("link", name="runs").click()
+    page.locator("#lmam-explorer[data-ready]").wait_for()
+    assert page.locator("select[name=data]").input_value() == "mosi"
+    assert complaints == []
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desktop", "light")])
+def test_every_run_can_be_touched(open_page, size, scheme):
+    page, complaints = open_page("book/explore.html", size, scheme)
+    page.locator("#lmam-explorer[data-ready]").wait_for()
+    assert page.locator(".runs circle").count() > 3
+    page.locator("#lmam-explorer figure").focus()
+    page.keyboard.press("ArrowRight")
+    assert ".json" in page.locator(".lmam-card").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    axis = page.locator("#lmam-explorer svg [aria-label^='x-axis tick label'] text").first
+    assert axis.evaluate("text => getComputedStyle(text).fill") == page.evaluate(
+        "getComputedStyle(document.body).color"
+    )
+    assert complaints == []
+
+
+def test_what_is_printed_has_no_forms(open_page):
+    page, _ = open_page("book/explore.html", "desktop")
+    page.emulate_media(media="print")
+    assert not page.locator("#lmam-explorer form").is_visible()
+    assert page.locator("#lmam-explorer svg").first.is_visible()

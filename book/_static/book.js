@@ -15,4 +15,6 @@
   addEventListener("load", all);
   addEventListener("resize", all);
   document.addEventListener("toggle", all, true);
+  const later = new MutationObserver(() => requestAnimationFrame(all));
+  addEventListener("load", () => document.querySelectorAll(".lmam-touch").forEach(box => later.observe(box, { childList: true, subtree: true })));
 })();

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import zipfile
+import reprlib
 from collections import ChainMap
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from lmam_core import paths
+from lmam_core import doors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data import stored, synthetic
+from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
 from lmam_core.data.sources import diginetica, iemocap, meld, mosi
@@ -45,7 +44,7 @@ def is_path(name: str) -> bool:
     """Whether `name` is no dataset of the catalogue but the path of one: it has a separator, or is a folder or npz."""
     if any(record.name == name for record in _RECORDS):
         return False
-    return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or Path(name).is_dir()
+    return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or (name != "" and os.path.isdir(name))
 
 
 def canonical(name: str) -> str:
@@ -63,12 +62,14 @@ def entry(name: str) -> Record:
     for record in _RECORDS:
         if record.name == name:
             return record
+    if not isinstance(name, str):
+        raise LmamError(f"A dataset is named by a string; got {reprlib.repr(name)}.")
     if is_path(name):
         return stored.record(name)
-    close = difflib.get_close_matches(name, names(), 1)
+    close = difflib.get_close_matches(name.strip().casefold(), names(), 1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise LmamError(
-        f"There is no dataset '{name}'{hint}; the datasets are {', '.join(names())}, and folders made by "
+        f"There is no dataset {reprlib.repr(name)}{hint}; the datasets are {', '.join(names())}, and folders made by "
         "`lmam data build`."
     )
 
@@ -100,7 +101,7 @@ def arrays(name: str) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of the first file of a real dataset, verified, and its sha256; raises LmamError as `file`."""
     record = entry(name)
     path, sha256 = _verified(record, record)
-    with _opened(path) as opened:
+    with Archive(path) as opened:
         return dict(opened), sha256
 
 
@@ -134,7 +135,7 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     found = [_verified(record, part) for part in record.parts(chosen)]
     path = found[0][0]
     with ExitStack() as stack:
-        arrays = ChainMap(*(stack.enter_context(_opened(file)) for file, _ in found))
+        arrays = ChainMap(*(stack.enter_context(Archive(file)) for file, _ in found))
         for m, features_of in chosen.items():
             if record.feature_sets[m][features_of] not in arrays:
                 raise LmamError(
@@ -142,13 +143,6 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
                     f"when it can, or choose other {m} features of {', '.join(record.feature_sets[m])}."
                 )
         return replace(record.build(arrays, chosen), sha256=combined([sha256 for _, sha256 in found]))
-
-
-def _opened(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise LmamError(f"{path} cannot be read as an npz archive ({error}); copy it again.") from error
 
 
 def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
@@ -177,21 +171,32 @@ def _find(file: str) -> Path | None:
     The file of a stored dataset is an absolute path, and stands for itself.
     """
     given = os.environ.get("LMAM_DATA")
-    folders = [Path(given).expanduser(), paths.CACHE] if given else [paths.CACHE]
+    folders = [paths.given(given), paths.CACHE] if given else [paths.CACHE]
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def _asked() -> str:
+    """What LMAM_DATA says, and which folder that is."""
+    given = os.environ.get("LMAM_DATA")
+    if not given:
+        return "LMAM_DATA is not set"
+    folder = paths.given(given).absolute()
+    where = "" if str(folder) == given else f" (the folder '{folder}')"
+    state = "does not hold it" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+    meant = os.path.expandvars(given.strip().strip("'\"").strip())
+    hint = f" (did you mean '{meant}'?)" if meant != given and paths.given(meant).is_dir() else ""
+    return f"LMAM_DATA is '{given}'{where}, which {state}{hint}"
 
 
 def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
     """The path of one of a record's files and the sha256 of its content, compared with the recorded one."""
     path = _find(part.file)
     if path is None:
-        given = os.environ.get("LMAM_DATA")
-        state = f"LMAM_DATA is '{given}', which does not hold it" if given else "LMAM_DATA is not set"
         hint = f"; `lmam data fetch {record.name}` gathers it" if _recipe(record, part) else ""
         raise LmamError(
             f"The dataset {record.name} needs the file {part.file} ({part.bytes:,} bytes, sha256 "
             f"{part.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
-            f"{paths.CACHE}; {state}{hint}."
+            f"{paths.CACHE}; {_asked()}{hint}."
         )
     try:
         found = sha256(path)
@@ -202,7 +207,11 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
     if found != part.sha256:
         size, own = path.stat().st_size, Path(part.file).is_absolute()
         describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
-        cause = "it is truncated" if size < part.bytes else "it is another file or another version"
+        cause = (
+            f"it is {kind}"
+            if (kind := doors.instead(path, b"PK"))
+            else ("it is truncated" if size < part.bytes else "it is another file or another version")
+        )
         raise LmamError(
             f"{path} is not the file that {describes} describes: {cause}, with {size:,} bytes and sha256 "
             f"{found[:12]}... where {part.bytes:,} bytes and {part.sha256[:12]}... were expected; {again} it again."

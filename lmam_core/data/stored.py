@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from lmam_core import doors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
@@ -54,9 +55,14 @@ class Utterances:
     notes: list[str] = field(default_factory=list)
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+"""What a set of features may be called; it is written `text=minilm384,audio=egemaps88` and stands on pages."""
+_LONGEST = 200
+
+
 def slug(text: str) -> str:
     """A name that can stand in a path: letters, digits, `_`, `.` and `-`."""
-    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "dataset"
+    return re.sub(r"[^\w.-]+", "-", text)[:_LONGEST].strip(".-") or "dataset"
 
 
 def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None) -> str:
@@ -66,11 +72,16 @@ def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None)
     return f"{len(splits)} dialogues ({counts}) with {utterances} utterances and {target}"
 
 
-def check(name: str, splits: list[str], classes: tuple[str, ...] | None) -> None:
-    """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes."""
+def check(name: str, splits: list[str], classes: tuple[str, ...] | None, found: str = "") -> None:
+    """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes.
+
+    `found` are sentences on what was found in place of splits.
+    """
     for split in ("train", "test"):
         if split not in splits:
-            raise LmamError(f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues.")
+            raise LmamError(
+                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {found}".strip()
+            )
     if classes is not None and len(classes) < 2:
         raise LmamError(f"{name} has one class only, {', '.join(classes)}; there is nothing to tell apart.")
 
@@ -84,6 +95,8 @@ def write(folder: Path | str, u: Utterances) -> Path:
     """
     folder, notes = Path(folder), list(u.notes)
     check(u.name, u.splits, u.classes)
+    if long := next((d for d in u.dialogues if len(d) > _LONGEST), None):
+        raise LmamError(f"The id of the dialogue {long[:40]}... has {len(long):,} letters; at most {_LONGEST} can be.")
     split = np.array([SPLITS.index(s) for s in u.splits], np.int8)  # (D,)
     arrays = {
         "dialogue_id": np.array(u.dialogues, dtype=np.str_),
@@ -96,6 +109,11 @@ def write(folder: Path | str, u: Utterances) -> Path:
     sets: dict[str, dict[str, dict[str, Any]]] = {}
     for m in (m for m in MODALITIES if m in u.features):
         for name, x in u.features[m].items():
+            if infinite := int((np.isinf(x) | (np.abs(x) > np.finfo(np.float32).max)).any(1).sum()):
+                notes.append(
+                    f"{infinite} utterances have a number in {name} that is infinite or beyond float32; the training "
+                    "mean stands there."
+                )
             filled, missing = _filled(x, split[u.owner] == 0)
             if filled is None:
                 notes.append(f"{m} is left out: no training utterance has {name}.")
@@ -112,7 +130,7 @@ def write(folder: Path | str, u: Utterances) -> Path:
 
 def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
     """x (N, d) with the training mean in rows that are not finite, and how many; None where train has no row."""
-    present = np.isfinite(x).all(1)  # (N,)
+    present = (np.abs(x) <= np.finfo(np.float32).max).all(1)  # (N,)
     if not (present & train).any():
         return None, int((~present).sum())
     mean = x[present & train].mean(0, dtype=np.float64)  # (d,)
@@ -184,52 +202,57 @@ def record(path: Path | str) -> Record:
 
 def place(path: Path | str) -> Path:
     """The folder of a dataset as an absolute path, given any spelling of it or of its npz."""
-    path = Path(os.path.abspath(Path(path).expanduser()))
-    return path.parent if path.suffix == ".npz" else path
+    path = Path(os.path.abspath(paths.given(path)))
+    return path.parent if path.name == ARRAYS else path
 
 
 @lru_cache(maxsize=8)
 def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
-    try:
-        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    path = folder / DESCRIPTION
+    with doors.door(path, "the description of a dataset", b"{", "build the dataset again"):
+        found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != _FORMAT:
-            raise LmamError(f"{folder / DESCRIPTION} has the format {found['format']}; build the dataset again.")
-        strings = [found[name] for name in ("name", "about", "licence", "sha256")]
-        strings += [d["array"] for sets in found["feature_sets"].values() for d in sets.values()]
-        known = found["feature_sets"] and set(found["feature_sets"]) <= set(MODALITIES)
-        if not known or not all(isinstance(s, str) for s in strings) or not isinstance(found["bytes"], int):
-            raise TypeError("a field is of the wrong kind")
-        return found
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, LmamError):
-            raise
-        raise LmamError(f"{folder / DESCRIPTION} cannot be read ({error}); build the dataset again.") from error
+            raise LmamError(f"{path} has the format {found['format']!r:.50}; build the dataset again.")
+        fields = {"name": str, "about": str, "licence": str, "sha256": str, "bytes": int, "notes": list}
+        wrong = [name for name, kind in fields.items() if not isinstance(found[name], kind)]
+        for m, sets in found["feature_sets"].items():
+            of_set = {"array": str, "width": int, "missing": int, "weights": str}
+            wrong += [m] if m not in MODALITIES or not sets else []
+            for name, described in sets.items():
+                wrong += [] if _NAME.fullmatch(name) else [name]
+                wrong += [key for key, kind in of_set.items() if not isinstance(described[key], kind)]
+        if wrong or not found["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", found["sha256"]):
+            raise TypeError(f"{wrong[0] if wrong else 'feature_sets or sha256'!r:.50} cannot stand there")
+        return found  # type: ignore[no-any-return]
 
 
 def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
     """A stored dataset's conversations."""
-    this = record(path)
-    try:
+    this, described = record(path), description(path)["feature_sets"]
+    encoders = {m: str(described[m][name].get("weights", "")) for m, name in features.items()}
+    with doors.door(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
         classes = tuple(str(c) for c in arrays["classes"]) or None
-        label = arrays["label"]
-        cut = conversations(
-            ids=arrays["dialogue_id"],
-            owner=arrays["utt_dialogue"],
-            features=this.read(arrays, features),
-            speaker=arrays["speaker"],
-            label=label.astype(np.int64 if classes else np.float32),
+        owner, split, ids, given = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
+        x, speaker = this.read(arrays, features), arrays["speaker"]
+        label = given.astype(np.int64 if classes else np.float32)
+        if (label != given).any() and classes:
+            raise ValueError("a label is no whole number")
+        if {len(a) for a in (owner, speaker, label, *x.values())} != {len(owner)} or len(ids) != len(split):
+            raise ValueError("its arrays are of different lengths")
+        if (
+            (np.diff(owner) < 0).any()
+            or not np.isin(owner, range(len(ids))).all()
+            or not np.isin(split, range(3)).all()
+        ):
+            raise ValueError("its utterances are not in the order of its dialogues, or these in none of three splits")
+        cut = conversations(ids=ids, owner=owner, features=x, speaker=speaker, label=label)
+        return Dataset(
+            name=this.name,
+            feature_sets=features,
+            classes=classes,
+            splits={s: cs for s, cs in by_split(SPLITS, split, cut).items() if cs},
+            sha256=this.sha256,
+            about=this.about,
+            encoders=encoders,
         )
-        splits = {s: cs for s, cs in by_split(SPLITS, arrays["dialogue_split"], cut).items() if cs}
-    except (KeyError, IndexError, ValueError) as error:
-        raise LmamError(f"{this.file} does not hold what its {DESCRIPTION} says ({error}); build it again.") from error
-    described = description(path)["feature_sets"]
-    return Dataset(
-        name=this.name,
-        feature_sets=features,
-        classes=classes,
-        splits=splits,
-        sha256=this.sha256,
-        about=this.about,
-        encoders={m: str(described[m][name].get("weights", "")) for m, name in features.items()},
-    )

@@ -15,7 +15,7 @@ from lmam_core.errors import LmamError
 from lmam_core.features.media import MediaError, parse
 from lmam_core.hashing import sha256
 
-SETTINGS = {"text": "v1 512 tokens", "audio": "v1 16 kHz 60 s", "video": "v1 16 and 8 frames"}
+SETTINGS = {"text": "v1 512 tokens", "audio": "v2 16 kHz 60 s", "video": "v2 16 and 8 frames"}
 """What decides the numbers besides extractor and weights; a change of how media are read or pooled changes it."""
 
 

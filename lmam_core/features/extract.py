@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from lmam_core.features import weights as checkpoints
 from lmam_core.features.media import MediaError
 from lmam_core.features.registry import EXTRACTORS, Extractor, extractor
 
-__all__ = ["DEFAULT_CACHE", "EXTRACTORS", "Extracted", "Extractor", "extract", "extractor"]
+__all__ = ["DEFAULT_CACHE", "EXTRACTORS", "Extracted", "Extractor", "extract", "extractor", "ready"]
 
 DEFAULT_CACHE = paths.CACHE / "features"
 """Where computed rows are kept; the folder may be deleted at any time."""
@@ -89,6 +90,8 @@ def extract(
             for k, found in encode(firsts, batch_size):
                 if isinstance(found, str):
                     failed |= dict.fromkeys(wanted[keys[k]], found)
+                elif not np.isfinite(found).all():
+                    failed |= dict.fromkeys(wanted[keys[k]], f"{name} gives numbers that are not finite.")
                 else:
                     values[wanted[keys[k]]] = found
                     rows.put(keys[k], found)
@@ -96,7 +99,15 @@ def extract(
     return Extracted(values, dict(sorted(failed.items())), chosen.label)
 
 
-def _module(modality: str):
+def ready(name: str, weights: str | Path | None = None) -> None:
+    """Raise LmamError where `extract` would lack openSMILE, or take a random encoder that was not asked for."""
+    entry = extractor(name)
+    if entry.opensmile:
+        _module(entry.modality).check(entry)
+    checkpoints.find(entry, weights, fallback=False)
+
+
+def _module(modality: str) -> ModuleType:
     """The module that encodes a modality, imported when something is to be computed: their libraries take seconds."""
     from importlib import import_module
 

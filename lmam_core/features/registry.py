@@ -11,7 +11,7 @@ from lmam_core.errors import LmamError
 class Extractor:
     """One entry of `EXTRACTORS`: what goes in, what comes out, and where its numbers come from.
 
-    `model` is a hub repository, an openSMILE set or our own network, and `take` which of its outputs is used.
+    `model` is a hub repository, an openSMILE set or our own network or measures, and `take` which outputs are used.
     `weights` is `hub` (a trained checkpoint), `layer` (drawn from seed 0 unless a file is given: a projection, not
     trained) or `none` (nothing to load). `about` is one sentence: model, layer, pooling, units; `paper` says who names
     these features: the papers, or the released code.
@@ -25,6 +25,11 @@ class Extractor:
     weights: str
     about: str
     paper: str = ""
+
+    @property
+    def opensmile(self) -> bool:
+        """Whether openSMILE computes it, which is an extra of its own because of its licence."""
+        return self.modality == "audio" and self.take != "ours"
 
 
 _MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -46,6 +51,9 @@ _ALL = (
               "RoBERTa base, mean over the last layer's tokens, no unit."),
     Extractor("deberta768", "text", 768, _DEBERTA, "mean", "hub",
               "DeBERTa-V3 base, mean over the last layer's tokens, no unit.", "LMCM"),
+    Extractor("acoustic96", "audio", 96, "NumPy and SciPy", "ours", "none",
+              "Level, pitch, harmonicity, spectrum, MFCC 1 to 12: mean, deviation, 20 % and 80 % point; 4 of rhythm. "
+              "Pitch in semitones above 27.5 Hz, levels in dB, times in s."),
     Extractor("opensmile100", "audio", 100, "IS12", "layer", "layer",
               "openSMILE IS12, sign(x) log(1 + |x|) of its 6,125 functionals, a linear layer to 100, no unit.", _OURS),
     Extractor("is12_6125", "audio", 6125, "IS12", "functionals", "none",
@@ -65,7 +73,10 @@ _ALL = (
 )
 # fmt: on
 EXTRACTORS: dict[str, Extractor] = {entry.name: entry for entry in _ALL}
-"""Every extractor by name; the first of each modality is its light default or the paper's."""
+"""Every extractor by name; the first of text and of audio is the light default, that of video the paper's."""
+
+OPENSMILE = "openSMILE, which is free for research, teaching and private use and not for commercial products"
+"""What is said wherever openSMILE is asked for: audEERING's research licence in short."""
 
 
 def extractor(name: str) -> Extractor:

@@ -17,7 +17,8 @@ Three places of the equations decide the cost, and the code keeps to them:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,9 @@ from torch.nn import functional as F
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
-from lmam_core.models.contracts.fusion import Fusion, register
-from lmam_core.models.kernels import blockwise as long
+from lmam_core.models.contracts.fusion import Fusion, named, register
+from lmam_core.models.kernels import blockwise
+from lmam_core.models.layers.transformer import Places
 
 READINGS: dict[str, tuple[str, ...]] = {
     "keys": ("own", "others", "all", "text"),
@@ -42,6 +44,32 @@ VARIANTS: dict[str, dict[str, str]] = {
     "released": {"keys": "text", "scale": "none", "weight": "full", "combine": "sum"},
 }
 """The default readings of each variant; in `released` they are what the code does, so they are not open."""
+
+PACKED = 100_000
+"""Numbers in the padding of a modality from which on Eq. 7 is carried out for utterances alone; fewer do not pay."""
+
+
+def readings(variant: str, **asked: str | None) -> dict[str, str]:
+    """Each of `READINGS` as asked for, or as the variant has it; raises LmamError for one that there is not."""
+    if variant not in VARIANTS:
+        raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
+    chosen = dict(VARIANTS[variant])
+    for name, value in asked.items():
+        if value is None:
+            continue
+        if value not in READINGS[name]:
+            raise LmamError(f"LMAM reads '{name}' as {', '.join(READINGS[name])}; '{value}' is none of them.")
+        if variant == "released" and value != chosen[name]:
+            raise LmamError(f"The released variant fixes {name}='{chosen[name]}'; use variant='paper' to change it.")
+        chosen[name] = value
+    return chosen
+
+
+def matched_widths(widths: Mapping[str, int], chosen: Mapping[str, str], width: int | None) -> dict[str, int]:
+    """The width in which each modality is matched: one for all where they meet, in a score, a mean or a sum."""
+    if chosen["keys"] == "own" and chosen["combine"] == "concat" and width is None:
+        return dict(widths)
+    return dict.fromkeys(widths, width or max(widths.values()))
 
 
 class FactorWeight(nn.Module):
@@ -137,8 +165,8 @@ class ReleasedWeight(nn.Module):
         return self.W(x)  # (B, L, d)
 
     def key(self, x: Tensor) -> Tensor:
-        """The features themselves."""
-        return x  # (B, L, d)
+        """The features themselves; a view, whose gradient waits for those of the values, as every other key's does."""
+        return x.view_as(x)  # (B, L, d)
 
 
 @register("lmam", title="LMAM", options=("rank", "variant", "keys", "scale", "weight", "combine"), rank=45)
@@ -147,9 +175,9 @@ class LMAM(Fusion):
 
     `widths` gives d_m per modality, in the order in which results are concatenated; `rank` is r, 1..d.
     Call with `features[m]` (B, L, d_m) and a mask (B, L), True where an utterance stands, or the batch's `Turns`;
-    returns (B, L, d_out), zero where masked. A conversation's output does not depend on what it is padded with, as long
-    as that is finite.
-    From `long.LONG` utterances on, `long.LONG_ON_GPU` on a GPU, memory grows with L instead of L^2.
+    returns (B, L, d_out), zero where masked. What padding holds changes nothing, NaN included. `each` takes modalities
+    with time steps and masks of their own. From `blockwise.LONG` utterances on, later on several threads or on a GPU,
+    memory grows with L instead of L^2.
 
     Variants: `paper` (Eq. 3 to 9); `algorithm1` (line 13 of Algorithm 1 in place of Eq. 7: A_i + GELU(x_i), no norm,
     no output layer); `released` (the authors' code: keys and values are the text, one full weight for all modalities,
@@ -159,16 +187,16 @@ class LMAM(Fusion):
 
     * `keys`: `own` (Eq. 4 to 6 as printed, K_i = V_i = ξ_i), `others` (Section I: the other modalities, under one
       softmax), `all` (both), `text` (the text for every query, as the released code does).
-    * `scale`: `length` (d_k is "the sequence length", Section IV-A: the conversation's number of utterances),
-      `width` (d_k = d, as in Eq. 2), `none`.
+    * `scale`: `length` (d_k is "the sequence length", Section IV-A: how many utterances the conversation has in the
+      query's modality), `width` (d_k = d, as in Eq. 2), `none`.
     * `weight`: `factors` (W = U V^T), `full` (Eq. 4 before Eq. 8), `vector` (Eq. 8 and 9 as printed).
     * `combine`: `concat` or `sum` of the O_i.
 
     Attention across modalities, and a sum, need one width: unless `keys` is `own`, `combine` is `concat` and no `width`
     is given, modalities whose width differs from `width` (default: the widest) first pass a linear layer; in `released`
     all do, as there. The ones column is left out of V and I: through Eq. 6 it stays 1.
-    `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d or an
-    unknown variant, reading or modality.
+    `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d, an unknown
+    variant, reading or modality, and for features or a mask of another shape or meaning.
 
     >>> streams = {"text": torch.randn(2, 9, 100), "audio": torch.randn(2, 9, 40)}
     >>> mask = torch.ones(2, 9, dtype=torch.bool)
@@ -192,28 +220,23 @@ class LMAM(Fusion):
         output: bool = True,
     ) -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
-        if not widths:
-            raise LmamError("LMAM needs the width of at least one modality.")
-        self.variant = variant
-        self.modalities = tuple(widths)
-        self._read(dict(keys=keys, scale=scale, weight=weight, combine=combine))
+        chosen = readings(variant, keys=keys, scale=scale, weight=weight, combine=combine)
+        self.variant, self.widths = variant, named("LMAM", widths)
+        self.modalities = tuple(self.widths)
+        self.keys, self.scale, self.weight, self.combine = (chosen[name] for name in READINGS)
         if self.keys == "text" and "text" not in widths:
             raise LmamError(f"keys='text' needs a modality called text; there are {', '.join(widths)}.")
-        widest = width or max(widths.values())
+        self.width = matched_widths(self.widths, chosen, width)
         # As audio and video in the authors' models, where text comes out of an encoder in that width already.
-        same = self.keys == "own" and self.combine == "concat" and width is None
-        self.width = {m: d if same else widest for m, d in widths.items()}
         always = variant == "released"
         self.project = nn.ModuleDict(
             {
                 m: nn.Linear(d, self.width[m]) if always or d != self.width[m] else nn.Identity()
-                for m, d in widths.items()
+                for m, d in self.widths.items()
             }
         )
         self._build_weights(rank)
-        self._build_output(widths, output)
+        self._build_output(output)
 
     @staticmethod
     def size(
@@ -221,12 +244,9 @@ class LMAM(Fusion):
         rank: int = 45,
         variant: str = "paper",
         *,
-        keys: str | None = None,
-        scale: str | None = None,
-        weight: str | None = None,
-        combine: str | None = None,
         width: int | None = None,
         output: bool = True,
+        **asked: str | None,
     ) -> int:
         """Parameters in closed form, for modalities that meet LMAM d wide.
 
@@ -234,57 +254,110 @@ class LMAM(Fusion):
         in `paper` 2 d for the norm, and (d + 1) d_m for the linear layer of Eq. 7; (d_m + 1) d where a linear layer
         brings d_m to d. In `released` one weight d^2 + d. Source: Eq. 3 to 9.
         """
-        own = VARIANTS[variant]
-        keys, weight, combine = keys or own["keys"], weight or own["weight"], combine or own["combine"]
-        widest = width or max(widths.values())
-        same = keys == "own" and combine == "concat" and width is None
+        chosen = readings(variant, **asked)
         released, paper = variant == "released", variant == "paper"
-        total = widest * widest + widest if released else 0
-        for d_m in widths.values():
-            d = d_m if same else widest
+        total = 0
+        for m, d in matched_widths(widths, chosen, width).items():
+            d_m = widths[m]
             of = {"factors": (2 * rank + 1) * (1 + d), "full": (1 + d) ** 2, "vector": (rank + 1) * (1 + d)}
-            total += 0 if released else of[weight]
+            total += 0 if released else of[chosen["weight"]]
             total += (d_m + 1) * d if released or d != d_m else 0
             total += 2 * d if paper else 0
-            total += (d + 1) * (d_m if combine == "concat" else d) if paper and output else 0
-        return total
-
-    def _read(self, asked: dict[str, str | None]) -> None:
-        for name, value in asked.items():
-            default = VARIANTS[self.variant][name]
-            if value is not None and value not in READINGS[name]:
-                raise LmamError(f"LMAM reads '{name}' as {', '.join(READINGS[name])}; '{value}' is none of them.")
-            if self.variant == "released" and value not in (None, default):
-                raise LmamError(f"The released variant fixes {name}='{default}'; use variant='paper' to change it.")
-            setattr(self, name, value or default)
+            total += (d + 1) * (d_m if chosen["combine"] == "concat" else d) if paper and output else 0
+        return total + (d * d + d if released else 0)
 
     def _build_weights(self, rank: int) -> None:
+        self.rank: int | None = None
         if self.variant == "released":
-            self.rank = None
             self.weights = nn.ModuleDict({"shared": ReleasedWeight(self.width[self.modalities[0]])})
-            return
-        if self.weight == "full":
-            self.rank = None
+        elif self.weight == "full":
             self.weights = nn.ModuleDict({m: FullWeight(d) for m, d in self.width.items()})
-            return
-        narrowest = min(self.width.values())
-        if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= narrowest:
-            raise LmamError(
-                f"LMAM's rank must be a whole number from 1 to {narrowest}, the narrowest width; got {rank!r}."
-            )
-        self.rank = rank
-        kind = FactorWeight if self.weight == "factors" else VectorWeight
-        self.weights = nn.ModuleDict({m: kind(d, rank) for m, d in self.width.items()})
+        else:
+            narrowest = min(self.width.values())
+            try:
+                self.rank = None if isinstance(rank, bool) else operator.index(rank)
+            except TypeError:
+                self.rank = None
+            if self.rank is None or not 1 <= self.rank <= narrowest:
+                raise LmamError(
+                    f"LMAM's rank must be a whole number from 1 to {narrowest}, the narrowest width; got {rank!r}."
+                )
+            kind = FactorWeight if self.weight == "factors" else VectorWeight
+            self.weights = nn.ModuleDict({m: kind(d, self.rank) for m, d in self.width.items()})
 
-    def _build_output(self, widths: Mapping[str, int], output: bool) -> None:
+    def _build_output(self, output: bool) -> None:
         paper = self.variant == "paper"
         # O_i goes back to the width that modality i came with; a sum needs one width for all.
-        out = self.width if self.combine == "sum" or not (paper and output) else dict(widths)
+        out = self.width if self.combine == "sum" or not (paper and output) else self.widths
         self.norm = nn.ModuleDict({m: nn.LayerNorm(d) for m, d in self.width.items()} if paper else {})
         self.output = nn.ModuleDict(
             {m: nn.Linear(self.width[m], out[m]) for m in self.modalities} if paper and output else {}
         )
         self.d_out = sum(out.values()) if self.combine == "concat" else next(iter(out.values()))
+
+    def forward(
+        self, features: Mapping[str, Tensor], turns: Turns | Tensor | Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Fuse the modalities to (B, L, d_out), by a mask, one per modality, or `Turns`; without, none is missing."""
+        x, masks = self._inputs(features, turns)
+        mask = masks[self.modalities[0]]
+        if not torch.jit.is_tracing() and any(x[m].shape[1] != mask.shape[1] for m in self.modalities):
+            lengths = ", ".join(f"{m} {x[m].shape[1]}" for m in self.modalities)
+            raise LmamError(
+                f"LMAM puts modalities side by side that share their time steps; here they have {lengths}. "
+                "`each` gives what each modality becomes, in its own."
+            )
+        O = self._equations(x, masks, self._places(turns, masks))
+        if isinstance(turns, Mapping):
+            O = {i: o * masks[i][..., None] for i, o in O.items()}
+            mask = torch.stack(list(masks.values())).any(0)
+        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
+        if self.variant == "released":
+            fused = F.gelu(fused) + x["text"]
+        # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
+        return fused.mul_(mask[..., None])  # (B, L, d_out)
+
+    def each(
+        self, features: Mapping[str, Tensor], masks: Turns | Tensor | Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """O_i of Eq. 7 per modality, (B, L_i, d_i), before they are combined.
+
+        Modalities may have time steps and masks (B, L_m) of their own: with `keys="others"`, tokens (B, 20, 768) look
+        at the 300 frames of the same B recordings, and frames at tokens.
+        """
+        x, each = self._inputs(features, masks)
+        O = self._equations(x, each, self._places(masks, each))
+        return {i: o * each[i][..., None] for i, o in O.items()}
+
+    def attention(
+        self, features: Mapping[str, Tensor], mask: Turns | Tensor | Mapping[str, Tensor] | None = None
+    ) -> dict[tuple[str, str], Tensor]:
+        """α of Eq. 5 by (query modality i, key modality j), (B, L_i, L_j); over all keys of a query they sum to 1."""
+        x, masks = self._inputs(features, mask)
+        found = {}
+        for i in self.modalities:
+            Q, K = self._queries_and_keys(i, x, masks)
+            parts = _split(self._weights_of(Q, K, [masks[j] for j in self._matched(i)]), K)
+            found |= {(i, j): part * masks[i][..., None] for j, part in zip(self._matched(i), parts, strict=True)}
+        return found
+
+    def _equations(
+        self, x: Mapping[str, Tensor], masks: Mapping[str, Tensor], places: Mapping[str, Places]
+    ) -> dict[str, Tensor]:
+        """O_i of each modality; M_i = K_i = V_i = [1, x_i] of Eq. 3, whose ones are the biases of the weights."""
+        # For all modalities first: autograd adds up the gradients of x in the order of these products.
+        QK = {i: self._queries_and_keys(i, x, masks) for i in self.modalities}  # Eq. 4, 8 and 9
+        O = {}
+        for i, (Q, K) in QK.items():
+            V, seen = [x[j] for j in self._matched(i)], [masks[j] for j in self._matched(i)]
+            I = self._start(x[i])
+            if any(blockwise.is_long(side.shape[1], side.device) for side in (Q, *K)):
+                A = blockwise.matched(Q, K, V, masks[i], seen)  # Eq. 5 and 6
+                A = A if I is None else A + I
+            else:
+                A = _average(self._weights_of(Q, K, seen), V, I)  # Eq. 5 and 6, (B, L, d)
+            O[i] = self._close(i, A, places.get(i))  # Eq. 7
+        return O
 
     def _matched(self, query: str) -> tuple[str, ...]:
         """The modalities whose utterances the queries of `query` are matched with; alone, a modality has itself."""
@@ -292,70 +365,129 @@ class LMAM(Fusion):
         chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
         return chosen[self.keys]
 
-    def _inputs(self, features: Mapping[str, Tensor], turns: Turns | Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
-        missing = [m for m in self.modalities if m not in features]
-        if missing:
-            raise LmamError(f"LMAM was built for {', '.join(self.modalities)}; the batch lacks {', '.join(missing)}.")
-        first = features[self.modalities[0]]
-        mask = turns.mask if isinstance(turns, Turns) else turns
-        if mask is None:
-            mask = torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
-        mask = mask.bool()
-        return {m: self.project[m](features[m]) for m in self.modalities}, mask
-
-    def _rank_space(self, i: str, x: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Q_i / √d_k, and K of each matched modality as Q_i meets it; each (B, L, r + 1)."""
+    def _queries_and_keys(
+        self, i: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Q_i / √d_k, and K of each matched modality as Q_i meets it, in rank space; each (B, L, r + 1)."""
         weight = self.weights[i if i in self.weights else "shared"]
-        length = mask.sum(1).clamp(min=1).to(x[i].dtype)[:, None, None]  # (B, 1, 1)
+        length = masks[i].sum(1).clamp(min=1).to(x[i].dtype)[:, None, None]  # (B, 1, 1)
         d_k = {"length": length, "width": self.width[i], "none": 1.0}[self.scale]
         return weight.query(x[i]) * d_k**-0.5, [weight.key(x[j]) for j in self._matched(i)]
 
-    def _alpha(self, x: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-        """Eq. 5 for each query modality, (B, L, n L): the keys of its n matched modalities side by side."""
-        sample = next(iter(x.values()))
-        # A finite floor instead of -inf: it underflows to an exact 0, and a row without any key stays finite.
-        floor = sample.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(sample.dtype).min)[:, None, :]  # (B, 1, L)
-        alpha = {}
-        for i in self.modalities:
-            q, keys = self._rank_space(i, x, mask)
-            scores = [torch.tanh(q @ k.transpose(1, 2)) + floor for k in keys]
-            alpha[i] = torch.softmax(torch.cat(scores, -1) if len(scores) > 1 else scores[0], -1)
-        return alpha
+    @staticmethod
+    def _weights_of(Q: Tensor, K: Sequence[Tensor], seen: Sequence[Tensor]) -> Tensor:
+        """α = softmax(tanh(Q K^T / √d_k)) of Eq. 5, (B, L, Σ L_j): the keys of the matched modalities side by side."""
+        scores = []
+        for k, mask in zip(K, seen, strict=True):
+            # A finite floor instead of -inf: it underflows to an exact 0, and a row without any key stays finite.
+            floor = k.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(k.dtype).min)[:, None, :]  # (B, 1, L_j)
+            score = torch.tanh_(Q @ k.transpose(1, 2))  # (B, L, L_j)
+            scores.append(score + floor if score.requires_grad else score.add_(floor))
+        return torch.softmax(torch.cat(scores, -1) if len(scores) > 1 else scores[0], -1)
 
-    def attention(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> dict[tuple[str, str], Tensor]:
-        """α of Eq. 5 by (query modality, key modality), each (B, L, L); over all keys of a query they sum to 1."""
-        x, mask = self._inputs(features, mask)
-        return {
-            (i, j): part * mask[..., None]
-            for i, alpha in self._alpha(x, mask).items()
-            for j, part in zip(self._matched(i), alpha.split(mask.shape[1], -1), strict=True)
-        }
-
-    def forward(self, features: Mapping[str, Tensor], turns: Turns | Tensor | None = None) -> Tensor:
-        """Fuse the modalities to (B, L, d_out), by a mask, by `Turns`, or as if no utterance were missing."""
-        x, mask = self._inputs(features, turns)
-        L = mask.shape[1]
-        alpha = {} if long.is_long(L, mask.device) else self._alpha(x, mask)
-        O = {}
-        for i in self.modalities:
-            if self.variant == "paper":
-                start = x[i]  # I_i of Eq. 7
-            elif self.variant == "algorithm1":
-                start = F.gelu(x[i])
-            else:
-                start = None
-            A = start
-            if i in alpha:
-                for j, part in zip(self._matched(i), alpha[i].split(L, -1), strict=True):
-                    A = torch.bmm(part, x[j]) if A is None else torch.baddbmm(A, part, x[j])  # (B, L, d)
-            else:
-                found = long.matched(*self._rank_space(i, x, mask), [x[j] for j in self._matched(i)], mask)
-                A = found if A is None else A + found  # (B, L, d)
-            O[i] = self.norm[i](A) if i in self.norm else A
-            if i in self.output:
-                O[i] = F.relu_(self.output[i](O[i]))
-        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
+    def _start(self, x: Tensor) -> Tensor | None:
+        """What A_i is added to: I_i = x_i of Eq. 7, GELU(x_i) of line 13, nothing in the released code."""
         if self.variant == "released":
-            fused = F.gelu(fused) + x["text"]
-        # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
-        return fused.mul_(mask[..., None])  # (B, L, d_out)
+            return None
+        return x if self.variant == "paper" else F.gelu(x)
+
+    def _close(self, i: str, A: Tensor, places: Places | None) -> Tensor:
+        """ReLU(Linear(Norm(A_i + I_i))) of Eq. 7, or as much of it as the variant has, at `places` alone if given."""
+        if i not in self.norm:
+            return A
+        E = self.norm[i](A if places is None else places.pack(A))
+        O = F.relu_(self.output[i](E)) if i in self.output else E
+        return O if places is None else places.pad(O)
+
+    def _places(self, turns: object, masks: Mapping[str, Tensor]) -> dict[str, Places]:
+        """Where utterances stand, for masks that leave out enough for it to pay.
+
+        Not for `Turns`, by which the runs of a store come: sums over fewer rows are rounded otherwise.
+        """
+        if turns is None or isinstance(turns, Turns) or not _legible(*masks.values()):
+            return {}
+        found: dict[int, Places] = {}
+        for m, mask in masks.items():
+            if id(mask) not in found:
+                found[id(mask)] = Places(mask, mask.flatten().nonzero().squeeze(1))
+            if (mask.numel() - len(found[id(mask)].index)) * self.width[m] < PACKED:
+                return {}
+        return {m: found[id(mask)] for m, mask in masks.items()}
+
+    def _inputs(
+        self, features: Mapping[str, Tensor], turns: Turns | Tensor | Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """x_m (B, L, d) as it is matched and mask_m (B, L) for every modality, zero where the mask is."""
+        missing = [m for m in self.modalities if m not in features]
+        if missing:
+            raise LmamError(f"LMAM was built for {', '.join(self.modalities)}; the batch lacks {', '.join(missing)}.")
+        trusted = isinstance(turns, Turns)
+        given = turns.mask if isinstance(turns, Turns) else turns
+        masks, x = {}, {}
+        for m in self.modalities:
+            mask = given.get(m) if isinstance(given, Mapping) else given
+            if not torch.jit.is_tracing():
+                self._check(m, features, mask, trusted)
+            # 0 times what stands in the padding is not 0 where that is NaN.
+            clean = mask is None or trusted or (_legible(mask) and bool(mask.all()))
+            if mask is None:
+                mask = torch.ones(features[m].shape[:2], dtype=torch.bool, device=features[m].device)
+            masks[m] = mask.bool()
+            x[m] = features[m] if clean else features[m].masked_fill(~masks[m][..., None], 0)
+            if not isinstance(self.project[m], nn.Identity):
+                x[m] = self.project[m](x[m])
+                x[m] = x[m] if clean else x[m].masked_fill(~masks[m][..., None], 0)  # its bias is no value either
+        return x, masks
+
+    def _check(self, m: str, features: Mapping[str, Tensor], mask: Tensor | None, trusted: bool) -> None:
+        """Raise LmamError where features or mask are not what they are taken for."""
+        x, d = features[m], self.widths[m]
+        if x.dim() != 3 or x.shape[2] != d:
+            hint = "; x[:, None] makes a conversation of one utterance of every row" if x.dim() == 2 else ""
+            raise LmamError(f"LMAM takes {m} as (B, L, {d}), conversations first; it is {_shape(x)}{hint}.")
+        if any(features[name].shape[0] != x.shape[0] for name in self.modalities):
+            sizes = ", ".join(f"{name} {features[name].shape[0]}" for name in self.modalities)
+            raise LmamError(f"All modalities need the same conversations; here there are {sizes}.")
+        if mask is None or (trusted and mask.shape == x.shape[:2]):
+            return
+        if mask.shape != x.shape[:2]:
+            raise LmamError(
+                f"LMAM takes {m} as (B, L, {d}) with a mask (B, L), conversations first; they are {_shape(x)} and "
+                f"{_shape(mask)}."
+            )
+        if not _legible(mask):
+            return
+        taken = "LMAM takes True or 1 where an utterance stands, False or 0 for padding"
+        if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
+            raise LmamError(f"The mask holds other numbers than 0 and 1: {taken}; `mask == 0` reads an additive one.")
+        keep = mask.bool()
+        if mask.numel() and not keep[:, 0].any() and not keep.any(1).all():
+            raise LmamError(f"By its mask a conversation has no utterance and none has a first: {taken}.")
+        if mask.shape[0] == mask.shape[1] and not torch.equal(keep, keep.T):
+            empty = (x == 0).all(2)
+            if empty[~keep.T].all() and not empty[~keep].all():
+                raise LmamError(f"The padding of {m} lies where the transposed mask has it: LMAM takes (B, L, {d}).")
+
+
+def _legible(*tensors: Tensor) -> bool:
+    """Whether values can be looked at now, and not only when a traced or captured program runs."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    return not (tensors[0].is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def _shape(x: Tensor) -> str:
+    return f"({', '.join(map(str, x.shape))})"
+
+
+def _split(alpha: Tensor, K: Sequence[Tensor]) -> Sequence[Tensor]:
+    """α of each matched modality, (B, L, L_j) each."""
+    return alpha.split([k.shape[1] for k in K], -1) if len(K) > 1 else (alpha,)
+
+
+def _average(alpha: Tensor, V: Sequence[Tensor], I: Tensor | None) -> Tensor:
+    """A_i = α V of Eq. 6, and what it is added to, (B, L, d)."""
+    A = I
+    for part, v in zip(_split(alpha, V), V, strict=True):
+        A = torch.bmm(part, v) if A is None else torch.baddbmm(A, part, v)
+    return A

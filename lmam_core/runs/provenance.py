@@ -34,7 +34,7 @@ PARTS = (
     "models/*.py",
     "models/*/*.py",
     "data/sources/*.py",
-    *(f"data/{name}.py" for name in ("catalogue", "dataset", "stored", "synthetic")),
+    *(f"data/{name}.py" for name in ("archive", "catalogue", "dataset", "stored", "synthetic")),
     *(f"runs/{name}.py" for name in ("experiment", "record", "run", "provenance", "training", "metrics")),
 )
 """The files that decide a run's numbers, as globs in the package's folder; none may match nothing."""

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
+import stat
+import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -22,6 +26,7 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
+from lmam_core.runs.metrics import SUMS
 from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
 
 DEFAULT = paths.STORE
 """The store that comes with the book; outside of a checkout, that of one's own runs."""
+LARGEST = 64 * 2**20
+"""Bytes of the largest file that is taken for a run; those of the book have at most 50,000."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Store:
@@ -80,8 +89,14 @@ class Store:
         return read(path)
 
     def __iter__(self) -> Iterator[Run]:
+        """The runs, by path; a file that is none is named once, by a warning of this module's logger."""
         for path in self.paths():
-            yield read(path)
+            try:
+                run = read(path)
+            except LmamError as error:
+                _name(str(error))
+                continue
+            yield run
 
     def paths(self) -> list[Path]:
         """The files of all runs, sorted."""
@@ -131,6 +146,17 @@ class Store:
             with suppress(OSError):
                 path.unlink()
             lock.release()
+
+    def tidy(self) -> None:
+        """Remove what killed processes left: locks that nobody holds, files unfinished for an hour."""
+        for path in self.root.glob(".locks/*.lock"):
+            lock = FileLock(path, timeout=0, thread_local=False)
+            with suppress(Timeout, OSError), lock:
+                path.unlink()
+        for path in self.root.glob("*/*/*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > 3600:
+                    path.unlink()
 
     def frame(self) -> pd.DataFrame:
         """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
@@ -218,23 +244,68 @@ def _named(e: Record, dataset: str) -> tuple[str, str]:
 
 def read(path: Path) -> Run:
     """The run of a file, parsed once as long as the file stays as it is; raises LmamError for any other content."""
-    status = path.stat()
-    return _parsed(path, status.st_mtime_ns, status.st_size)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise TypeError("it is no regular file")
+        if status.st_size > LARGEST:
+            raise TypeError(f"it has more than {LARGEST:,} bytes")
+        return _parsed(path, status.st_mtime_ns, status.st_size)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        raise LmamError(f"{path} is not a run of this store ({why}); restore it from git or delete it.") from error
 
 
 @lru_cache(maxsize=20_000)
 def _parsed(path: Path, changed: int, size: int) -> Run:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        classes, task = fields["classes"], fields.pop("task", CONVERSATION)
-        return Run(
-            **fields
-            | {
-                "experiment": record(task).stored(fields["experiment"]),
-                "training": Training(**fields["training"]),
-                "classes": tuple(classes) if classes else None,
-                "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
-            }
-        )
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise LmamError(f"{path} is not a run of this store ({error}); restore it from git or delete it.") from error
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    classes, task = fields["classes"], fields.pop("task", CONVERSATION)
+    found = Run(
+        **fields
+        | {
+            "experiment": record(task).stored(fields["experiment"]),
+            "training": Training(**fields["training"]),
+            "classes": tuple(classes) if classes else None,
+            "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
+        }
+    )
+    for part in (found, found.experiment, found.training):
+        for name, kind in _kinds(type(part)).items():
+            if not _is(getattr(part, name), kind):
+                raise TypeError(f"{name} is of the wrong kind")
+    width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49
+    if task != CONVERSATION and found.outcomes:
+        width = next(iter(found.outcomes.values())).size
+    for counts in found.outcomes.values():
+        if counts.shape != (width,) or counts.dtype.kind not in "if":
+            raise TypeError(f"an outcome is not {width} numbers")
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def _name(sentence: str) -> None:
+    _LOG.warning("%s", sentence)
+
+
+@lru_cache
+def _kinds(of: Any) -> dict[str, Any]:
+    """The types that a record's fields are declared with."""
+    hints = get_type_hints(of)
+    return {field.name: hints[field.name] for field in dataclasses.fields(of)}
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value read from JSON is of the type that a field of a record is declared with."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_is(value, one) for one in get_args(kind))
+    if kind is Any:
+        return True
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if not isinstance(value, get_origin(kind) or kind):
+        return False
+    if isinstance(value, dict):
+        return all(_is(v, get_args(kind)[1]) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_is(v, get_args(kind)[0]) for v in value)
+    return True

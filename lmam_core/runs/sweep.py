@@ -45,6 +45,7 @@ def sweep(
     Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
     LmamError for a cluster that does not answer.
     """
+    store.tidy()
     experiments = list(dict.fromkeys(e.resolved() for e in experiments))
     waiting = [e for e in experiments if not store.complete(e, predictions)]
     if not waiting:

@@ -26,6 +26,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from lmam_book.bench.seals import seal
 from lmam_core.batch import Conversations
 
 CHECKOUTS = {
@@ -111,6 +112,7 @@ def keep(row: Mapping[str, object], path: Path, by: list[str]) -> None:
     older = pd.read_csv(path).to_dict("records") if path.exists() else []
     rows = pd.DataFrame([*older, row]).drop_duplicates(by, keep="last")
     rows.sort_values(by).to_csv(path, index=False)
+    seal(path, "tests.peers" if path.name == "originals.csv" else "tests.peers.fusions")
 
 
 def rename(name: str, renamed: Mapping[str, str]) -> str:

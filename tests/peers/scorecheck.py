@@ -1,4 +1,4 @@
-"""GRIM's idea and mlscorecheck beside the audit, on the paper's tables: `python -m tests.peers.scorecheck` writes the CSV.
+"""GRIM and mlscorecheck beside the audit, on the paper's tables: `python -m tests.peers.scorecheck` writes the CSV.
 
 mlscorecheck (Fazekas and Kovács, arXiv 2310.12527) is told what the audit finds out: the supports and the metric.
 """
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from mlscorecheck.check.binary import check_1_testset_no_kfold
 
+from lmam_book.bench.seals import seal
 from lmam_book.forensics import audited
 from lmam_book.forensics.audit import Audit
 from lmam_book.forensics.counts import READINGS, possible
@@ -26,7 +27,8 @@ def consistent(acc: int, f1: int, n: int, total: int, reading: str, scale: int =
     """Whether mlscorecheck finds a confusion matrix of one class against the rest; both scores in units, rounded."""
     logging.disable(logging.INFO)  # it reports every step
     scores = {SCORES[reading]: acc / scale / 100, "f1": f1 / scale / 100}
-    found = check_1_testset_no_kfold(testset={"p": n, "n": total - n}, scores=scores, eps=0.5 / scale / 100)
+    testset, eps = {"p": n, "n": total - n}, 0.5 / scale / 100
+    found = check_1_testset_no_kfold(testset, scores, eps, numerical_tolerance=1e-10)  # not to widen eps by 2 %
     return not found["inconsistency"]
 
 
@@ -65,3 +67,4 @@ def _count(found: Audit, reading: str, tool: str) -> int:
 
 if __name__ == "__main__":
     table().to_csv(paths.data(COMPARED), index=False, lineterminator="\n")
+    seal(paths.data(COMPARED), "tests.peers.scorecheck")

@@ -1,4 +1,6 @@
-"""Matching with a whole α against blocks of it: what `long.LONG`, `LONG_ON_GPU` and `BLOCK` were chosen by.
+"""Matching with a whole α against blocks of it: what `blockwise.LONG`, `LONG_ON_GPU` and `BLOCK` were chosen by.
+
+Threads share small blocks badly: there, as on a GPU, whole α is faster and memory decides, which threads do not change.
 
 `python -m lmam_book.bench.crossover [cpu|cuda]` measures it on one thread, which takes some minutes of a quiet machine,
 and writes `data/crossover.csv`.
@@ -16,8 +18,9 @@ import torch
 from torch import Tensor
 
 from lmam_book.bench.modules import alone, matching, seconds
+from lmam_book.bench.seals import seal
 from lmam_core import paths
-from lmam_core.models.kernels import blockwise as long
+from lmam_core.models.kernels import blockwise
 from lmam_core.runs.provenance import code_version
 
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
@@ -35,12 +38,12 @@ SLACK = 1.05
 
 def measured(L: int, blocks: Sequence[int], repeats: int, device: str) -> list[dict[str, object]]:
     """One row a size of block: median seconds and megabytes of forward and backward, whole α and blocks."""
-    pair, own = matching(L, device), long.BLOCK
+    pair, own = matching(L, device), blockwise.BLOCK
     programs = {"whole": pair["whole"]} | {str(block): _in_blocks_of(block, pair["blocks"]) for block in blocks}
     try:
         taken = seconds(programs, repeats)
     finally:
-        long.BLOCK = own
+        blockwise.BLOCK = own
     expression = f"matching({L}, {device!r})"
     whole = alone(f"{expression}['whole']", device)[0]
     rows = []
@@ -54,7 +57,7 @@ def measured(L: int, blocks: Sequence[int], repeats: int, device: str) -> list[d
 
 def _in_blocks_of(block: int, program: Callable[[], Tensor]) -> Callable[[], Tensor]:
     def changed() -> Tensor:
-        long.BLOCK = block  # stays so for the backward pass
+        blockwise.BLOCK = block  # stays so for the backward pass
         return program()
 
     return changed
@@ -65,10 +68,10 @@ def measure(device: str) -> pd.DataFrame:
     torch.set_num_threads(1)
     rows = []
     for L in LENGTHS:
-        blocks = BLOCKS if (L, device) == (SWEPT, "cpu") else (long.BLOCK,)
+        blocks = BLOCKS if (L, device) == (SWEPT, "cpu") else (blockwise.BLOCK,)
         rows += measured(L, blocks, max(3, 2**13 // L), device)
     gigabytes, taken = alone(f"module({LONGEST}, {device!r})", device)  # on a GPU with the kernel's compilation
-    row = {"program": "module", "L": LONGEST, "block": long.BLOCK, "repeats": 1}
+    row = {"program": "module", "L": LONGEST, "block": blockwise.BLOCK, "repeats": 1}
     rows.append(row | {"blocks_s": taken, "blocks_mb": 1e3 * gigabytes})
     gpu = device == "cuda"
     return pd.DataFrame(rows).assign(
@@ -92,8 +95,8 @@ def table(device: str = "cpu") -> pd.DataFrame:
 
 
 def by_length(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of matching in blocks of `long.BLOCK`, from the shortest conversation to the longest."""
-    return found[(found.program == "matching") & (found.block == long.BLOCK)].sort_values("L")
+    """The rows of matching in blocks of `blockwise.BLOCK`, from the shortest conversation to the longest."""
+    return found[(found.program == "matching") & (found.block == blockwise.BLOCK)].sort_values("L")
 
 
 def crossing(found: pd.DataFrame) -> int | None:
@@ -118,6 +121,7 @@ def main(arguments: list[str]) -> None:
         older = pd.read_csv(path)
         found = pd.concat([older[older.device != device], found])
     found.to_csv(path, index=False)
+    seal(path, "lmam_book.bench.crossover")
     print(path.read_text(), end="")
 
 

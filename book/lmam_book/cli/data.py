@@ -35,9 +35,19 @@ def data(context: click.Context) -> None:
 @data.command()
 @click.argument("folder")
 @click.option("--text", default="minilm384", help="extractor of the transcripts (default minilm384; '': none)")
-@click.option("--audio", default="egemaps88", help="extractor of the sound (default egemaps88; '': none)")
+@click.option(
+    "--audio",
+    default="acoustic96",
+    help="extractor of the sound (default acoustic96; '': none); others, such as egemaps88, need openSMILE, which is "
+    "not for commercial products",
+)
 @click.option("--video", default="clip512", help="extractor of the pictures (default clip512; '': none)")
-@click.option("--weights", default=None, help="random, or NAME=FOLDER for each extractor (default the hub)")
+@click.option(
+    "--weights",
+    default=None,
+    help="NAME=FOLDER for each extractor (default the hub), or random: encoders that nobody trained, never used unless "
+    "asked for",
+)
 def build(folder: str, text: str, audio: str, video: str, weights: str | None) -> None:
     """Make a dataset of FOLDER with utterances.csv and wav or mp4 files.
 
@@ -75,9 +85,10 @@ def fetch(name: str, to: str | None) -> None:
 def _made(folder: Path) -> None:
     """What became of the data: the notes on the error stream, the rest on the output stream."""
     from lmam_core.data import stored
+    from lmam_core.data.notes import condensed
 
     found = stored.description(folder)
-    for note in found["notes"]:
+    for note in condensed(found["notes"]):
         print(note, file=sys.stderr)
     click.echo(found["about"])
     for m, sets in found["feature_sets"].items():

@@ -23,7 +23,10 @@ FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- audit: side by side -->": audit.side_by_side,
 }
 """What stands for which comment, as HTML."""
-DATA: dict[str, Callable[[Path], bytes]] = {"book/_static/runs.js": explorer.script, "book/_static/card.png": card.image}
+DATA: dict[str, Callable[[Path], bytes]] = {
+    "book/_static/runs.js": explorer.script,
+    "book/_static/card.png": card.image,
+}
 """What follows the store beside the pages: the explorer's data, and the picture that a link shows elsewhere."""
 READ = ("data", "lmam_core", "book/lmam_book", "_config.yml", "notebooks")
 """What all of it is made from."""

@@ -19,7 +19,13 @@ from lmam_book.web.explorer import scripts
 
 COMPARED = "scorecheck.csv"
 """What GRIM, mlscorecheck and the audit find on the paper's tables: written by `python -m tests.peers.scorecheck`."""
-SIGNS = {"possible": "✓", "possible alone": "(✓)", "impossible": "✗", "impossible for means": "✗✗", "not checkable": "?"}
+SIGNS = {
+    "possible": "✓",
+    "possible alone": "(✓)",
+    "impossible": "✗",
+    "impossible for means": "✗✗",
+    "not checkable": "?",
+}
 """How a pair's verdict is marked in a table, beside its colour."""
 SCRIPTS = ("audit-arithmetic.js", "audit.js")
 
@@ -29,7 +35,8 @@ def page(root: Path) -> str:
     given = json.dumps(examples(), ensure_ascii=False).replace("<", "\\u003c")
     signs = html.escape(json.dumps(SIGNS, ensure_ascii=False))
     return (
-        f'<div id="lmam-audit" class="lmam-touch" data-signs="{signs}"><div class="lmam-table-box">{_fallback()}</div></div>\n'
+        f'<div id="lmam-audit" class="lmam-touch" data-signs="{signs}">'
+        f'<div class="lmam-table-box">{_fallback()}</div></div>\n'
         f'<script type="application/json" id="audit-examples">{given}</script>\n{scripts(SCRIPTS)}'
     )
 

@@ -56,7 +56,8 @@ def page(root: Path) -> str:
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     address = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     files = f"{address['url']}/blob/{address['branch']}/data/results/"
-    return f'<div id="lmam-explorer" class="lmam-touch" data-files="{files}"><div class="lmam-table-box">{table}</div></div>\n{scripts(SCRIPTS)}'
+    box = f'<div id="lmam-explorer" class="lmam-touch" data-files="{files}"><div class="lmam-table-box">'
+    return f"{box}{table}</div></div>\n{scripts(SCRIPTS)}"
 
 
 def scripts(found: Iterable[str]) -> str:
@@ -86,7 +87,7 @@ def data(frame: pd.DataFrame) -> dict[str, Any]:
         "parameters": frame.parameters.tolist(),
         "rate": frame.learning_rate.tolist(),
         "ended": (2 * frame.one_class.astype(int) + frame.at_limit.astype(int)).tolist(),
-        "key": frame.run.tolist(),
+        "key": frame.key.tolist(),
         "scores": {m: [_short(v, m) for v in frame[m]] for m in metrics},
         "t": [round(float(stats.t.ppf(0.975, n - 1)), 4) for n in range(2, int(counts.max()) + 1)],
     }
@@ -136,6 +137,7 @@ def _read(folder: Path, held: tuple[str, ...]) -> pd.DataFrame:
     frame = beside_print.frame(runs)
     files = [store.path(run.experiment).name for run in runs]
     frame["stem"] = [name.rsplit(".s", 1)[0] for name in files]
+    frame["key"] = [name.split(".")[-2] for name in files]
     frame["label"] = [_label(run.experiment) for run in runs]
     for _, rows in frame.groupby([*PLACE, "label"]):
         first = rows.sort_values(["epochs", "patience"], kind="stable").iloc[0]

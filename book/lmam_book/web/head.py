@@ -16,11 +16,18 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
 
-UNUSED = re.compile(
-    r'\s*<script[^>]*src="[^"]*(scripts/fontawesome\.js|searchtools\.js|language_data\.js|searchindex\.js)[^"]*"[^>]*>'
-    r"</script>"
+ICONS, UNUSED = (
+    re.compile(rf'\s*<script[^>]*src="[^"]*({names})\.js[^"]*"[^>]*></script>')
+    for names in ("scripts/fontawesome", "scripts/fontawesome|searchtools|language_data|searchindex")
 )
-"""What only the page that searches needs, and the icons' script."""
+"""The icons' script, and what only the page that searches needs beside it."""
+NUMBERS = " ||\n        queryTerm.match(/^\\d+$/)"
+"""Where Sphinx's search leaves numbers out of a query."""
+MISNAMED = re.compile(
+    r'(?<=<summary) aria-label="[^"]*"'
+    r'|(?<=search-button-field search-button__button pst-js-only" title="Search") aria-label="Search"'
+)
+"""Names for screen readers that are others than the words one sees."""
 ICON = re.compile(r'<i class="[^"]*\bfa-(?!solid|brands|regular|lg)([a-z-]+)')
 RULE = re.compile(r'[^{}]*\.fa-[^{}]*:before\{content:"[^"]*"\}')
 """A rule of the style sheet that gives icons their glyph."""
@@ -79,16 +86,19 @@ def _plain(text: str) -> str:
 
 
 def lightened(app: Sphinx, error: Exception | None) -> None:
-    """Take from every page what it need not load, and the name that stands twice in the front page's title."""
+    """Take from every page what it need not load and say its name once; let search look for numbers."""
     if error is not None or app.builder.format != "html":
         return
     out, icons = Path(app.outdir), set[str]()
     for path in out.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         icons |= set(ICON.findall(text))
-        lean = UNUSED.sub(lambda m: m[0] if path.name == "search.html" and "fontawesome" not in m[0] else "", text)
+        lean = (ICONS if path.name == "search.html" else UNUSED).sub("", text)
         lean = re.sub(r"<title>(.+?) &#8212; \1</title>", r"<title>\1</title>", lean)
+        lean = MISNAMED.sub("", lean)
         path.write_text(lean, encoding="utf-8")
+    tools = out / "_static" / "searchtools.js"
+    tools.write_text(tools.read_text(encoding="utf-8").replace(NUMBERS, ""), encoding="utf-8")
     _icons(out, icons)
 
 

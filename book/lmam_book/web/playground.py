@@ -1,8 +1,9 @@
-"""Sliders for what tanh does to attention and for how light LMAM is; the same as two tables where there is no script."""
+"""Sliders for what tanh does to attention and for how light LMAM is; two tables where there is no script."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def _shares() -> str:
     return _table(caption, ("width", "rank", "both with an output layer", "neither"), rows)
 
 
-def _table(caption: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><caption>{caption}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

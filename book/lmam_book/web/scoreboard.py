@@ -14,6 +14,7 @@ import yaml
 
 from lmam_book.verdicts.claims import RULES, Claim, read
 from lmam_book.verdicts.headline import DATASETS
+from lmam_book.verdicts.scoreboard import slug
 
 PAGE = "book/scoreboard.md"
 BLOCK = re.compile(r"(?<=<!-- verdicts:begin -->\n).*?(?=<!-- verdicts:end -->)", re.S)
@@ -56,28 +57,29 @@ def page(root: Path) -> str:
 
 
 def _row(row: Mapping[str, str], claim: Claim, chapters: list[str], code: str) -> str:
-    shown = {name: html.escape(str(value)) for name, value in row.items()}
+    shown = {name: re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(str(value))) for name, value in row.items()}
     word, dataset = shown["verdict"], claim.arguments.get("dataset", "").lower()
-    badge = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
+    badge = f'<span class="verdict verdict-{slug(word)}">{word}</span>'
     first = (
         f'<a class="lmam-anchor" href="#{shown["id"]}" aria-label="link to this claim">#</a> <b>{shown["claim"]}</b> '
-        f"({shown['where']})<br>{badge} {shown['reason']}"
+        f"({shown['where']})<br>{badge} {shown['reason']}{' First protocol.' * (shown['protocol'] == '1')}"
     )
     ours = shown["ours"].replace("; ", "<br>")
     values = {"paper": shown["paper"], "ours": ours, "seeds": shown["n"] if shown["n"] != "0" else "–"}
+    links = _links(claim, shown["protocol"], chapters, code)
     cells = "".join(f'<td data-label="{name}">{value}</td>' for name, value in values.items())
     return (
         f'<tr id="{shown["id"]}" data-word="{word}" data-family="{shown["family"]}" '
         f'data-dataset="{DATASETS.get(dataset, dataset.upper() or "none")}">'
-        f'<th scope="row">{first}</th>{cells}<td data-label="more">{_links(claim, chapters, code)}</td></tr>'
+        f'<th scope="row">{first}</th>{cells}<td data-label="more">{links}</td></tr>'
     )
 
 
-def _links(claim: Claim, chapters: list[str], code: str) -> str:
+def _links(claim: Claim, protocol: str, chapters: list[str], code: str) -> str:
     links = []
     if stem := chapter(claim, chapters):
         links.append(f'<a href="../notebooks/{stem}.html">chapter</a>')
-    if runs := view(claim):
+    if runs := view(claim, protocol):
         links.append(f'<a href="explore.html#{html.escape(runs)}">runs</a>')
     rule = RULES[claim.rule]
     path = f"book/{rule.__module__.replace('.', '/')}.py"
@@ -96,9 +98,10 @@ def chapter(claim: Claim, chapters: list[str]) -> str | None:
     return next((stem for end in endings for stem in chapters if stem.endswith(f"-{end}")), None)
 
 
-def view(claim: Claim) -> str | None:
+def view(claim: Claim, protocol: str) -> str | None:
     """The explorer's address of a claim's runs; None where it is about none that the book has."""
     dataset = claim.arguments.get("dataset", "")
     if dataset not in DATASETS:
         return None
-    return urlencode({"data": dataset, "backbone": claim.arguments.get("backbone", "bc_lstm")})
+    asked = {"data": dataset, "backbone": claim.arguments.get("backbone", "bc_lstm")}
+    return urlencode(asked | ({"protocol": "protocol1"} if protocol == "1" else {}))

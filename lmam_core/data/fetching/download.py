@@ -1,127 +1,181 @@
-"""Pinned files from the net: checked by sha256, kept, and gone on with where a download broke."""
+"""Pinned files from the net: checked by size and sha256, kept, and gone on with where a download broke.
+
+Own code, since what it needs is in no library that is here: pooch and huggingface_hub neither stop at a known size nor
+have a limit on time or a floor on speed, and pooch cannot go on with a part.
+"""
 
 from __future__ import annotations
 
 import http.client
+import re
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pooch
 from tqdm import tqdm
 
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 
-PATIENCE = 5.0
-"""Seconds that a server has to answer at all."""
+PATIENCE = 10.0
+"""Seconds that a server has to answer at all, its headers included."""
 
 SILENCE = 30.0
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without a byte after which a connection counts as broken, and over which its speed is measured."""
+
+SLOWEST = 5_000
+"""Bytes per s that must arrive in each `SILENCE`, so that n bytes take at most n / SLOWEST + SILENCE seconds."""
 
 _BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What is recorded of a file."""
+
+    sha256: str
+    bytes: int
 
 
 class Kept:
     """Files of one server, by path; `get` downloads what the folder does not hold yet."""
 
-    def __init__(self, folder: Path, address: str, sha256: dict[str, str]) -> None:
-        pooch.get_logger().setLevel("WARNING")
-        self.folder, self.address = folder, address
-        self._pooch = pooch.create(folder, f"{address}/", registry={k: f"sha256:{h}" for k, h in sha256.items()})
-        self._reached = False
+    def __init__(self, folder: Path, address: str, files: dict[str, Pinned]) -> None:
+        self.folder, self.address, self.files = folder, address, files
 
     def get(self, key: str) -> Path:
         """The verified copy of a file.
 
-        Raises LmamError where the server cannot be reached, lacks the file, breaks off or sends another content.
+        Raises LmamError where the server cannot be reached, refuses or lacks the file, breaks off, is too slow, or
+        sends another content; never more than the recorded number of bytes is kept.
         """
-        path = self.folder / key
-        if not self._reached and not (path.is_file() and f"sha256:{sha256(path)}" == self._pooch.registry[key]):
-            _reach(f"{self.address}/{key}")
-            self._reached = True
-        part = path.with_name(f"{path.name}.part")
-        try:
-            return Path(self._pooch.fetch(key, downloader=partial(_resume, part=part)))
-        except LmamError:
-            raise
-        except ValueError as error:
-            raise LmamError(
-                f"{self.address}/{key} sent another file than the recorded one (sha256 "
-                f"{self._pooch.registry[key][7:19]}...), which was thrown away; ask again, and if that does not help, "
-                "the file has changed at its source."
-            ) from error
+        path, recorded = self.folder / key, self.files[key]
+        if path.is_file() and sha256(path) == recorded.sha256:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part, url = path.with_name(f"{path.name}.part"), f"{self.address}/{key}"
+        if _size(part) > recorded.bytes:
+            part.unlink()
+        if _size(part) < recorded.bytes:
+            _resume(url, part, recorded)
+        if sha256(part) != recorded.sha256:
+            raise _another(part, url, f"another file than the recorded one (sha256 {recorded.sha256[:12]}...)")
+        part.replace(path)
+        return path
 
 
-def _resume(url: str, output: str, _: pooch.Pooch, *, part: Path) -> None:
-    """Download to `part`, going on behind what it holds where the server can, and move it to `output` once whole."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=SILENCE) as answer:
-            if answer.status != 206:  # the server sends all of it, whatever was asked
-                have = 0
-            whole = have + int(answer.headers.get("Content-Length", 0))
-            _append(answer, part, have, whole)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing stands behind what is there: it is whole, or of another file
-            part.replace(output)
-            return
-        raise LmamError(
-            f"{url} cannot be had (HTTP {error.code}); if it was removed from its repository, ask its owner for it and "
-            "put it into a folder that LMAM_SOURCES names."
-        ) from error
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise LmamError(_broken(url, part)) from error
-    if part.stat().st_size < whole:
-        raise LmamError(_broken(url, part))
-    part.replace(output)
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
-def _append(answer, part: Path, have: int, whole: int) -> None:
-    """Write what comes behind the first `have` bytes of `part`, with a bar where someone watches."""
+def _resume(url: str, part: Path, recorded: Pinned) -> None:
+    """Download to `part`, going on behind what it holds where the server can."""
+    have = _size(part)
+    with _opened(url, have) as answer:
+        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if answer.status != 206 or given is None or int(given[1]) != have:
+            if answer.status == 206:
+                part.unlink()
+                raise LmamError(f"{url} went on elsewhere than it was asked to; ask again, from the start.")
+            have = 0  # the server sends all of it, whatever was asked
+        length = answer.headers.get("Content-Length")
+        if length is not None and length.isdecimal() and have + int(length) != recorded.bytes:
+            page = "text/html" in answer.headers.get("Content-Type", "")
+            sent = "a web page" if page else f"a file of {have + int(length):,} bytes"
+            raise _another(part, url, f"{sent} in place of the recorded one of {recorded.bytes:,} bytes")
+        _append(answer, part, have, recorded.bytes, url)
+
+
+def _append(answer: http.client.HTTPResponse, part: Path, have: int, whole: int, url: str) -> None:
+    """Write what comes behind the first `have` bytes of `part` up to the `whole`, with a bar where someone watches."""
     bar = tqdm(
-        total=whole or None,
+        total=whole,
         initial=have,
         unit="B",
         unit_scale=True,
         desc=part.name.removesuffix(".part"),
         disable=not sys.stderr.isatty(),
     )
+    since, before = time.monotonic(), have
     with bar, part.open("ab" if have else "wb") as stream:
-        while block := answer.read(_BLOCK):
+        while have < whole:
+            try:
+                block = answer.read1(min(_BLOCK, whole - have))  # what has arrived: `read` would wait for all of it
+            except (OSError, http.client.HTTPException):
+                block = b""
             stream.write(block)
+            have += len(block)
             bar.update(len(block))
+            if not block:
+                raise LmamError(
+                    f"The connection broke after {have:,} bytes of {url}; ask again and the download goes on there."
+                )
+            if (passed := time.monotonic() - since) >= SILENCE:
+                if have - before < SLOWEST * passed:
+                    raise LmamError(
+                        f"{url} came with {(have - before) / passed:,.0f} bytes per s, of which {SLOWEST:,} are needed;"
+                        f" ask again later and the download goes on after {have:,} bytes."
+                    )
+                since, before = time.monotonic(), have
 
 
-def _broken(url: str, part: Path) -> str:
-    have = part.stat().st_size if part.exists() else 0
-    return f"The connection broke after {have:,} bytes of {url}; ask again and the download goes on from there."
+def _another(part: Path, url: str, what: str) -> LmamError:
+    """The sentence for a content that was not recorded, of which nothing is kept."""
+    part.unlink(missing_ok=True)
+    return LmamError(
+        f"{url} sent {what}, which was thrown away; ask again, and if that does not help, the file has changed at its "
+        "source."
+    )
 
 
-def _reach(url: str) -> None:
-    """Raise LmamError where the server of `url` does not answer within a few seconds."""
-    said: list[str] = []
+def _opened(url: str, have: int) -> http.client.HTTPResponse:
+    """The server's answer, from byte `have` on if it can; raises LmamError where there is none, or an error."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    answers: list[http.client.HTTPResponse] = []
+    errors: list[OSError | http.client.HTTPException] = []
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE).close()
-            said.append("")
-        except urllib.error.HTTPError:  # it answers, whatever it says
-            said.append("")
-        except OSError as error:
-            said.append(str(getattr(error, "reason", error)))
+            answers.append(urllib.request.urlopen(request, timeout=SILENCE))
+        except (OSError, http.client.HTTPException) as error:
+            errors.append(error)
 
-    # In a thread, because looking a name up has no time limit of its own.
+    # In a thread, because looking a name up has no time limit of its own, and headers can come byte by byte.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(PATIENCE + 1)
-    if (reason := said[0] if said else "no answer") != "":
-        raise LmamError(
-            f"{urlsplit(url).hostname} cannot be reached ({reason}); go online, or name a folder with the original "
-            "files in LMAM_SOURCES."
+    asking.join(PATIENCE)
+    if answers:
+        return answers[0]
+    if errors and isinstance(errors[0], urllib.error.HTTPError):
+        raise LmamError(f"{url} cannot be had: {_refusal(errors[0])}.")
+    reason = getattr(errors[0], "reason", errors[0]) if errors else "no answer"
+    raise LmamError(
+        f"{urlsplit(url).hostname} cannot be reached ({reason}); go online, or name a folder with the original files "
+        "in LMAM_SOURCES."
+    )
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    """What a status means, and what to do about it."""
+    code = error.code
+    if code in (404, 410):
+        return (
+            f"it is not there (HTTP {code}); if it was removed from its repository, ask its owner for it and put it "
+            "into a folder that LMAM_SOURCES names"
         )
+    if code in (401, 403, 407, 451):
+        return (
+            f"the server refuses it (HTTP {code}), perhaps to this network; try another one, or put the file into a "
+            "folder that LMAM_SOURCES names"
+        )
+    if code == 429:
+        wait = error.headers.get("Retry-After", "")
+        return f"the server was asked too often (HTTP 429); ask again {f'in {wait} s' if wait.isdecimal() else 'later'}"
+    if code >= 500:
+        return f"the server has a fault of its own (HTTP {code}); ask again later"
+    return f"the server answers HTTP {code}"

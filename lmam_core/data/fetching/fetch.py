@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,7 +83,8 @@ def _originals(recipe: Recipe, folder: Path) -> Iterator[tuple[PublicFile, Path]
         for file in recipe.files:
             yield file, _local(file, Path(place).expanduser())
         return
-    kept = download.Kept(folder / "sources", place.rstrip("/"), {key(file): file.sha256 for file in recipe.files})
+    pinned = {key(f): download.Pinned(f.sha256, recipe.bytes[Path(f.path).name]) for f in recipe.files}
+    kept = download.Kept(folder / "sources", place.rstrip("/"), pinned)
     for file in recipe.files:
         yield file, kept.get(key(file))
 
@@ -116,7 +117,7 @@ def _told(folder: Path) -> Iterator[None]:
         raise LmamError(f"{place} cannot be read or written ({reason}); check its permissions.") from error
 
 
-def _report(path: Path, states: dict[str, str]) -> None:
+def _report(path: Path, states: Mapping[str, str]) -> None:
     """Print how the arrays of a finished npz compare with the recorded ones."""
     exact = sum(state == "exact" for state in states.values())
     print(f"{path}: {exact} of {len(states)} arrays are exactly the recorded ones.")

@@ -6,7 +6,7 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,10 +36,11 @@ TOLERANCE = 1e-3
 class Recipe:
     """How the arrays of one dataset come out of original public files.
 
-    `licences` says of each repository what it allows, `notice` what no repository says. `arrays` makes everything but
-    the embedding, `sha256` holds `content_sha256` of each array in the order of the npz. Where there is an embedding,
-    `texts` takes the originals and those arrays and gives the N sentences that it is made from; `sample` is the
-    recorded `sampled` of it. `extra` makes the additional npz of a dataset that has one.
+    `licences` says of each repository what it allows, `notice` what no repository says. `bytes` are the sizes of the
+    files by the last part of their names. `arrays` makes everything but the embedding, `sha256` holds `content_sha256`
+    of each array in the order of the npz. Where there is an embedding, `texts` takes the originals and those arrays and
+    gives the N sentences that it is made from; `sample` is the recorded `sampled` of it. `extra` makes the additional
+    npz of a dataset that has one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Recipe:
     sample: tuple[tuple[float, ...], ...] = ()
     notice: str = ""
     extra: Recipe | None = None
+    bytes: Mapping[str, int] = field(default_factory=dict)
 
     def states(self, arrays: Mapping[str, np.ndarray]) -> dict[str, State]:
         """How each recorded array compares with the one in `arrays`."""

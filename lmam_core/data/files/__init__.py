@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmam_core import doors, paths
 from lmam_core.data import stored
 from lmam_core.data.files import cmu_sdk, dialogues, ur_funny
 from lmam_core.errors import LmamError
@@ -46,19 +47,13 @@ def read(file: Path | str, to: Path | str, layout: str | None = None) -> Path:
     unknown layout, a pickle of anything but arrays and containers (nothing of it is run), and a file whose content is
     not that of its layout.
     """
-    file, to = Path(file).expanduser(), Path(to).expanduser()
+    file, to = paths.given(file), paths.given(to)
     if not file.exists():
-        raise LmamError(f"There is no file {file}; give the path of the file as it was published.")
+        raise LmamError(f"There is no file {file.absolute()}; give the path of the file as it was published.")
     chosen = _layout(file, layout)
-    try:
-        found = chosen.read(file)
-    except LmamError:
-        raise
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise LmamError(
-            f"{file} has not the layout '{chosen.name}' ({type(error).__name__}: {error}); name another with --as."
-        ) from error
-    return stored.write(to, found)
+    with doors.door(file, f"the layout '{chosen.name}'", b"\x80", advice="name another with --as"):
+        utterances = chosen.read(file)
+    return stored.write(to, utterances)
 
 
 def _layout(file: Path, name: str | None) -> Layout:

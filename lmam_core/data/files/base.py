@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lmam_core.data import stored
+from lmam_core.data.notes import reasons
+from lmam_core.data.recordings.labels import remarks
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
+
+T = TypeVar("T")
+Widths = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -25,19 +31,34 @@ class Dialogue:
     features: dict[str, dict[str, np.ndarray]]
 
 
+def each(ids: Iterable[T], make: Callable[[T], Dialogue], notes: list[str]) -> Iterator[Dialogue]:
+    """The dialogue that `make` makes of each id; one that it fails on is left out with a sentence in `notes`."""
+    for i in ids:
+        try:
+            yield make(i)
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            reason = f"it is in no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            notes.append(f"dialogue {i} is left out: {reason[:200]}.")
+
+
 def utterances(
     path: Path, dialogues: Iterable[Dialogue], classes: tuple[str, ...] | None, notes: list[str], licence: str
 ) -> stored.Utterances:
     """The dialogues of a file as they are stored.
 
-    A dialogue whose features, speakers and labels differ in length or width from the rest, and an utterance whose
-    label is no class or no number, are left out with a sentence in `notes`. Raises LmamError where none is left.
+    The widths that most utterances have decide; a dialogue whose features, speakers and labels differ from them or from
+    each other in length, and an utterance whose label is no class or no number, are left out with a sentence in
+    `notes`. Raises LmamError where none is left.
     """
+    given = list(dialogues)
+    widths = Counter[Widths]()
+    for d in given:
+        widths[_widths(d)] += len(d.label)
+    usual = max(widths, key=widths.__getitem__, default=())
     kept: list[Dialogue] = []
     rows: list[np.ndarray] = []
-    for d in dialogues:
-        fault = _fault(d, kept[0] if kept else d)
-        if fault:
+    for d in given:
+        if fault := _fault(d, usual):
             notes.append(f"dialogue {d.id} is left out: {fault}.")
             continue
         label = np.asarray(d.label, np.float64)  # (L,)
@@ -48,11 +69,11 @@ def utterances(
             kept.append(d)
             rows.append(good)
     if not kept:
-        raise LmamError(f"{path} holds no dialogue that can be used. {' '.join(notes[:3])}".strip())
+        raise LmamError(f"{path} holds no dialogue that can be used. {reasons(notes)}".strip())
     classes, label = _present(classes, kept, rows, notes)
-    voices = [
-        np.unique([str(s) for s in d.speaker], return_inverse=True)[1][g] for d, g in zip(kept, rows, strict=True)
-    ]
+    if classes is None:
+        notes += remarks(label)
+    voices = [np.array(_codes(d.speaker))[g] for d, g in zip(kept, rows, strict=True)]
     first = kept[0].features
     features = {
         m: {s: np.concatenate([d.features[m][s][g] for d, g in zip(kept, rows, strict=True)]) for s in sets}
@@ -76,18 +97,34 @@ def utterances(
     )
 
 
-def _fault(d: Dialogue, like: Dialogue) -> str | None:
+def _widths(d: Dialogue) -> Widths:
+    """The modalities of a dialogue with their sets, whose names hold their widths."""
+    return tuple((m, tuple(sets)) for m, sets in d.features.items())
+
+
+def _fault(d: Dialogue, usual: Widths) -> str | None:
+    for (m, sets), (_, most) in zip(_widths(d), usual, strict=True):
+        if sets != most:
+            return f"its {m} features are {', '.join(sets)}, most others {', '.join(most)}"
     lengths = {"speakers": len(d.speaker), "labels": len(d.label)}
-    for m, sets in d.features.items():
-        if sets.keys() != like.features[m].keys():  # a width is part of the name
-            return f"its {m} features are {', '.join(sets)}, others {', '.join(like.features[m])}"
-        for name, x in sets.items():
+    for m, sets_of in d.features.items():
+        for name, x in sets_of.items():
             if x.ndim != 2:
                 return f"its {m} features {name} have the shape {x.shape}"
             lengths[m] = len(x)
     if len(set(lengths.values())) > 1:
         return f"it has {', '.join(f'{n} {what}' for what, n in lengths.items())}"
-    return None if lengths["labels"] else "it is empty"
+    if not lengths["labels"]:
+        return "it is empty"
+    try:
+        return None if np.asarray(d.label, np.float64).ndim == 1 else "its labels are several for an utterance"
+    except (TypeError, ValueError, OverflowError):
+        return f"its labels are no numbers, as {str(d.label[0])[:40]!r}"
+
+
+def _codes(speakers: Sequence[Any]) -> list[int]:
+    codes: dict[str, int] = {}
+    return [codes.setdefault(str(s), len(codes)) for s in speakers]
 
 
 def _present(
@@ -102,16 +139,46 @@ def _present(
     return tuple(classes[k] for k in found), np.searchsorted(found, label)
 
 
-def matrix(x: Any) -> np.ndarray:
-    """A list of L vectors, or an array, as float32 (L, d)."""
-    return np.asarray(x, np.float32)
+def matrix(rows: Sequence[Any], what: str, notes: list[str]) -> np.ndarray:
+    """L vectors, or an array, as float32 (L, d); the width that most have decides, a row of another one is all NaN."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the store counts
+        if isinstance(rows, np.ndarray) and not rows.dtype.hasobject:
+            return rows.astype(np.float32)
+        vectors = [np.asarray(row, np.float32) for row in rows]
+    shapes = Counter(v.shape for v in vectors)
+    if len(shapes) < 2:
+        return np.array(vectors, np.float32)
+    usual = max(shapes, key=shapes.__getitem__)
+    odd = [v.shape for v in vectors if v.shape != usual]
+    notes.append(f"{what}: utterances that count as missing, as their shape is {odd[0]} and not {usual}: {len(odd)}.")
+    return np.stack([v if v.shape == usual else np.full(usual, np.nan, np.float32) for v in vectors])
 
 
-def mean(steps: np.ndarray) -> np.ndarray:
-    """Words or frames (T, d) as their mean (d,) over the steps that are not all zeros; NaN where there is none.
+class Means:
+    """Words or frames as their mean, and how many numbers were not finite on the way."""
 
-    Numbers that are not finite count as 0, as the public loaders have it.
-    """
-    steps = np.nan_to_num(np.asarray(steps, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    there = steps.any(1)  # (T,)
-    return steps[there].mean(0) if there.any() else np.full(steps.shape[1], np.nan, np.float32)
+    def __init__(self) -> None:
+        self.numbers = self.utterances = 0
+
+    def __call__(self, steps: Any) -> np.ndarray:
+        """(T, d) as (d,) over the steps that are not all zeros; NaN where there is none.
+
+        Numbers that are not finite, or beyond float32, count as 0, as the public loaders have it.
+        """
+        with np.errstate(over="ignore"):
+            given = np.asarray(steps, np.float32)
+        if not (finite := np.isfinite(given)).all():
+            self.numbers += int((~finite).sum())
+            self.utterances += 1
+        given = np.where(finite, given, np.float32(0))
+        there = given.any(1)  # (T,)
+        return given[there].mean(0) if there.any() else np.full(given.shape[1], np.nan, np.float32)
+
+    def told(self, what: str) -> list[str]:
+        """The note on what was not finite."""
+        if not self.numbers:
+            return []
+        return [
+            f"{what}: numbers that are not finite and count as 0: {self.numbers}; utterances with any: "
+            f"{self.utterances}."
+        ]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lmam_core.data import pickles, stored
-from lmam_core.data.files.base import Dialogue, mean, utterances
+from lmam_core.data.files.base import Dialogue, Means, matrix, utterances
 from lmam_core.errors import LmamError
 
 _MODALITIES = {"text": "text", "audio": "audio", "vision": "video"}
@@ -29,17 +29,22 @@ def read(path: Path) -> stored.Utterances:
 
     An utterance's features are the mean over its words (steps that are not all zeros), since this book's models read
     one vector an utterance; -inf and NaN count as 0. A row without any word gets the training mean. Labels are real
-    numbers, or the classes 0 and 1 where there are only these (`humor.pkl`). Utterances without an id that names their
-    video are conversations of their own. Raises LmamError where there are several labels for an utterance.
+    numbers, or two classes where they are two whole numbers alone (`humor.pkl`). Utterances without an id that names
+    their video are conversations of their own. Raises LmamError where there are several labels for an utterance.
     """
     found = pickles.load(path)
     splits = {"train": "train", "valid": "validation", "test": "test"}
     if not isinstance(found, dict) or not set(splits) <= set(found):
         raise LmamError(f"{path} is no dict of train, valid and test; name another layout with --as.")
     notes: list[str] = []
-    parts = {name: _Part(path, found[key]) for key, name in splits.items()}
+    parts = {name: _Part(path, found[key], name, notes) for key, name in splits.items()}
     values = np.unique(np.concatenate([part.label for part in parts.values()]))
-    classes = ("0", "1") if set(values.tolist()) == {0.0, 1.0} else None
+    classes = None
+    if len(values) == 2 and (values % 1 == 0).all():
+        classes = (f"{values[0]:g}", f"{values[1]:g}")
+        notes.append(f"The labels are {classes[0]} and {classes[1]} alone and are read as two classes.")
+        for part in parts.values():
+            part.label = np.searchsorted(values, part.label).astype(np.float64)
     if not any(part.named for part in parts.values()):
         notes.append("No id names a video and a clip; each utterance is a conversation of its own.")
     licence = "The file's own, and that of the videos behind it."
@@ -49,7 +54,7 @@ def read(path: Path) -> stored.Utterances:
 class _Part:
     """One split: pooled features (N, d), labels (N,), and for each utterance its video and its place there."""
 
-    def __init__(self, path: Path, part: dict[str, Any]) -> None:
+    def __init__(self, path: Path, part: dict[str, Any], split: str, notes: list[str]) -> None:
         label = np.asarray(part["labels"] if "labels" in part else part["regression_labels"], np.float64)
         if label.size != len(label):
             raise LmamError(f"{path} has labels of shape {label.shape}; this book reads one for each utterance.")
@@ -58,7 +63,9 @@ class _Part:
         for key, m in _MODALITIES.items():
             if len(steps := part[key]) != len(self.label):
                 raise LmamError(f"{path} has {len(steps)} rows of {key} for {len(self.label)} labels.")
-            x = np.stack([mean(s) for s in steps]) if len(steps) else np.zeros((0, np.shape(steps)[-1]))
+            mean = Means()
+            x = matrix([mean(s) for s in steps], f"{split}, {m}", notes).reshape(len(steps), -1)
+            notes += mean.told(f"{m} of {split}")
             self.features[m] = {f"{m}{x.shape[1]}": x}  # (N, d)
         ids = part.get("id")
         self.places = [_place(ids[i], i) if ids is not None else (f"utterance-{i}", 0.0) for i in range(len(label))]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lmam_core.data import pickles, stored
-from lmam_core.data.files.base import Dialogue, matrix, utterances
+from lmam_core.data.files.base import Dialogue, each, matrix, utterances
 from lmam_core.data.sources import iemocap as iemocap_source
 from lmam_core.data.sources import meld as meld_source
 from lmam_core.errors import LmamError
@@ -74,27 +74,29 @@ def _read(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> store
         size = f"{len(found)} entries" if isinstance(found, list | tuple) else f"a {type(found).__name__}"
         raise LmamError(f"{path} holds {size} where this layout has {len(names)}; name another with --as.")
     entries = dict(zip(names, found, strict=True))
-    both = set(entries["train"]) & set(entries["test"])
-    if both:
-        raise LmamError(f"{path} has the dialogue {min(map(str, both))} in train and in test.")
-    return utterances(path, _dialogues(entries), classes, [], _LICENCE)
+    notes: list[str] = []
+    return utterances(path, _dialogues(entries, notes), classes, notes, _LICENCE)
 
 
-def _dialogues(entries: dict[str, Any]) -> Iterator[Dialogue]:
+def _dialogues(entries: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
     """The dialogues of train and test, in the order of the labels' dict: the ids may come as sets, which have none."""
     splits = dict.fromkeys(entries["train"], "train") | dict.fromkeys(entries["test"], "test")
-    if unknown := [d for d in splits if d not in entries["label"]]:
-        raise LmamError(f"the file has no labels of the dialogue {unknown[0]}.")
+    both = set(entries["train"]) & set(entries["test"])
+    notes += [f"dialogue {d} is left out: it is in train and in test." for d in splits if d in both]
+    notes += [f"dialogue {d} is left out: it has no labels." for d in splits if d not in entries["label"]]
     features = [n for n in entries if n.split()[0] in ("text", "audio", "video")]
-    for d in entries["label"]:
-        if d not in splits:
-            continue
+
+    def make(d: Any) -> Dialogue:
         x: dict[str, dict[str, np.ndarray]] = {}
         for entry in features:
             m, *named = entry.split()
-            array = matrix(entries[entry][d])  # (L, d_m)
+            if d not in entries[entry]:
+                raise KeyError(entry)
+            array = matrix(entries[entry][d], f"dialogue {d}: {entry}", notes)  # (L, d_m)
             x.setdefault(m, {})[_set(m, named, array)] = array
-        yield Dialogue(str(d), splits[d], [_voice(s) for s in entries["speaker"][d]], list(entries["label"][d]), x)
+        return Dialogue(str(d), splits[d], [_voice(s) for s in entries["speaker"][d]], list(entries["label"][d]), x)
+
+    return each([d for d in entries["label"] if d in splits and d not in both], make, notes)
 
 
 def _set(modality: str, named: list[str], array: np.ndarray) -> str:

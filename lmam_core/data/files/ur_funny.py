@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lmam_core.data import pickles, stored
-from lmam_core.data.files.base import Dialogue, mean, utterances
+from lmam_core.data.files.base import Dialogue, Means, each, utterances
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 
@@ -31,6 +31,7 @@ FILES = {
     "openface": "openface_features_sdk.pkl",
 }
 WORDS = ("language_sdk.pkl", "word_embedding_indexes_sdk.pkl")
+_FOLDS = {"train": "train", "dev": "validation", "test": "test"}
 CLASSES = ("not humorous", "humorous")
 
 
@@ -57,30 +58,35 @@ def read(path: Path) -> stored.Utterances:
 
 
 def _segments(found: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
-    for key, split in (("train", "train"), ("dev", "validation"), ("test", "test")):
-        for name in found["folds"][key]:
-            lacking = [file for file in ("label", "words", "covarep", "openface") if name not in found[file]]
-            if lacking:
-                notes.append(f"segment {name} is left out: it is not in {', '.join(lacking)}.")
-                continue
-            words = found["words"][name]
-            sentences = words["context_embedding_indexes"]
-            text = _sets(
-                "glove",
-                found["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
-                [found["glove"][np.asarray(s, int)] for s in sentences],
-            )
-            audio, video = (
-                _sets(kind, found[kind][name]["punchline_features"], found[kind][name]["context_features"])
-                for kind in ("covarep", "openface")
-            )
-            features = {"text": text, "audio": audio, "video": video}
-            yield Dialogue(str(name), split, [0], [found["label"][name]], features)
+    splits = {name: split for key, split in _FOLDS.items() for name in found["folds"][key]}
+    means = {kind: Means() for kind in ("glove", "covarep", "openface")}
+
+    def make(name: Any) -> Dialogue:
+        if lacking := [file for file in ("label", "words", "covarep", "openface") if name not in found[file]]:
+            raise KeyError(", ".join(lacking))
+        words = found["words"][name]
+        text = _sets(
+            "glove",
+            means["glove"],
+            found["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
+            [found["glove"][np.asarray(s, int)] for s in words["context_embedding_indexes"]],
+        )
+        audio, video = (
+            _sets(kind, means[kind], found[kind][name]["punchline_features"], found[kind][name]["context_features"])
+            for kind in ("covarep", "openface")
+        )
+        return Dialogue(
+            str(name), splits[name], [0], [found["label"][name]], {"text": text, "audio": audio, "video": video}
+        )
+
+    yield from each(splits, make, notes)
+    for kind, of in means.items():
+        notes += of.told(kind)
 
 
-def _sets(kind: str, punchline: Any, context: Any) -> dict[str, np.ndarray]:
+def _sets(kind: str, mean: Means, punchline: Any, context: Any) -> dict[str, np.ndarray]:
     """The punchline's mean (1, d), and it with the context's beside it (1, 2 d)."""
-    said = mean(np.asarray(punchline, np.float32))  # (d,)
+    said = mean(punchline)  # (d,)
     before = [np.asarray(s, np.float32).reshape(-1, len(said)) for s in context if len(s)]
     context_mean = np.nan_to_num(mean(np.concatenate(before))) if before else np.zeros_like(said)
     both = np.concatenate([said, context_mean])

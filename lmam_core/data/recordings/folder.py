@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lmam_core import doors, paths
 from lmam_core.data import stored
+from lmam_core.data.notes import reasons
 from lmam_core.data.recordings import labels, table
 from lmam_core.data.recordings.table import Row
 from lmam_core.errors import LmamError
@@ -29,7 +32,7 @@ Extract = Callable[..., Any]
 def build(
     folder: Path | str,
     text: str = "minilm384",
-    audio: str = "egemaps88",
+    audio: str = "acoustic96",
     video: str = "clip512",
     weights: str | None = None,
     progress: bool = True,
@@ -38,8 +41,9 @@ def build(
     """Write `dataset.npz` and `dataset.json` into a folder with `utterances.csv`; returns the folder.
 
     `text`, `audio` and `video` name extractors (`lmam_core.features.extract.EXTRACTORS`; "" leaves the modality out),
-    and `weights` is theirs: "random" takes small untrained encoders, `minilm384=FOLDER` a checkpoint. These are the
-    rules, each with a sentence in the notes of `dataset.json` wherever it applies:
+    and `weights` is theirs: "random" takes small untrained encoders, which nothing else does, and `minilm384=FOLDER` a
+    checkpoint; the description says which were at work. These are the rules, each with a sentence in the notes of
+    `dataset.json` wherever it applies:
 
     - A row without a usable label, dialogue or turn is left out (`table.read`, `labels.kind`); a class that no
       training utterance has is no class.
@@ -52,17 +56,21 @@ def build(
 
     Raises LmamError where no dataset can come out at all.
     """
-    folder = Path(folder).expanduser()
+    folder = paths.given(folder)
     extract = extract or _extract()
     rows, columns, notes = table.read(folder / table.TABLE)
+    rows = _apart(rows, notes)
     chosen = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
     labelled = _label(rows, _allowed(folder), notes)
     dialogues = _dialogues(labelled, "split" in columns, notes)
     kept, classes = _classes(labelled, dialogues, notes)
     order = {d: i for i, d in enumerate(dict.fromkeys(r.dialogue for r in kept.rows))}
     splits = [dialogues[d] for d in order]
-    stored.check(folder.resolve().name, splits, classes)  # before hours of extraction
+    found = _splits_told(rows, kept.rows, notes) if "split" in columns else ""
+    stored.check(folder.resolve().name, splits, classes, found)  # before hours of extraction
     media = _media(folder, kept.rows, columns, notes)
+    if extract is _extract():  # what stands in for it needs no weights
+        _ready([entry for m, entry in chosen.items() if _items(m, media)], weights, notes)
     features, identities = {}, {}
     for m, entry in chosen.items():
         found = _features(entry, media, kept.rows, extract, weights, progress, notes)
@@ -77,7 +85,7 @@ def build(
         dialogues=list(order),
         splits=splits,
         owner=np.array([order[r.dialogue] for r in kept.rows]),
-        speaker=np.unique([r.speaker for r in kept.rows], return_inverse=True)[1],
+        speaker=_codes([r.speaker for r in kept.rows]),
         label=np.array(kept.values),
         classes=classes,
         features=features,
@@ -108,10 +116,8 @@ def _allowed(folder: Path) -> list[str] | None:
     path = folder / CLASSES
     if not path.is_file():
         return None
-    try:
+    with doors.door(path, "UTF-8 text", advice="save it as UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise LmamError(f"{path} cannot be read as UTF-8 text ({error}).") from error
     if len({n.casefold() for n in names}) < max(2, len(names)):
         raise LmamError(f"{path} must name at least two classes, one a line, none of them twice.")
     return names
@@ -119,22 +125,63 @@ def _allowed(folder: Path) -> list[str] | None:
 
 def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> _Labelled:
     classes = labels.kind([r.label for r in rows], allowed)
-    values = [labels.value(r.label, classes) for r in rows]
+    values = list(map(labels.reader(classes), (r.label for r in rows)))
     usable = [(r, v) for r, v in zip(rows, values, strict=True) if not isinstance(v, str)]
     notes += [f"{r.where} is left out: {v}." for r, v in zip(rows, values, strict=True) if isinstance(v, str)]
     if not usable:
-        raise LmamError("No utterance has a label that can be used; fill in the column 'label'.")
+        raise LmamError(f"No utterance has a label that can be used; fill in the column 'label'. {reasons(notes)}")
     if silent := sum(not r.speaker for r, _ in usable):
         notes.append(f"utterances without a speaker, which share one unknown voice in each dialogue: {silent}.")
     usable.sort(key=lambda pair: pair[0].turn)  # stable: equal turns stay as in the table
     at = {d: i for i, d in enumerate(dict.fromkeys(r.dialogue for r in rows))}
     usable.sort(key=lambda pair: at[pair[0].dialogue])
-    for (a, _), (b, _) in itertools.pairwise(usable):
-        if (a.dialogue, a.turn) == (b.dialogue, b.turn):
-            notes.append(f"{b.where} has the same turn as line {a.line}; they stay in the order of the table.")
+    again = [(a, b) for (a, _), (b, _) in itertools.pairwise(usable) if (a.dialogue, a.turn) == (b.dialogue, b.turn)]
+    notes += [f"{b.where} has the same turn as line {a.line}; they stay in the order of the table." for a, b in again]
+    if 10 * len(again) > len(usable):
+        notes.append(
+            f"{len(again)} of {len(usable)} utterances have the dialogue and the turn of another; do the ids of "
+            "dialogues begin anew in each film, season or file? Then name that in the id too."
+        )
     if classes is None:
-        notes.append("The labels are real numbers; acc2 and acc7 read them as sentiment between -3 and 3.")
+        notes += labels.remarks(np.array([v for _, v in usable]))
+    elif allowed is None and all("." in c and labels.number(c) is not None for c in classes):
+        notes.append(f"The labels {' and '.join(classes)} are two whole numbers and are read as classes.")
     return _Labelled([r for r, _ in usable], [v for _, v in usable], classes)
+
+
+def _apart(rows: list[Row], notes: list[str]) -> list[Row]:
+    """The rows with the split in the dialogue's id where ids begin anew in each split, as in MELD's three tables.
+
+    That is so where most of the dialogues that name several splits have the same turns in two of them.
+    """
+    turns: dict[str, dict[str, set[float]]] = {}
+    for r in rows:
+        if split := labels.split_of(r.split):
+            turns.setdefault(r.dialogue, {}).setdefault(split, set()).add(r.turn)
+    several = {d: of for d, of in turns.items() if len(of) > 1}
+    anew = [d for d, of in several.items() if sum(map(len, of.values())) > len(set().union(*of.values()))]
+    if 2 * len(anew) <= len(several):
+        return rows
+    notes += [
+        f"dialogue {d} is in {' and '.join(of)} with turns of its own, so that its id is read as "
+        f"{' and '.join(f'{split}-{d}' for split in of)}."
+        for d, of in several.items()
+    ]
+    return [
+        dataclasses.replace(r, dialogue=f"{split}-{r.dialogue}")
+        if r.dialogue in several and (split := labels.split_of(r.split))
+        else r
+        for r in rows
+    ]
+
+
+def _splits_told(rows: Sequence[Row], kept: Sequence[Row], notes: list[str]) -> str:
+    """What the column 'split' says, and why rows were left out."""
+    lines = {r.line for r in kept}
+    usable = Counter(r.split for r in rows if r.line in lines)
+    cells = Counter(r.split for r in rows)
+    parts = [f"'{cell}' in {n} rows ({usable[cell]} of them usable)" for cell, n in cells.most_common(8)]
+    return f"The column 'split' says {', '.join(parts)}. {reasons(notes)}"
 
 
 def _dialogues(found: _Labelled, given: bool, notes: list[str]) -> dict[str, str]:
@@ -154,7 +201,10 @@ def _dialogues(found: _Labelled, given: bool, notes: list[str]) -> dict[str, str
         except LmamError as error:
             notes.append(f"dialogue {d} ({len(g)} utterances) is left out: {error}.")
     if not splits:
-        raise LmamError("No dialogue names a split that can be used; write train, validation or test into each row.")
+        raise LmamError(
+            "No dialogue names a split that can be used; write train, validation or test into each row. "
+            f"{_splits_told(found.rows, (), notes)}"
+        )
     return splits
 
 
@@ -164,14 +214,14 @@ def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tupl
     if found.classes is None:
         return _Labelled([r for r, _ in pairs], [v for _, v in pairs], None), None
     train = Counter(v for r, v in pairs if splits[r.dialogue] == "train")
-    kept = [k for k in range(len(found.classes)) if train[k]]
+    kept = {k: i for i, k in enumerate(k for k in range(len(found.classes)) if train[k])}
     for k, name in enumerate(found.classes):
         if k not in kept:
             notes.append(f"the class '{name}' is left out: no training utterance has it.")
         elif train[k] == 1:
             notes.append(f"the class '{name}' has one training utterance; is it a slip of the pen?")
     notes += [f"{r.where} is left out: its label is in no training dialogue." for r, v in pairs if v not in kept]
-    pairs = [(r, kept.index(v)) for r, v in pairs if v in kept]
+    pairs = [(r, kept[int(v)]) for r, v in pairs if v in kept]
     classes = tuple(found.classes[k] for k in kept)
     for d in set(splits) - {r.dialogue for r, _ in pairs}:
         del splits[d]
@@ -181,12 +231,20 @@ def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tupl
 def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
     """What each utterance gives: its text, and its recording with the span or None."""
     files: list[tuple[Path, str] | None] = []
+    known: dict[str, Path | str] = {}
+    some = any(r.file for r in rows)
     for row in rows:
-        found = table.recording(folder, row.file) if row.file else "it names no file"
-        if isinstance(found, str) and any(r.file for r in rows):
+        found = table.recording(folder, row.file, known) if row.file else "it names no file"
+        if isinstance(found, str) and some:
             notes.append(f"{row.where} has no recording: {found}.")
         files.append(None if isinstance(found, str) else found)
     return {"text": [r.text for r in rows], "file": files}
+
+
+def _codes(names: Sequence[str]) -> np.ndarray:
+    """A number for each name, the same for the same."""
+    codes: dict[str, int] = {}
+    return np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)
 
 
 def _features(
@@ -200,16 +258,10 @@ def _features(
 ) -> tuple[np.ndarray, str] | None:
     """An extractor's features (N, d), NaN where there are none, and their weights; None where nothing is to extract."""
     modality, name = entry.modality, entry.name
-    if modality == "text":
-        items = list(enumerate(media["text"])) if any(media["text"]) else []
-    else:
-        suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
-        items = [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
-        silent = sum(f is not None for f in media["file"]) - len(items)
-        if items and silent:
-            notes.append(
-                f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}."
-            )
+    items = _items(modality, media)
+    silent = sum(f is not None for f in media["file"]) - len(items)
+    if modality == "video" and items and silent:
+        notes.append(f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}.")
     if not items:
         notes.append(f"{modality} is left out: no utterance has {_MEDIA[modality]}.")
         return None
@@ -220,6 +272,25 @@ def _features(
     for k, why in found.failed.items():
         notes.append(f"{rows[items[k][0]].where} has no {modality}: {why.rstrip('.')}; the training mean stands there.")
     return values, found.weights
+
+
+def _items(modality: str, media: dict[str, list]) -> list[tuple[int, str]]:
+    """What there is to extract from, with the utterances' indices."""
+    if modality == "text":
+        return list(enumerate(media["text"])) if any(media["text"]) else []
+    suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
+    return [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
+
+
+def _ready(entries: Sequence[Any], weights: str | None, notes: list[str]) -> None:
+    """Raise LmamError, before hours of extraction, for what an extractor lacks; a note on whose licence binds."""
+    from lmam_core.features.extract import ready
+    from lmam_core.features.registry import OPENSMILE
+
+    for entry in entries:
+        ready(entry.name, None if entry.weights == "none" else _weights(entry.name, weights))
+        if entry.opensmile:
+            notes.append(f"{entry.name} is computed by {OPENSMILE}; keep to that with these features as well.")
 
 
 def _extractor(modality: str, name: str) -> Any:

@@ -6,11 +6,13 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
 
+from lmam_core.data.recordings import table
+from lmam_core.data.recordings.table import missing
 from lmam_core.errors import LmamError
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
@@ -21,55 +23,90 @@ _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "te
 def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[str, ...] | None:
     """The classes that the labels are, or None where they are real numbers.
 
-    Given `allowed`, these are the classes. Otherwise labels are real numbers when more than half of those that are
-    not empty are numbers and one of them is written with a point or an exponent (`-1.0`); whole numbers alone are
-    class codes. Classes are sorted, codes by size. Two spellings that differ in case alone are one class, written as
-    the more frequent one.
+    Given `allowed`, these are the classes. Otherwise labels are real numbers when more than half of those that say
+    something are numbers and one in twenty of them is written with decimals or an exponent (`-1.0`), unless they are
+    but two whole numbers; whole numbers alone are class codes. Classes are sorted, codes by size. Spellings that differ
+    in case alone, or are one number, are one class, written as the most frequent one. `nan`, `None`, `-` and the like
+    (`table.missing`) are no label.
     """
     if allowed is not None:
         return tuple(allowed)
-    given = [c for c in cells if c]
-    numbers = [c for c in given if number(c) is not None]
-    if 2 * len(numbers) > len(given) and any(re.search(r"[.eE]", c) for c in numbers):
+    given = [c for c in cells if not missing(c)]
+    numbers = {c: v for c in set(given) if (v := number(c)) is not None}
+    codes = len(set(numbers.values())) <= 2 and all(v % 1 == 0 for v in numbers.values())
+    count = sum(c in numbers for c in given)
+    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in given)
+    if not codes and 2 * count > len(given) and 20 * decimals >= count > 0:
         return None
     spelt: dict[str, Counter[str]] = {}
     for cell in given:
-        spelt.setdefault(cell.casefold(), Counter())[cell] += 1
+        spelt.setdefault(_folded(cell), Counter())[cell] += 1
     names = [max(sorted(counts), key=counts.__getitem__) for counts in spelt.values()]
     return tuple(sorted(names, key=lambda c: (math.inf if (v := number(c)) is None else v, c.casefold())))
 
 
 def number(cell: str) -> float | None:
     """A label as a real number that float32 can hold, else None."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if abs(value) < float(np.finfo(np.float32).max) else None
+    value = table.number(cell)
+    return value if value is not None and abs(value) < float(np.finfo(np.float32).max) else None
 
 
-def value(cell: str, classes: Sequence[str] | None) -> int | float | str:
-    """A label as its class's index or as a number; the sentence's end that says why it is neither."""
-    if not cell:
-        return "it has no label"
-    if classes is None:
-        found = number(cell)
-        return f"its label '{cell}' is not a number" if found is None else found
-    folded = [c.casefold() for c in classes]
-    if cell.casefold() in folded:
-        return folded.index(cell.casefold())
-    close = get_close_matches(cell.casefold(), folded, 1)
-    hint = f" (did you mean '{classes[folded.index(close[0])]}'?)" if close else ""
-    return f"its label '{cell}' is not one of {', '.join(classes)}{hint}"
+def _folded(cell: str) -> str:
+    """What is equal for two spellings of one class: `Sad` and `sad`, `1` and `1.0`."""
+    value = number(cell)
+    return cell.casefold() if value is None else repr(value + 0.0)
 
 
-def given_split(cells: Sequence[str]) -> str:
+def reader(classes: Sequence[str] | None) -> Callable[[str], int | float | str]:
+    """What reads a label as its class's index or as a number; what it gives for another is why it is neither."""
+    folded = {_folded(c): k for k, c in enumerate(classes or ())}
+
+    def read(cell: str) -> int | float | str:
+        if (k := folded.get(_folded(cell))) is not None:
+            return k
+        if missing(cell):
+            return f"it has no label ('{cell}')" if cell else "it has no label"
+        if classes is None:
+            value = number(cell)
+            return f"its label '{cell:.60}' is not a number" if value is None else value
+        close = get_close_matches(cell.casefold(), folded, 1)
+        hint = f" (did you mean '{classes[folded[close[0]]]}'?)" if close else ""
+        return f"its label '{cell:.60}' is not one of {', '.join(classes)}{hint}"
+
+    return read
+
+
+def remarks(values: np.ndarray) -> list[str]:
+    """What a reader should know of labels (N,) that are real numbers."""
+    notes = ["The labels are real numbers; acc2 and acc7 read them as sentiment between -3 and 3."]
+    outside = int((np.abs(values) > 3).sum())
+    if outside:
+        notes.append(
+            f"{outside} of {len(values)} labels lie outside -3 to 3, which acc7 counts as -3 or 3: they go from "
+            f"{values.min():g} to {values.max():g}."
+        )
+    distinct = np.unique(values)
+    if len(distinct) <= 10 and (distinct % 1 == 0).all():
+        notes.append(
+            f"The labels take only the values {', '.join(f'{v:g}' for v in distinct)} and are read as real numbers; "
+            "are they codes of classes?"
+        )
+    return notes
+
+
+def split_of(cell: str) -> str | None:
+    """The split that a cell names: `Train`, `dev`, `test_set`; None for another word."""
+    return _SPLITS.get(re.sub(r"[ _.-]*(set|split|part|data)$", "", cell.casefold()))
+
+
+def given_split(cells: Iterable[str]) -> str:
     """The split that a dialogue's rows name; raises LmamError where they name none, two, or something else."""
-    named = {c for c in cells if c}
-    unknown = sorted(c for c in named if c.casefold() not in _SPLITS)
-    found = {_SPLITS[c.casefold()] for c in named if c not in unknown}
+    names = {c: split_of(c) for c in cells if c}
+    unknown = sorted(c for c, split in names.items() if split is None)
+    found = {split for split in names.values() if split is not None}
     if unknown:
-        raise LmamError(f"its split '{unknown[0]}' is none of train, validation and test")
+        hint = " (is it validation or test?)" if unknown[0].casefold().startswith("eval") else ""
+        raise LmamError(f"its split '{unknown[0]}' is none of train, validation and test{hint}")
     if len(found) != 1:
         raise LmamError(f"its utterances name {' and '.join(sorted(found)) or 'no'} split" + "s" * (len(found) > 1))
     return found.pop()

@@ -12,6 +12,8 @@ import torch
 
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders.torchvision_fix import prepare_torchvision
+from lmam_core.features.registry import Extractor
+from lmam_core.features.weights import told
 
 prepare_torchvision()  # before transformers or open_clip import it
 
@@ -26,7 +28,7 @@ def checked(device: str) -> str:
 
 
 @contextmanager
-def loading(extractor, path: Path | None) -> Iterator[None]:
+def loading(extractor: Extractor, path: Path | None) -> Iterator[None]:
     """Whatever a library says against the checkpoint at `path` becomes one LmamError; it says nothing besides."""
     from transformers.utils import logging as theirs
 
@@ -34,25 +36,26 @@ def loading(extractor, path: Path | None) -> Iterator[None]:
     theirs.disable_progress_bar()
     logging.disable(logging.WARNING)
     try:
-        yield
-    except LmamError:
-        raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise LmamError(f"{path} does not hold a model for {extractor.name}: {reason}") from None
+        with told(extractor.name, path):
+            yield
     finally:
         logging.disable(logging.NOTSET)
         if shown:
             theirs.enable_progress_bar()
 
 
-def pretrained(extractor, kind: type, path: Path) -> Any:
+def pretrained(extractor: Extractor, kind: Any, path: Path) -> Any:
     """A transformers model from a local folder's safetensors; none of its code runs.
 
     Raises LmamError where the file lacks a tensor that the features depend on, which transformers would draw at random.
     """
     safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
-    model, info = kind.from_pretrained(path, output_loading_info=True, **safe)
+    try:
+        model, info = kind.from_pretrained(path, output_loading_info=True, **safe)
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise LmamError(f"{path} holds tensors of other shapes than its config.json says.") from None
     missing = sorted(k for k in info["missing_keys"] if extractor.take == "pooled" or not k.startswith("pooler."))
     if missing or info["mismatched_keys"]:
         lacking = ", ".join(missing[:3]) or "tensors of the right shapes"

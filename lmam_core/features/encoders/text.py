@@ -47,10 +47,16 @@ def load(extractor, weights: Weights, device: str = "cpu"):
 
         with loading(extractor, weights.path):
             tokenizer = AutoTokenizer.from_pretrained(weights.path, local_files_only=True, trust_remote_code=False)
+            tokenizer.pad(tokenizer(["a", "a b"], truncation=True, max_length=min(LONGEST, tokenizer.model_max_length)))
             model = pretrained(extractor, AutoModel, weights.path)
     width = model.config.hidden_size
     if width < extractor.width or (width != extractor.width and extractor.take != "cls"):
         raise LmamError(f"{weights.path} is {width} wide; {extractor.name} is {extractor.width} wide.")
+    if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        raise LmamError(
+            f"{weights.path} does not hold a model for {extractor.name}: its tokenizer knows {len(tokenizer):,} tokens "
+            f"and its model {rows:,}."
+        )
     return tokenizer, model.eval().to(device)
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders import cnn3d
 from lmam_core.features.encoders.loading import checked, loading, pretrained
-from lmam_core.features.media import MediaError, frames, parse
-from lmam_core.features.weights import SEED, Weights
+from lmam_core.features.isolated import Decoders
+from lmam_core.features.media import MediaError, parse
+from lmam_core.features.weights import SEED, Weights, told
 
 CLIP_FRAMES = 8
 BATCH = 8
@@ -35,21 +36,22 @@ def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Seque
     make = {"layer": _cnn3d, "transformers": _clip, "open_clip": _open_clip}[extractor.take]
     count, prepare, run = make(extractor, weights, device)
 
-    def clip(item: str | Path) -> Tensor | str:
+    def clip(item: str | Path, decoders: Decoders) -> Tensor | str:
         try:
-            return torch.stack([prepare(frame) for frame in frames(parse(item), count)])  # (T, 3, H, W)
+            return torch.stack([prepare(frame) for frame in decoders.frames(parse(item), count)])  # (T, 3, H, W)
         except MediaError as error:
             return str(error)
 
     @torch.inference_mode()
     def encode(items: Sequence[str | Path], batch_size: int | None) -> Found:
         numbered = enumerate(items)
-        while batch := list(islice(numbered, batch_size or BATCH)):
-            read = {i: clip(item) for i, item in batch}
-            yield from ((i, found) for i, found in read.items() if isinstance(found, str))
-            if good := [i for i, found in read.items() if not isinstance(found, str)]:
-                rows = run(torch.stack([read[i] for i in good]).to(device))  # (B, T, 3, H, W) to (B, d)
-                yield from zip(good, rows.float().cpu().numpy(), strict=True)
+        with Decoders() as decoders:
+            while batch := list(islice(numbered, batch_size or BATCH)):
+                read = {i: clip(item, decoders) for i, item in batch}
+                yield from ((i, found) for i, found in read.items() if isinstance(found, str))
+                if good := [i for i, found in read.items() if not isinstance(found, str)]:
+                    rows = run(torch.stack([read[i] for i in good]).to(device))  # (B, T, 3, H, W) to (B, d)
+                    yield from zip(good, rows.float().cpu().numpy(), strict=True)
 
     return encode
 
@@ -59,8 +61,10 @@ def _cnn3d(extractor, weights: Weights, device: str):
     if weights.path is not None:
         from safetensors.torch import load_file
 
+        with told(extractor.name, weights.path):
+            tensors = load_file(weights.path)
         try:
-            network.load_state_dict(load_file(weights.path))
+            network.load_state_dict(tensors)
         except RuntimeError:
             names = ", ".join(network.state_dict())
             raise LmamError(f"{weights.path} does not fit the 3D-CNN; it wants the tensors {names}.") from None

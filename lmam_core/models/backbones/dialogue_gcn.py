@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.contracts.backbone import Backbone, register
-from lmam_core.models.kernels.windows import Line, beside, gather, line_up
+from lmam_core.models.kernels.windows import Line, arriving, in_places, line_up, relational
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 
@@ -29,8 +28,7 @@ class SpeakerGraph(nn.Module):
     (not checked; a comment in its code says that this is the paper's equation), it compares h_i with h_j there and lets
     the weights that arrive sum to 1.
 
-    Weights multiply utterances, not edges: each source is mapped by the 2S relations that it can have, and a product of
-    block and neighbourhood picks and sums. `query` is `longest` x d, `shares` (S, 2S, bases) holds a_rn, the rest are
+    `query` is `longest` x d, `shares` (S, 2S, bases) holds a_rn, the rest are
     V, W_0, b, A with a, and B. Where nobody stands, 0.
     """
 
@@ -46,29 +44,28 @@ class SpeakerGraph(nn.Module):
         self.others = nn.Linear(hidden, hidden, bias=False)
 
     def forward(self, h: Tensor, line: Line) -> Tensor:
-        K, c, _ = line.edge.shape
-        x = h.flatten(0, 1)[line.rows]  # (Kc, d)
-        query = F.embedding(line.position, self.query).view(K, c, -1)  # (K, c, d)
-        scores = query @ beside(x.view(K, c, -1)).transpose(1, 2)  # (K, c, 3c)
-        alpha = torch.softmax(scores.masked_fill(~line.edge, torch.finfo(scores.dtype).min), -1)
-        alpha = (alpha[:, :, None] * line.kind).flatten(1, 2)  # (K, c 2S, 3c), 0 where there is no edge
+        u = relational(h, line, self.query, self.bases, self.shares, self.root, self.bias)  # (K, c, hidden)
+        g = self.own(u) + self.others(arriving(u, line))  # (K, c, hidden)
+        return in_places(g, line, h.shape[:2])
 
-        sent = self.messages(x, line.speaker).view(K, alpha.shape[1], -1)  # (K, c 2S, hidden)
-        u = gather(alpha.transpose(1, 2) @ sent) + (x @ self.root + self.bias).view(K, c, -1)  # (K, c, hidden)
-        g = self.own(u) + self.others(gather(line.edge.to(u.dtype).transpose(1, 2) @ u))  # (K, c, hidden)
-        out = g.new_zeros(h.shape[0] * h.shape[1], g.shape[-1])
-        return out.index_copy(0, line.rows[: line.count], g.flatten(0, 1)[: line.count]).view(*h.shape[:2], -1)
-
-    def messages(self, x: Tensor, speaker: Tensor) -> Tensor:
-        """x_i W_r for the 2S relations r that start at the speaker of i, (N, d) to (N, 2S, hidden)."""
-        weights, shares = self.bases, self.shares
-        S, kinds, bases = shares.shape
-        if S * kinds <= bases:
-            # Fewer relations than bases: multiply by the relations' own weights and pick those of the speaker.
-            weights = (shares.flatten(0, 1) @ weights.flatten(1)).view(S * kinds, *weights.shape[1:])
-            shares = torch.eye(S * kinds, dtype=x.dtype, device=x.device).view(S, kinds, -1)
-        sent = x @ weights.transpose(0, 1).flatten(1)  # (N, R hidden), R the number of relations or of bases
-        return shares[speaker] @ sent.view(len(x), len(weights), -1)  # (N, 2S, hidden)
+    def reference(self, h: Tensor, turns: Turns, window: tuple[int, int]) -> Tensor:
+        """The equations edge by edge, (B, L, d) to (B, L, hidden)."""
+        past, future = window
+        W = torch.einsum("srn,nde->srde", self.shares, self.bases)  # W_r, (S, 2 S, d, hidden)
+        out = h.new_zeros(*h.shape[:2], self.own.out_features)
+        for b, n in enumerate(turns.lengths.tolist()):
+            speaker = turns.speaker[b].tolist()
+            reach = [range(max(0, i - past), min(n, i + future + 1)) for i in range(n)]  # where the edges of i end
+            u = [h[b, j] @ self.root + self.bias for j in range(n)]  # (hidden,) each
+            for i in range(n):
+                alpha = torch.softmax(h[b, list(reach[i])] @ self.query[i], 0)  # one number per edge that leaves i
+                for a, j in zip(alpha, reach[i], strict=True):
+                    r = 2 * speaker[j] + (0 if i < j else 1)
+                    u[j] = u[j] + a * (h[b, i] @ W[speaker[i], r])
+            for j in range(n):
+                heard = sum((u[i] for i in range(n) if j in reach[i]), torch.zeros_like(u[j]))
+                out[b, j] = self.own(u[j]) + self.others(heard)
+        return out
 
 
 @register("dialogue_gcn")
@@ -136,6 +133,15 @@ class DialogueGcn(Backbone):
                 x = x * turns.mask[..., None]  # the original pads with zeros
             h = self.context[m](x, turns)  # (B, L, 2 hidden)
             h = torch.cat([h, self.graph[m](h, line)], -1)  # (B, L, 3 hidden)
+            out[m] = self.attention[m](h, turns.mask)  # (B, L, 3 hidden)
+        return out
+
+    def reference(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
+        """The same outside of training and without `faithful`, as the equations say it and many times slower."""
+        out = {}
+        for m, x in streams.items():
+            h = self.context[m].reference(x, turns)  # (B, L, 2 hidden)
+            h = torch.cat([h, self.graph[m].reference(h, turns, self.window)], -1)  # (B, L, 3 hidden)
             out[m] = self.attention[m](h, turns.mask)  # (B, L, 3 hidden)
         return out
 

@@ -34,6 +34,30 @@ class Direction(nn.Module):
         self.e_cell = nn.GRUCell(d_party, d_emotion)
         self.attention = nn.Linear(width, d_global, bias=False)
 
+    def reference(
+        self, u: Tensor, speaker: list[int], parties: int, drop: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """The equations one after the other for one conversation, u (n, width) to e (n, d_emotion).
+
+        `drop` are masks of dropout on g, q and e, (n, ·) each.
+        """
+        q = u.new_zeros(parties, self.p_cell.hidden_size)  # (S, P)
+        g, e = u.new_zeros(self.g_cell.hidden_size), u.new_zeros(self.e_cell.hidden_size)  # (G,), (E,)
+        history, emotions = u.new_zeros(0, len(g)), []  # g_1 .. g_{t-1}, (t - 1, G)
+        for t, s in enumerate(speaker):
+            g = self.g_cell(torch.cat([u[t], q[s]]), g)  # (G,)
+            alpha = torch.softmax(history @ self.attention(u[t]), 0)  # (t - 1,)
+            c = alpha @ history  # (G,), 0 at the first utterance
+            mine = self.p_cell(torch.cat([u[t], c]), q[s])  # (P,)
+            if drop is not None:
+                g, mine = g * drop[0][t], mine * drop[1][t]
+            q = q.index_put((torch.tensor(s),), mine)  # the listeners' states stay
+            e = self.e_cell(mine, e)  # (E,)
+            if drop is not None:
+                e = e * drop[2][t]
+            history, emotions = torch.cat([history, g[None]]), [*emotions, e]
+        return torch.stack(emotions)
+
 
 class DialogueRnnStream(nn.Module):
     """DialogueRNN over one stream in both directions, (B, L, width) to (B, L, 2 d_emotion).
@@ -51,6 +75,18 @@ class DialogueRnnStream(nn.Module):
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
         e = F.dropout(self._emotions(x, turns), self.rate + 0.15, self.training)  # (B, L, 2 d_emotion)
+        return self.match(e, turns.mask)
+
+    def reference(self, x: Tensor, turns: Turns) -> Tensor:
+        """`forward` without dropout, one conversation and direction after the other, by `Direction.reference`."""
+        e = x.new_zeros(*x.shape[:2], self.d_out)
+        for b, n in enumerate(turns.lengths.tolist()):
+            if n:
+                u, speaker = x[b, :n], turns.speaker[b, :n].tolist()
+                there, back = self.directions
+                ahead = there.reference(u, speaker, self.speakers)  # (n, d_emotion)
+                behind = back.reference(u.flip(0), speaker[::-1], self.speakers).flip(0)  # (n, d_emotion)
+                e[b, :n] = torch.cat([ahead, behind], -1)
         return self.match(e, turns.mask)
 
     def _emotions(self, x: Tensor, turns: Turns) -> Tensor:
@@ -129,6 +165,10 @@ class DialogueRnn(Backbone):
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
         return {m: self.streams[m](x, turns) for m, x in streams.items()}  # (B, L, 2 d_emotion) each
+
+    def reference(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
+        """The same outside of training, as the equations say it and many times slower."""
+        return {m: self.streams[m].reference(x, turns) for m, x in streams.items()}
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Linear to 2 d_hidden, ReLU, dropout, Linear to the outputs."""

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
-from lmam_core.models.kernels.graph_loop import GatedLoop
 from lmam_core.models.layers.context import Context, PerUtterance
 from lmam_core.models.layers.dropout import Dropout
 
@@ -96,14 +95,25 @@ def connect(x: Tensor, mask: Tensor) -> Graph:
     return Graph(scale[..., None] * inside * scale[:, :, None], torch.stack(across) if across else scale.new_empty(0))
 
 
+def adjacency(x: Tensor, modalities: int) -> Tensor:
+    """Â of one conversation as one matrix, from its nodes (M n, d), modality by modality."""
+    unit = F.normalize(x)
+    node = torch.arange(len(x), device=x.device)
+    n = len(x) // modalities
+    modality, utterance = node // n, node % n
+    meet = (modality[:, None] == modality) | (utterance[:, None] == utterance)  # (M n, M n)
+    A = angular(unit @ unit.T) * meet
+    D = A.sum(1).rsqrt()
+    return D[:, None] * A * D
+
+
 class GatedGraph(nn.Module):
     """GCNII with an LSTM in front of each layer whose state runs over the layers, (B, M, L, d) to (B, M, L, hidden).
 
     h = relu(x W + b), q_0 = h, and for l = 1 .. layers with θ_l = ln(λ / l + 1):
     g_l, c_l = LSTM(q_{l-1}, (g_{l-1}, c_{l-1})); p = Â g_l;
     q_l = q_{l-1} + relu(θ_l [p, h] W_l + (1 - θ_l) ((1 - α) p + α h)).
-    Dropout acts on q_0 and on each relu (`GCNII_lyc` with `reason_flag`, `GraphConvolution` with `variant`). On a CPU
-    `GatedLoop` carries the layers out.
+    Dropout acts on q_0 and on each relu (`GCNII_lyc` with `reason_flag`, `GraphConvolution` with `variant`).
     """
 
     def __init__(self, width: int, hidden: int, layers: int, dropout: float, alpha: float, lamda: float) -> None:
@@ -125,24 +135,25 @@ class GatedGraph(nn.Module):
 
     def forward(self, x: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
         h = torch.relu(self.start(x))  # (B, M, L, hidden)
-        q = self.dropout(h)
-        if x.is_cuda:
-            return self.layers(q, h, graph, maps)
-        W_p, W_h = maps
-        starts = torch.einsum("...d,lde->l...e", h, W_h)  # (layers, B, M, L, hidden)
-        gates = torch.cat([self.gate.weight_ih, self.gate.weight_hh], 1)  # (4 hidden, 2 hidden)
-        bias = self.gate.bias_ih + self.gate.bias_hh
-        return GatedLoop.apply(q, starts, *graph, gates, bias, W_p, self.dropout.p if self.training else 0.0)
-
-    def layers(self, q: Tensor, h: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
-        """From q_0 to the last q, one layer after the other; on a GPU, where torch's LSTM cell is one kernel."""
-        shape, q, h = h.shape, q.flatten(0, 2), h.flatten(0, 2)  # (B M L, hidden)
+        shape, q, h = h.shape, self.dropout(h).flatten(0, 2), h.flatten(0, 2)  # (B M L, hidden)
         g = c = torch.zeros_like(h)
         for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
             g, c = self.gate(q, (g, c))
             p = graph.spread(g.view(shape)).flatten(0, 2)
             q = q + self.dropout(torch.relu(torch.addmm(h @ W_h, p, W_p)))
         return q.view(shape)
+
+    def reference(self, x: Tensor, A: Tensor) -> Tensor:
+        """The equations for one conversation without dropout, its nodes x (N, d) and Â (N, N) to (N, hidden)."""
+        q = h = torch.relu(self.start(x))  # (N, hidden)
+        g = c = torch.zeros_like(h)
+        for l, W in enumerate(self.weight, 1):  # (2 hidden, hidden)
+            theta = math.log(self.lamda / l + 1)
+            g, c = self.gate(q, (g, c))
+            p = A @ g
+            residual = (1 - self.alpha) * p + self.alpha * h
+            q = q + torch.relu(theta * torch.cat([p, h], 1) @ W + (1 - theta) * residual)
+        return q
 
 
 def alike(lengths: Iterable[int]) -> list[int]:
@@ -236,6 +247,28 @@ class MmDfn(Backbone):
             first += len(part)
         x = torch.cat(groups)[order.argsort()] * turns.mask[:, None, :, None]  # (B, M, L, d + hidden)
         return dict(zip(streams, x.unbind(1), strict=True))
+
+    def reference(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
+        """The same outside of training and without `faithful`, one conversation after the other, as one dense graph."""
+        out = {m: x.new_zeros(*turns.mask.shape, self.d_out[m]) for m, x in streams.items()}
+        for b, n in enumerate(turns.lengths.tolist()):
+            nodes = []
+            for m, x in streams.items() if n else ():
+                said = self.linear[m](x[b, :n])  # (n, d)
+                node = self.context.rnn(said)[0] if m == "text" else said  # (n, d)
+                if m in self.party_weights:
+                    own = torch.zeros_like(said)
+                    for s in turns.speaker[b, :n].unique():
+                        places = (turns.speaker[b, :n] == s).nonzero()[:, 0]
+                        own[places] = self.parties.context.rnn(said[places])[0]
+                    node = node + self.party_weights[m] * own
+                nodes.append(node)
+            if n:
+                x = torch.cat(nodes)  # (M n, d): every utterance of every modality is a node
+                q = self.graph.reference(x, adjacency(x, len(streams)))  # (M n, hidden)
+                for m, part in zip(streams, torch.cat([x, q], 1).split(n), strict=True):
+                    out[m][b, :n] = part
+        return out
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """Dropout, ReLU, Linear to the outputs."""

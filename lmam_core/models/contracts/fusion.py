@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -39,6 +40,27 @@ class Fusion(nn.Module):
         """The parameters of `cls(widths, *args, **options)`; counted on one without storage where no formula stands."""
         with torch.device("meta"):
             return sum(p.numel() for p in cls(widths, *args, **options).parameters())
+
+
+def named(what: str, widths: object) -> dict[str, int]:
+    """The widths of modalities as whole numbers by name.
+
+    Raises LmamError for anything else, and for names that PyTorch cannot give to a part of a module.
+    """
+    if not isinstance(widths, Mapping):
+        raise LmamError(f"{what} takes widths by name, such as {{'text': 100, 'audio': 40}}; got {widths!r}.")
+    if not widths:
+        raise LmamError(f"{what} needs the width of at least one modality.")
+    taken = nn.ModuleDict()
+    for m, d in widths.items():
+        if not isinstance(m, str) or not m or "." in m or hasattr(taken, m):
+            raise LmamError(
+                f"A modality cannot be called {m!r}, since PyTorch's modules have no part of that name; "
+                f"'my_{str(m).replace('.', '_')}' would do."
+            )
+        if isinstance(d, bool) or not hasattr(d, "__index__") or operator.index(d) < 1:
+            raise LmamError(f"{what} takes the width of {m} as a whole number from 1; got {d!r}.")
+    return {m: operator.index(d) for m, d in widths.items()}
 
 
 @dataclass(frozen=True)

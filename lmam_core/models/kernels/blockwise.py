@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
@@ -28,8 +27,9 @@ The shortest length in `data/crossover.csv`, measured by `lmam_book.bench.crosso
 memory on a CPU and are not slower.
 """
 
-LONG_ON_GPU = 8192
-"""The same on a GPU, where a whole α is faster at every measured length: the shortest at which it needs over 2 GB."""
+LONG_ON_GPU = LONG_ON_THREADS = 8192
+"""The same on a GPU and on several threads of a CPU, where a whole α is faster: the shortest measured length at which
+it needs over 2 GB. Threads gain little from blocks of this size."""
 
 BLOCK = 512
 """Queries, and keys, of one block, whose scores stay in a CPU's cache; `data/crossover.csv` has other sizes, too."""
@@ -39,53 +39,75 @@ COLUMNS = 128
 
 
 def is_long(L: int, device: torch.device) -> bool:
-    """Whether conversations of L utterances are matched in blocks on this device."""
-    shortest = LONG_ON_GPU if device.type == "cuda" else LONG
-    return shortest <= L
+    """Whether conversations of L utterances are matched in blocks on this device; not within an exported program."""
+    return not torch.jit.is_tracing() and not torch.compiler.is_exporting() and shortest(device) <= L
 
 
-def matched(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: Tensor) -> Tensor:
+def shortest(device: torch.device) -> int:
+    """`LONG` as this device and this many threads have it."""
+    if device.type == "cuda":
+        return LONG_ON_GPU
+    return LONG if torch.get_num_threads() == 1 else LONG_ON_THREADS
+
+
+def matched(
+    q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], mask: Tensor, seen: Sequence[Tensor]
+) -> Tensor:
     """A of Eq. 6, O above: queries in rank space against the keys of n modalities under one softmax.
 
-    q, each of keys (B, L, r), q over √d_k already; each of values (B, L, d); mask (B, L). Returns (B, L, d), zero
-    where masked.
+    q (B, L, r), over √d_k already, and its mask (B, L); keys (B, L_j, r), values (B, L_j, d) and their masks (B, L_j)
+    of each modality. Returns (B, L, d), zero where masked or where a conversation has no key. Half precision, as under
+    autocast, is summed in float32.
     """
-    n = len(keys)
-    k, v = torch.cat(tuple(keys), 1), torch.cat(tuple(values), 1)  # (B, n L, r), (B, n L, d)
-    keep = mask.repeat(1, n)  # (B, n L)
-    # FlexAttention keeps its sums in float32, whatever its inputs are.
-    if q.is_cuda and q.dtype != torch.float64:
-        return _flex(q, k, v, keep) * mask[..., None]  # (B, L, d)
-    lengths = mask.sum(1)  # (B,)
-    queries, found = lengths.tolist(), (n * lengths).tolist()
-    each = zip(q[mask].split(queries), k[keep].split(found), v[keep].split(found), strict=True)
-    O = torch.cat([_Blocked.apply(*one) for one in each])  # (all utterances, d)
-    return v.new_zeros(*mask.shape, v.shape[2]).masked_scatter(mask[..., None], O)  # (B, L, d)
+    with torch.autocast(q.device.type, enabled=False):
+        k, v, keep = torch.cat(tuple(keys), 1), torch.cat(tuple(values), 1), torch.cat(tuple(seen), 1)  # (B, S, ...)
+        exact = torch.promote_types(v.dtype, torch.float32)
+        q, k, v, asked = q.to(exact), k.to(exact), v.to(exact), v.dtype
+        # FlexAttention keeps its sums in float32, whatever its inputs are.
+        if q.is_cuda and exact != torch.float64:
+            return (_flex(q, k, v, keep) * mask[..., None]).to(asked)  # (B, L, d)
+        queries, found = mask.sum(1).tolist(), keep.sum(1).tolist()
+        each = zip(q[mask].split(queries), k[keep].split(found), v[keep].split(found), strict=True)
+        O = torch.cat([_Blocked.apply(*one) for one in each])  # (all utterances, d)
+        return v.new_zeros(*mask.shape, v.shape[2]).masked_scatter(mask[..., None], O).to(asked)  # (B, L, d)
 
 
 class _Blocked(torch.autograd.Function):
-    """O for one conversation without padding; q (L, r), k (S, r), v (S, d) to (L, d).
+    """O for one conversation without padding; q (L, r), k (S, r), v (S, d) to (L, d), 0 without keys.
 
     tanh x = 2 σ(2x) - 1: torch computes σ faster on a CPU, and softmax does not see the constant. So blocks hold
-    p = σ(2 q k^T), weights are e^{2p}, and the slope 1 - tanh^2 is 4 p (1 - p).
+    p = σ(2 q k^T), weights are e^{2p}, and the slope 1 - tanh^2 is 4 p (1 - p). Where a gradient is to be derived again
+    it comes from a whole α.
     """
 
     @staticmethod
-    def forward(ctx, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         O, Z = v.new_zeros(len(q), v.shape[1]), v.new_zeros(len(q), 1)
         for q_t, O_t, Z_t in _blocks(q, O, Z):
             for k_s, v_s in _blocks(k, v):
                 E = torch.mm(2 * q_t, k_s.T).sigmoid_().exp_().square_()  # (T, S)
                 Z_t += E.sum(1, keepdim=True)
                 O_t.addmm_(E, v_s)
-        O /= Z
+        O /= Z.clamp_(min=1)  # every key weighs at least 1
         ctx.save_for_backward(q, k, v, O, Z)
         return O
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, O, Z = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs = [x for x, needed in zip((q, k, v), ctx.needs_input_grad, strict=True) if needed]
+            whole = torch.softmax(torch.tanh(q @ k.T), -1) @ v
+            grads = iter(torch.autograd.grad(whole, inputs, g, create_graph=True))
+            return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
+        with torch.autocast(q.device.type, enabled=False):
+            return _Blocked.first(q, k, v, O, Z, g, ctx.needs_input_grad[2])
+
+    @staticmethod
+    def first(
+        q: Tensor, k: Tensor, v: Tensor, O: Tensor, Z: Tensor, g: Tensor, needs_v: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of q, k and v."""
         dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
         g = g / Z  # (L, d)
         through_Z = -(g * O).sum(1, keepdim=True)  # (L, 1)
@@ -93,7 +115,7 @@ class _Blocked(torch.autograd.Function):
             for q_t, g_t, z_t, dq_t in _blocks(q, g, through_Z, dq):
                 p = torch.mm(2 * q_t, k_s.T).sigmoid_()  # (T, S)
                 E = p.exp().square_()  # (T, S)
-                if ctx.needs_input_grad[2]:  # features as they were read need none, and it is one product of five
+                if needs_v:  # features as they were read need none, and it is one product of five
                     dv_s.addmm_(E.T, g_t)
                 slope = p.addcmul_(p, p, value=-1)  # (T, S)
                 dX = torch.addmm(z_t, g_t, v_s.T).mul_(E).mul_(slope)  # (T, S)

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-from lmam_core.models.kernels.recurrence import cell, cell_backward
+from lmam_core.models.kernels.recurrence import cell, cell_backward, derived_once
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -102,7 +101,7 @@ class PartyLoop(Function):
         return spoken
 
     @staticmethod
-    @once_differentiable
+    @derived_once
     def backward(ctx: Any, d_spoken: Tensor) -> tuple[Tensor | None, ...]:
         (
             W_q,

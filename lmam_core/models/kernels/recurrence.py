@@ -11,13 +11,35 @@ first, so `counts[t]` rows. Index 0 of the first axis is the forward direction, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from lmam_core.errors import LmamError
+
+
+def derived_once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass written by hand, which raises LmamError where its own gradient may be asked for.
+
+    torch's `once_differentiable` notices only where the gradient that comes in depends on something: that of a sum
+    does not, and what was saved then counted as constant.
+    """
+
+    @wraps(backward)
+    def once(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise LmamError(
+                "The gradients of recurrences are written by hand and have no second derivative (create_graph=True); "
+                "on a CPU a backbone's `reference`, where it has one, is derived by torch."
+            )
+        return backward(ctx, *gradients)
+
+    return once
 
 
 def time_major(lengths: Tensor, L: int) -> tuple[list[int], Tensor]:
@@ -100,7 +122,7 @@ class LstmLoop(Function):
         return states
 
     @staticmethod
-    @once_differentiable
+    @derived_once
     def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor | None, ...]:
         W, gates, states, cells, bent = ctx.saved_tensors
         counts, D = ctx.counts, W.shape[-1]
@@ -184,7 +206,7 @@ class GruLoop(Function):
         return states
 
     @staticmethod
-    @once_differentiable
+    @derived_once
     def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor | None, ...]:
         W, gates, news, states, drop = ctx.saved_tensors
         counts, D = ctx.counts, W.shape[-1]

@@ -1,4 +1,4 @@
-"""The utterances of a batch in blocks, and the edges between those within a window of each other."""
+"""DialogueGCN's graph as products: the utterances of a batch in blocks, and the edges of a window between them."""
 
 from __future__ import annotations
 
@@ -58,3 +58,43 @@ def gather(x: Tensor) -> Tensor:
     """The transpose of `beside`: adds up what blocks send to themselves and to those beside them, to (K, c, d)."""
     before, own, after = x.unflatten(1, (3, -1)).unbind(1)  # (K, c, d) each
     return own + F.pad(before[1:], (0, 0, 0, 0, 0, 1)) + F.pad(after[:-1], (0, 0, 0, 0, 1, 0))
+
+
+def relational(
+    h: Tensor, line: Line, query: Tensor, bases: Tensor, shares: Tensor, root: Tensor, bias: Tensor
+) -> Tensor:
+    """u_j = Σ_i alpha_ij h_i W_r + h_j W_0 + b of `SpeakerGraph`, (B, L, d) to (K, c, hidden).
+
+    Weights multiply utterances, not edges: each source is mapped by the 2S relations that it can have, and a product of
+    block and neighbourhood picks and sums.
+    """
+    K, c, _ = line.edge.shape
+    x = h.flatten(0, 1)[line.rows]  # (Kc, d)
+    asked = F.embedding(line.position, query).view(K, c, -1)  # (K, c, d)
+    scores = asked @ beside(x.view(K, c, -1)).transpose(1, 2)  # (K, c, 3c)
+    alpha = torch.softmax(scores.masked_fill(~line.edge, torch.finfo(scores.dtype).min), -1)
+    alpha = (alpha[:, :, None] * line.kind).flatten(1, 2)  # (K, c 2S, 3c), 0 where there is no edge
+    sent = messages(x, line.speaker, bases, shares).view(K, alpha.shape[1], -1)  # (K, c 2S, hidden)
+    return gather(alpha.transpose(1, 2) @ sent) + (x @ root + bias).view(K, c, -1)  # (K, c, hidden)
+
+
+def messages(x: Tensor, speaker: Tensor, bases: Tensor, shares: Tensor) -> Tensor:
+    """x_i W_r for the 2S relations r that start at the speaker of i, (N, d) to (N, 2S, hidden)."""
+    S, kinds, count = shares.shape
+    if S * kinds <= count:
+        # Fewer relations than bases: multiply by the relations' own weights and pick those of the speaker.
+        bases = (shares.flatten(0, 1) @ bases.flatten(1)).view(S * kinds, *bases.shape[1:])
+        shares = torch.eye(S * kinds, dtype=x.dtype, device=x.device).view(S, kinds, -1)
+    sent = x @ bases.transpose(0, 1).flatten(1)  # (N, R hidden), R the number of relations or of bases
+    return shares[speaker] @ sent.view(len(x), len(bases), -1)  # (N, 2S, hidden)
+
+
+def arriving(u: Tensor, line: Line) -> Tensor:
+    """Σ_i u_i over the edges (i, j), (K, c, hidden) to the same."""
+    return gather(line.edge.to(u.dtype).transpose(1, 2) @ u)
+
+
+def in_places(g: Tensor, line: Line, shape: torch.Size) -> Tensor:
+    """The blocks (K, c, hidden) back to (B, L, hidden), 0 where nobody stands."""
+    out = g.new_zeros(shape[0] * shape[1], g.shape[-1])
+    return out.index_copy(0, line.rows[: line.count], g.flatten(0, 1)[: line.count]).view(*shape, -1)

@@ -46,6 +46,14 @@ class Context(nn.Module):
         h = bidirectional(self.rnn, x, lengths, self.rnn.dropout if self.training else 0.0)  # (B, L, 2 hidden)
         return h if self.faithful else h * turns.mask[..., None]
 
+    def reference(self, x: Tensor, turns: Turns) -> Tensor:
+        """The same without padding and dropout: torch's recurrence over one conversation after the other."""
+        out = x.new_zeros(*x.shape[:2], self.d_out)
+        for b, n in enumerate(turns.lengths.tolist()):
+            if n:
+                out[b, :n] = self.rnn(x[b, :n])[0]  # (n, 2 hidden)
+        return out
+
     def _packed(self, x: Tensor, turns: Turns) -> Tensor:
         """By torch's own kernels, of which a GPU has one for packed sequences."""
         if self.faithful:

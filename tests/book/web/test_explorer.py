@@ -43,9 +43,7 @@ def test_an_arm_has_each_seed_once(data):
 
 
 def test_the_papers_number_stands_beside_its_row_alone(data):
-    printed = {
-        (*data["places"][place], label): values for place, label, _, _, values in data["arms"] if values
-    }
+    printed = {(*data["places"][place], label): values for place, label, _, _, values in data["arms"] if values}
     assert printed["iemocap", "text_cnn", "text+audio", "protocol1", "LMAM late"] == {
         "accuracy": 60.35,
         "weighted_f1": 59.34,

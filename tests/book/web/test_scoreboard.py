@@ -55,7 +55,8 @@ def test_links_lead_somewhere():
     assert sum(stem is not None for stem in named.values()) >= len(named) - 2
     claim = next(c for c in read() if c.id == "improves_mm_dfn_iemocap")
     assert scoreboard.chapter(claim, ["07-mm-dfn", "10-backbones-compared"]) == "07-mm-dfn"
-    assert scoreboard.view(claim) == "data=iemocap&backbone=mm_dfn"
+    assert scoreboard.view(claim, "2") == "data=iemocap&backbone=mm_dfn"
+    assert scoreboard.view(claim, "1").endswith("&protocol=protocol1")
     html = scoreboard.page(ROOT)
     for rule in {claim.rule for claim in read()}:
         assert f"{RULES[rule].__module__.replace('.', '/')}" in html

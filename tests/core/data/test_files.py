@@ -294,7 +294,7 @@ def test_another_layout_is_a_sentence(tmp_path):
     with pytest.raises(LmamError, match="holds 12 entries where this layout has 9; name another with --as"):
         files.read(path, tmp_path / "out")
     files.read(path, tmp_path / "out", "iemocap-multimodal")
-    with pytest.raises(LmamError, match="has not the layout 'iemocap'"):
+    with pytest.raises(LmamError, match="cannot be read as the layout 'iemocap'"):
         files.read(write(path, tuple(range(9)), old=False), tmp_path / "out")
     path = path.rename(tmp_path / "mine.pkl")
     with pytest.raises(LmamError, match=r"The name mine\.pkl does not tell the layout; say it with --as, one of iemo"):
@@ -303,6 +303,124 @@ def test_another_layout_is_a_sentence(tmp_path):
         files.read(path, tmp_path / "out", "iemocapp")
     with pytest.raises(LmamError, match="There is no file"):
         files.read(tmp_path / "nowhere.pkl", tmp_path / "out")
+
+
+def test_the_width_of_most_decides(tmp_path):
+    """The first dialogue has 43 acoustic numbers, the others 74; and one utterance of another has 5."""
+    made = iemocap(np.random.default_rng(0))
+    made[4].update({d: list(np.ones((n, 74), np.float32)) for d, n in LENGTHS.items()})
+    made[4]["Ses01F_impro01"] = [row[:43] for row in made[4]["Ses01F_impro01"]]
+    made[4]["Ses03F_impro01"][2] = np.ones(5, np.float32)
+    files.read(write(tmp_path / "IEMOCAP_features.pkl", made), tmp_path / "out")
+    found = stored.description(tmp_path / "out")
+    assert found["dialogues"] == {"train": 2, "test": 1}
+    assert found["feature_sets"]["audio"]["audio74"]["missing"] == 1
+    assert found["notes"][:2] == [
+        "dialogue Ses03F_impro01: audio: utterances that count as missing, as their shape is (5,) and not (74,): 1.",
+        "dialogue Ses01F_impro01 is left out: its audio features are audio43, most others audio74.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda made: made[4].pop("Ses02F_impro01"), "is left out: it is in no 'audio'."),
+        (
+            lambda made: made[4].update({"Ses02F_impro01": ["?"] * 3}),
+            "is left out: could not convert string to float: '?'.",
+        ),
+        (lambda made: made[2].pop("Ses02F_impro01"), "is left out: it has no labels."),
+        (
+            lambda made: made[2].update({"Ses02F_impro01": ["sad"] * 3}),
+            "is left out: its labels are no numbers, as 'sad'.",
+        ),
+        (lambda made: made[-1].append("Ses02F_impro01"), "is left out: it is in train and in test."),
+        (lambda made: made[1].pop("Ses02F_impro01"), "is left out: it is in no 'Ses02F_impro01'."),
+    ],
+)
+def test_one_odd_dialogue_costs_itself_alone(tmp_path, change, note):
+    made = iemocap(np.random.default_rng(0))
+    change(made)
+    files.read(write(tmp_path / "IEMOCAP_features.pkl", made, old=False), tmp_path / "out")
+    found = stored.description(tmp_path / "out")
+    assert found["dialogues"] == {"train": 2, "test": 1}
+    assert f"dialogue Ses02F_impro01 {note}" in found["notes"]
+
+
+def test_where_no_dialogue_is_left_the_reasons_are_counted(tmp_path):
+    made = iemocap(np.random.default_rng(0))
+    made[4].clear()
+    with pytest.raises(LmamError, match=r"no dialogue that can be used\. .* in no 'audio'.* 1 more like these"):
+        files.read(write(tmp_path / "IEMOCAP_features.pkl", made, old=False), tmp_path / "out")
+
+
+def test_cmu_sdk_with_numbers_out_of_range(tmp_path):
+    made = cmu(np.random.default_rng(0), "mult")
+    made["train"]["labels"][:2] = np.array([-3, 5]).reshape(2, 1, 1)
+    made["test"]["audio"] = made["test"]["audio"].astype(np.float64)
+    made["test"]["audio"][1, 3] = 1e300, -np.inf, np.nan, 2
+    files.read(write(tmp_path / "mosi_data.pkl", made, old=False), tmp_path / "out")
+    notes = stored.description(tmp_path / "out")["notes"]
+    assert "audio of train: numbers that are not finite and count as 0: 1; utterances with any: 1." in notes
+    assert "audio of test: numbers that are not finite and count as 0: 4; utterances with any: 2." in notes
+    (labels,) = [note for note in notes if "outside" in note]
+    assert labels.startswith("1 of 8 labels lie outside -3 to 3, which acc7 counts as -3 or 3: they go from -3 to 5")
+
+
+def test_cmu_sdk_with_two_labels_alone_has_classes(tmp_path):
+    made = cmu(np.random.default_rng(0), "mult")
+    for part in made.values():
+        part["labels"] = np.where(np.arange(len(part["labels"])) % 2, 1.0, -1.0).reshape(-1, 1, 1)
+    files.read(write(tmp_path / "mosi_data.pkl", made, old=False), tmp_path / "out")
+    d = catalogue.load(str(tmp_path / "out"))
+    assert d.classes == ("-1", "1")
+    assert sorted(np.concatenate([c.label for c in d.splits["train"]]).tolist()) == [0, 0, 1, 1]
+    assert "The labels are -1 and 1 alone and are read as two classes." in stored.description(tmp_path / "out")["notes"]
+
+
+def test_a_part_of_another_width_is_left_out(tmp_path):
+    made = cmu(np.random.default_rng(0), "mult")
+    made["valid"]["audio"] = np.ones((2, 5, 9), np.float32)
+    made["train"]["vision"] = list(made["train"]["vision"])
+    made["train"]["vision"][0] = np.ones((5, 8), np.float32)
+    files.read(write(tmp_path / "mosi_data.pkl", made, old=False), tmp_path / "out")
+    found = stored.description(tmp_path / "out")
+    assert found["dialogues"] == {"train": 2, "test": 1}
+    assert "dialogue ccc is left out: its audio features are audio9, most others audio4." in found["notes"]
+    assert "train, video: utterances that count as missing, as their shape is (8,) and not (3,): 1." in found["notes"]
+
+
+def test_ur_funny_with_a_word_that_does_not_exist(tmp_path):
+    made = ur_funny(tmp_path / "sdk")
+    made["language_sdk.pkl"][11]["punchline_embedding_indexes"] = [1, 99]
+    write(tmp_path / "sdk" / "language_sdk.pkl", made["language_sdk.pkl"], old=False)
+    files.read(tmp_path / "sdk", tmp_path / "out")
+    found = stored.description(tmp_path / "out")
+    assert found["dialogues"] == {"train": 3, "validation": 1, "test": 1}
+    assert found["notes"][0].startswith("dialogue 11 is left out: index 99 is out of bounds")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "IEMOCAP_features.pkl .* a Git LFS pointer"),
+        (
+            b"<!DOCTYPE html><html><title>Google Drive - Can't scan",
+            "IEMOCAP_features.pkl .* a web page and not the file",
+        ),
+    ],
+)
+def test_what_was_downloaded_is_not_the_file(tmp_path, content, sentence, capsys):
+    (tmp_path / "IEMOCAP_features.pkl").write_bytes(content)
+    with pytest.raises(LmamError, match=sentence):
+        files.read(tmp_path / "IEMOCAP_features.pkl", tmp_path / "out")
+    cut = write(tmp_path / "whole.pkl", iemocap(np.random.default_rng(0)), old=False).read_bytes()
+    for share in (0.1, 0.5, 0.9, 0.999):
+        (tmp_path / "IEMOCAP_features.pkl").write_bytes(cut[: int(share * len(cut))])
+        with pytest.raises(LmamError, match="IEMOCAP_features"):
+            files.read(tmp_path / "IEMOCAP_features.pkl", tmp_path / "out")
+    with pytest.raises(LmamError, match="'~nouser/x' is not a path"):
+        files.read("~nouser/x", tmp_path / "out")
 
 
 def test_a_hostile_file_under_a_known_name_does_nothing(tmp_path):

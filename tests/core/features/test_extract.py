@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import sys
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from lmam_core.errors import LmamError
 from lmam_core.features import cache as store
 from lmam_core.features import registry
-from lmam_core.features.extract import EXTRACTORS, Extracted, extract
+from lmam_core.features.extract import EXTRACTORS, Extracted, extract, ready
 from lmam_core.features.sample.sample import write_mp4, write_wav
 
 TEXT = [name for name, e in EXTRACTORS.items() if e.modality == "text"]
@@ -29,7 +30,8 @@ def media(name: str, sample) -> list:
 
 def test_registry_is_documented():
     assert {"minilm384", "bert100", "bert768", "roberta768", "deberta768"} <= set(TEXT)
-    assert {"opensmile100", "egemaps88", "is10_1582", "is13_6373"} <= set(HEARD)
+    assert {"acoustic96", "opensmile100", "egemaps88", "is10_1582", "is13_6373"} <= set(HEARD)
+    assert [name for name, e in EXTRACTORS.items() if not e.opensmile and e.modality == "audio"] == ["acoustic96"]
     assert {"cnn3d512", "clip512", "open_clip512"} <= set(SEEN)
     for name, e in EXTRACTORS.items():
         assert name == e.name
@@ -45,6 +47,8 @@ def test_registry_is_documented():
 
 @pytest.mark.parametrize("name", list(EXTRACTORS))
 def test_one_row_for_each_medium(name, sample):
+    if EXTRACTORS[name].opensmile:
+        pytest.importorskip("opensmile")
     items = media(name, sample)
     found = extract(name, [*items, items[0]], weights=None, **quiet)
     assert found.values.shape == (4, EXTRACTORS[name].width)
@@ -81,13 +85,34 @@ def test_random_numbers_of_the_caller_stay(sample):
         ({"media": "hello"}, "takes a list of text media"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"device": "cuda:7"}, "no device 'cuda:7'"),
-        ({"name": "egemaps88", "weights": "random"}, "needs no weights"),
+        ({"name": "acoustic96", "weights": "random"}, "needs no weights"),
         ({"weights": "no/such/folder"}, "is not there; give minilm384 a local folder"),
     ],
 )
 def test_what_was_asked_wrongly_is_one_sentence(given, sentence):
     with pytest.raises(LmamError, match=sentence):
         extract(**{"name": "minilm384", "media": ["hello"], **quiet, **given})
+
+
+def test_opensmile_is_an_extra_that_is_asked_for(sample, monkeypatch):
+    """Where it is not installed, its sets say so and the default goes on."""
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    files = media("acoustic96", sample)
+    for name in (name for name, e in EXTRACTORS.items() if e.opensmile):
+        with pytest.raises(
+            LmamError, match=rf"{name} needs openSMILE, .* not for commercial products.*take acoustic96"
+        ):
+            extract(name, files, **quiet)
+        with pytest.raises(LmamError, match=f"{name} needs openSMILE"):
+            ready(name)
+    assert extract("acoustic96", files, **quiet).failed == {}
+
+
+def test_what_would_be_random_is_told_beforehand():
+    ready("minilm384", "random")
+    ready("cnn3d512")
+    with pytest.raises(LmamError, match=r"minilm384: .* is not on this machine and the hub .* `--weights random`"):
+        ready("minilm384")
 
 
 def test_falling_back_is_said_once_and_loudly(capsys):
@@ -122,19 +147,19 @@ def test_cached_rows_return_without_the_encoder(sample, tmp_path, monkeypatch):
 def test_cache_knows_content_settings_and_weights(tmp_path, monkeypatch):
     write_wav(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000))
     cache = tmp_path / "cache"
-    first = extract("egemaps88", [tmp_path / "a.wav"], cache=cache, progress=False).values
+    first = extract("acoustic96", [tmp_path / "a.wav"], cache=cache, progress=False).values
     (tmp_path / "a.wav").rename(tmp_path / "b.wav")
     with monkeypatch.context() as patch:
         patch.setattr("lmam_core.features.extract._module", refuse)
-        same = extract("egemaps88", [tmp_path / "b.wav"], cache=cache, progress=False).values
+        same = extract("acoustic96", [tmp_path / "b.wav"], cache=cache, progress=False).values
         np.testing.assert_array_equal(same, first)  # a name is no content
         with pytest.raises(AssertionError, match="computed again"):
-            extract("is10_1582", [tmp_path / "b.wav"], cache=cache, progress=False)
+            extract("cnn3d512", [tmp_path / "b.wav"], cache=cache, progress=False)
         patch.setitem(store.SETTINGS, "audio", "v2")
         with pytest.raises(AssertionError, match="computed again"):
-            extract("egemaps88", [tmp_path / "b.wav"], cache=cache, progress=False)
+            extract("acoustic96", [tmp_path / "b.wav"], cache=cache, progress=False)
     write_wav(tmp_path / "b.wav", 0.1 * np.random.default_rng(1).standard_normal(8000))
-    assert not np.allclose(extract("egemaps88", [tmp_path / "b.wav"], cache=cache, progress=False).values, first)
+    assert not np.allclose(extract("acoustic96", [tmp_path / "b.wav"], cache=cache, progress=False).values, first)
     rows = [store.Rows(cache, EXTRACTORS["bert100"], identity) for identity in ("tiny 0", "local 1")]
     rows[0].put("k", np.ones(100, np.float32))
     assert rows[0].get("k") is not None
@@ -186,9 +211,9 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_failures_are_not_kept(tmp_path):
     path = tmp_path / "late.wav"
-    assert 0 in extract("egemaps88", [path], cache=tmp_path, progress=False).failed
+    assert 0 in extract("acoustic96", [path], cache=tmp_path, progress=False).failed
     write_wav(path, np.zeros(16000))
-    assert extract("egemaps88", [path], cache=tmp_path, progress=False).failed == {}
+    assert extract("acoustic96", [path], cache=tmp_path, progress=False).failed == {}
 
 
 # Bad input: each alone is named, the rest is processed.
@@ -226,9 +251,9 @@ def check(found: Extracted, expected: dict[int, str]) -> None:
 
 def test_bad_sound_fails_alone(bad):
     files = ["empty.wav", "short.wav", "mute.mp4", "broken.mp4", "noise.mp4", "nothing.mp4", "page.wav", "gone.wav"]
-    found = extract("egemaps88", [bad / f for f in [*files, "whole.mp4", "heard.mp4"]], **quiet)
-    words = ["holds no sound: it lasts 0 s", "lasts 0.031 s; openSMILE needs at least 0.1 s", "no sound stream"]
-    words += ["cannot be decoded"] * 4 + ["is not a file"]
+    found = extract("acoustic96", [bad / f for f in [*files, "whole.mp4", "heard.mp4"]], **quiet)
+    words = ["holds no sound: it lasts 0 s", "lasts 0.031 s; at least 0.1 s are needed", "no sound stream"]
+    words += ["cannot be decoded"] * 3 + ["is a web page", "is not a file"]
     check(found, {i: f for i, f in enumerate(words)})
     assert all(f in found.failed[i] for i, f in enumerate(files))
 
@@ -236,7 +261,7 @@ def test_bad_sound_fails_alone(bad):
 def test_bad_video_fails_alone(bad):
     files = ["heard.mp4", "short.wav", "broken.mp4", "noise.mp4", "nothing.mp4", "page.wav", ".", "whole.mp4"]
     found = extract("cnn3d512", [bad / f for f in [*files, "mute.mp4"]], **quiet)
-    words = ["no video stream"] * 2 + ["cannot be decoded"] * 4 + ["is not a file"]
+    words = ["no video stream"] * 2 + ["cannot be decoded"] * 3 + ["is a web page", "is not a file"]
     check(found, {i: f for i, f in enumerate(words)})
 
 

@@ -73,6 +73,7 @@ def test_open_clip_folder(tmp_path, sample):
 
 
 def test_layer_file(tmp_path, sample):
+    pytest.importorskip("opensmile")
     files = [sample[0] / f for f in sample[1].file[:2]]
     raw = extract("is12_6125", files, **quiet).values
     W = np.zeros((100, 6125), np.float32)
@@ -81,6 +82,26 @@ def test_layer_file(tmp_path, sample):
     found = extract("opensmile100", files, weights=tmp_path / "layer.safetensors", **quiet)
     np.testing.assert_allclose(found.values, 3 + np.sign(raw) * np.log1p(np.abs(raw)) @ W.T, rtol=1e-4, atol=1e-4)
     assert found.weights.startswith("local: ")
+
+
+def test_layer_files_that_do_not_fit(tmp_path):
+    from lmam_core.features.encoders.layer import linear
+
+    path = tmp_path / "layer.safetensors"
+    for tensors, sentence in (
+        ({"weight": np.zeros((3, 4), np.float32)}, r"wants weight \(2, 5\)"),
+        ({"weight": np.full((2, 5), np.nan, np.float32)}, "values that are not finite"),
+        (
+            {"weight": np.zeros((2, 5), np.float32), "bias": np.full(2, np.inf, np.float32)},
+            "values that are not finite",
+        ),
+    ):
+        save_file(tensors, path)
+        with pytest.raises(LmamError, match=sentence):
+            linear(weights.Weights("", path, ""), 5, 2)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(LmamError, match=r"layer\.safetensors does not hold a model for a linear layer"):
+        linear(weights.Weights("", path, ""), 5, 2)
 
 
 def test_random_layer_is_a_projection_that_keeps_distances():
@@ -124,7 +145,6 @@ def test_wrong_files_are_one_sentence(tmp_path, minilm, sample):
         ("bert768", text, minilm, "is 384 wide; bert768 is 768 wide"),
         ("clip512", file, tmp_path / "empty", "does not hold a model for clip512"),
         ("open_clip512", file, tmp_path / "empty", "holds no open_clip_config.json"),
-        ("opensmile100", file, tmp_path / "small.safetensors", r"wants weight \(100, 6125\)"),
         ("opensmile100", file, tmp_path / "pickled" / "pytorch_model.bin", "pickled weights"),
         ("opensmile100", file, tmp_path / "layer.txt", "is not a .safetensors file"),
         ("cnn3d512", file, tmp_path / "small.safetensors", "does not fit the 3D-CNN; it wants the tensors conv"),
@@ -132,6 +152,131 @@ def test_wrong_files_are_one_sentence(tmp_path, minilm, sample):
         with pytest.raises(LmamError, match=sentence) as told:
             extract(name, media, weights=given, **quiet)
         assert "\n" not in str(told.value)
+
+
+def header(content: bytes) -> tuple[dict, bytes]:
+    """The header of a safetensors file, and the bytes of its tensors."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def headed(changed: dict, tensors: bytes) -> bytes:
+    text = json.dumps(changed).encode()
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def damaged(content: bytes) -> dict[str, tuple[bytes, str]]:
+    """What a safetensors file can have become, and what is said then."""
+    head, tensors = header(content)
+    name = next(name for name in head if name != "__metadata__")
+    length = len(content) - len(tensors) - 8
+
+    def entry(**changed):
+        return headed(head | {name: head[name] | changed}, tensors)
+
+    broken = "is cut off or damaged"
+    return {
+        "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "is a Git LFS pointer"),
+        "page": (b"\n <!doctype html><html>", "is a web page"),
+        "nothing": (b"", broken),
+        "one byte": (content[:1], broken),
+        "length alone": (content[:8], broken),
+        "half a header": (content[: 8 + length // 2], broken),
+        "header alone": (content[: 8 + length], broken),
+        "half": (content[: len(content) // 2], broken),
+        "without the last byte": (content[:-1], broken),
+        "with bytes behind": (content + b"more", broken),
+        "zeros": (bytes(len(content)), broken),
+        "header of 8 EiB": ((2**63).to_bytes(8, "little") + content[8:], broken),
+        "header of 90 MB": ((90_000_000).to_bytes(8, "little") + content[8:], broken),
+        "no json": (content[:8] + b"x" * length + tensors, broken),
+        "list": (headed([], tensors), broken),
+        "no entries": (headed({}, b""), "holds no tensors"),
+        "offset behind the end": (entry(data_offsets=[0, 2**40]), broken),
+        "offset before the start": (entry(data_offsets=[-1, 3]), broken),
+        "other shape": (entry(shape=[1, 2]), broken),
+        "other type": (entry(dtype="Q9"), broken),
+        "noise": (np.random.default_rng(0).bytes(5000), broken),
+        "pickle": (b"\x80\x02}q\x00.", broken),
+        "zip": (b"PK\x03\x04" + bytes(100), broken),
+    }
+
+
+def test_damaged_safetensors_are_one_sentence(minilm, tmp_path, sample):
+    folder = shutil.copytree(minilm, tmp_path / "minilm")
+    for content, sentence in damaged((folder / "model.safetensors").read_bytes()).values():
+        (folder / "model.safetensors").write_bytes(content)
+        with pytest.raises(LmamError, match=rf"minilm/model\.safetensors {sentence}") as told:
+            extract("minilm384", ["hello"], weights=folder, **quiet)
+        assert "\n" not in str(told.value)
+    video = [sample[0] / sample[1].file[0]]
+    save_file({"weight": np.zeros((512, 8), np.float32)}, tmp_path / "cnn.safetensors")
+    (tmp_path / "cnn.safetensors").write_bytes((tmp_path / "cnn.safetensors").read_bytes()[:-4])
+    with pytest.raises(LmamError, match="is cut off or damaged"):
+        extract("cnn3d512", video, weights=tmp_path / "cnn.safetensors", **quiet)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", lambda c: b""),
+        ("config.json", lambda c: b"[]"),
+        ("config.json", lambda c: b"null"),
+        ("config.json", lambda c: b"version https://git-lfs.github.com/spec/v1\n"),
+        ("config.json", lambda c: c[:100]),
+        ("config.json", lambda c: c.replace(b'"hidden_size": 384', b'"hidden_size": "big"')),
+        ("config.json", lambda c: c.replace(b'"hidden_size": 384', b'"hidden_size": 0')),
+        ("config.json", lambda c: c.replace(b'"hidden_size": 384', b'"hidden_size": 4000000')),
+        ("config.json", lambda c: c.replace(b'"hidden_act": "gelu"', b'"hidden_act": "boo"')),
+        ("tokenizer.json", lambda c: b""),
+        ("tokenizer.json", lambda c: b"[]"),
+        ("tokenizer.json", lambda c: c[:3000]),
+        ("tokenizer_config.json", lambda c: b"[]"),
+        ("tokenizer_config.json", lambda c: b"{}"),
+        ("tokenizer_config.json", lambda c: b'{"model_max_length": "x"}'),
+        ("tokenizer_config.json", lambda c: b'{"tokenizer_class": "Nope"}'),
+    ],
+)
+def test_damaged_settings_of_a_checkpoint_are_one_sentence(minilm, tmp_path, file, change):
+    folder = shutil.copytree(minilm, tmp_path / "minilm")
+    before = (folder / file).read_bytes()
+    (folder / file).write_bytes(change(before))
+    assert (folder / file).read_bytes() != before
+    with pytest.raises(LmamError, match=r"minilm (does not hold a model|holds tensors)") as told:
+        extract("minilm384", ["hello", "good bye"], weights=folder, **quiet)
+    assert "\n" not in str(told.value)
+
+
+def test_weights_that_are_not_numbers_fail_each_item(minilm, tmp_path):
+    folder = shutil.copytree(minilm, tmp_path / "minilm")
+    tensors = {k: np.full_like(v, np.nan) for k, v in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    found = extract("minilm384", ["hello"], weights=folder, cache=tmp_path / "cache", progress=False)
+    assert found.failed == {0: "minilm384 gives numbers that are not finite."}
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_the_hubs_cache_folders(minilm, tmp_path):
+    """The hub's cache, its folder of one model, and that folder's snapshot are the same weights."""
+    model = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2"
+    for revision in ("0" * 40, "1" * 40):
+        shutil.copytree(minilm, model / "snapshots" / revision)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("1" * 40)
+    entry = EXTRACTORS["minilm384"]
+    for given in (model, model.parent, model / "snapshots" / ("1" * 40)):
+        assert weights.find(entry, given).path == model / "snapshots" / ("1" * 40)
+    for ref in ("2" * 40, "../../elsewhere"):
+        (model / "refs" / "main").write_text(ref)
+        with pytest.raises(LmamError, match="is a folder of the hub's cache with 2 snapshots; give the one meant"):
+            weights.find(entry, model)
+    shutil.rmtree(model / "snapshots" / ("0" * 40))
+    assert weights.find(entry, model).path == model / "snapshots" / ("1" * 40)
+    # A file of a snapshot is a link to one that may have been deleted.
+    (model / "snapshots" / ("1" * 40) / "model.safetensors").unlink()
+    (model / "snapshots" / ("1" * 40) / "model.safetensors").symlink_to(tmp_path / "gone")
+    with pytest.raises(LmamError, match=r"model\.safetensors cannot be read: No such file"):
+        weights.find(entry, model)
 
 
 def test_a_checkpoints_code_never_runs(minilm, tmp_path):
@@ -172,7 +317,7 @@ def hub(monkeypatch, tmp_path):
         folder = tmp_path / revision.replace("/", "-") / "0123456789abcdef"
         folder.mkdir(parents=True, exist_ok=True)
         for name in offers.get(revision, ()):
-            (folder / name).write_bytes(b"")
+            save_file({"a": np.zeros(1)}, folder / name)
         return str(folder)
 
     monkeypatch.undo()  # the fixture that shuts the hub away

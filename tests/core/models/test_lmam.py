@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +16,8 @@ from torch.nn import functional as F
 from lmam_core import LMAM
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
+from lmam_core.models import lmam
+from lmam_core.models.kernels import blockwise
 from lmam_core.models.lmam import FactorWeight, FullWeight
 
 WIDTHS = {"text": 6, "audio": 6, "video": 6}
@@ -241,6 +247,11 @@ def test_mask_may_be_left_out_and_output_layer_too() -> None:
         (dict(keys="mine"), "'mine' is none of them"),
         (dict(variant="released", keys="own"), "fixes keys='text'"),
         (dict(widths={"audio": 6}, keys="text"), "needs a modality called text"),
+        (dict(widths=[6, 6]), r"widths by name, such as .*got \[6, 6\]"),
+        (dict(widths={}), "at least one modality"),
+        (dict(widths={"text": 6.0}), "width of text as a whole number"),
+        (dict(widths={"keys": 6}), "cannot be called 'keys'.*'my_keys' would do"),
+        (dict(widths={"text.bert": 6}), "cannot be called 'text.bert'.*'my_text_bert' would do"),
     ],
 )
 def test_bad_arguments_are_told_in_a_sentence(arguments: dict, sentence: str) -> None:
@@ -274,3 +285,162 @@ def test_a_mask_of_numbers_is_understood() -> None:
 def test_a_missing_modality_is_named() -> None:
     with pytest.raises(LmamError, match="lacks video"):
         LMAM(WIDTHS, rank=3)({m: torch.zeros(1, 2, 6) for m in ("text", "audio")})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    module = LMAM({m: np.int64(d) for m, d in WIDTHS.items()}, rank=np.int32(3))
+    assert (module.rank, module.d_out) == (3, 18)
+
+
+MASK = torch.tensor([[True, True, True], [True, False, False]])
+
+
+@pytest.mark.parametrize(
+    ("text", "mask", "sentence"),
+    [
+        ((2, 6), None, r"text as \(B, L, 6\), conversations first; it is \(2, 6\); x\[:, None\]"),
+        ((2, 3, 5), None, r"it is \(2, 3, 5\)"),
+        ((2, 4, 6), None, "text 4, audio 3, video 3. `each` gives"),
+        ((1, 3, 6), None, "text 1, audio 2, video 2"),
+        ((2, 3, 6), MASK.T, r"they are \(2, 3, 6\) and \(3, 2\)"),
+        ((2, 3, 6), torch.zeros(2, 3).masked_fill(~MASK, -torch.inf), "other numbers than 0 and 1.*`mask == 0`"),
+        ((2, 3, 6), torch.zeros(2, 3), "no utterance and none has a first"),
+        ((2, 3, 6), ~MASK, "no utterance and none has a first"),
+    ],
+)
+def test_features_and_masks_of_another_form_are_told_in_a_sentence(
+    text: tuple[int, ...], mask: Tensor | None, sentence: str
+) -> None:
+    features = {"text": torch.randn(text), "audio": torch.randn(2, 3, 6), "video": torch.randn(2, 3, 6)}
+    with pytest.raises(LmamError, match=sentence):
+        LMAM(WIDTHS, rank=3)(features, mask)
+
+
+def test_time_first_is_told_even_where_as_many_utterances_as_conversations_are() -> None:
+    features, mask = batch(lengths=(3, 1, 2))
+    features = {m: (x * mask[..., None]).float() for m, x in features.items()}
+    module = LMAM(WIDTHS, rank=3)
+    module(features, mask)
+    with pytest.raises(LmamError, match="where the transposed mask has it"):
+        module({m: x.transpose(0, 1) for m, x in features.items()}, mask)
+
+
+@pytest.mark.parametrize("reading", [*READ, {"variant": "released"}], ids=lambda r: "-".join(r.values()))
+def test_padding_may_hold_nan(reading: dict[str, str]) -> None:
+    torch.manual_seed(0)
+    module = LMAM(WIDTHS, rank=3, **reading).double()
+    features, mask = batch()
+    empty = {m: x.masked_fill(~mask[..., None], torch.nan) for m, x in features.items()}
+    out = module(empty, mask)
+    torch.testing.assert_close(out, module(features, mask), rtol=0, atol=1e-12)
+    out.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_much_padding_is_skipped_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    module, (features, mask) = LMAM(WIDTHS, rank=3).double(), batch()
+    rows: list[int] = []
+    for norm in module.norm.values():
+        norm.register_forward_hook(lambda norm, x, y: rows.append(x[0][..., 0].numel()))
+    direction = torch.randn(*mask.shape, module.d_out, dtype=torch.float64)
+    outcomes = []
+    for least in (0, 10**9):
+        monkeypatch.setattr(lmam, "PACKED", least)
+        x = {m: value.clone().requires_grad_() for m, value in features.items()}
+        out = module(x, mask)
+        outcomes.append([out, *torch.autograd.grad((out * direction).sum(), [*x.values(), *module.parameters()])])
+    assert rows == [int(mask.sum())] * 3 + [mask.numel()] * 3
+    torch.testing.assert_close(*outcomes, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("shortest", [1, 10**9])
+@pytest.mark.parametrize("keys", ["own", "others", "all", "text"])
+def test_modalities_with_time_steps_of_their_own(keys: str, shortest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens against frames: what a recording gives alone and unpadded, with whole α and in blocks; 0 without a key."""
+    monkeypatch.setattr(blockwise, "LONG", shortest)
+    monkeypatch.setattr(blockwise, "LONG_ON_THREADS", shortest)
+    torch.manual_seed(0)
+    module = LMAM({"text": 6, "audio": 4}, rank=3, keys=keys).double()
+    lengths = {"text": (5, 2, 3), "audio": (9, 11, 0)}
+    masks = {m: torch.arange(max(n)) < torch.tensor(n)[:, None] for m, n in lengths.items()}
+    x = {m: torch.randn(*masks[m].shape, d, dtype=torch.float64) for m, d in (("text", 6), ("audio", 4))}
+    x = {m: value.masked_fill(~masks[m][..., None], torch.nan) for m, value in x.items()}
+    out = module.each(x, masks)
+    assert {m: tuple(o.shape) for m, o in out.items()} == {"text": (3, 5, 6), "audio": (3, 11, 4)}
+    for b in range(3):
+        alone = module.each({m: value[b : b + 1, : lengths[m][b]] for m, value in x.items()})
+        for m in out:
+            torch.testing.assert_close(out[m][b, : lengths[m][b]], alone[m][0], rtol=0, atol=1e-12)
+            assert (out[m][b, lengths[m][b] :] == 0).all()
+    for (i, j), alpha in module.attention(x, masks).items():
+        assert alpha.shape[1:] == (masks[i].shape[1], masks[j].shape[1])
+    with pytest.raises(LmamError, match="text 5, audio 11"):
+        module(x, masks)
+
+
+def test_each_is_what_is_put_side_by_side() -> None:
+    module, (features, mask) = LMAM(WIDTHS, rank=3, keys="all").double(), batch()
+    torch.testing.assert_close(torch.cat(list(module.each(features, mask).values()), -1), module(features, mask))
+    silent = mask.clone()
+    silent[0, 2] = False  # an utterance without video
+    masks = {"text": mask, "audio": mask, "video": silent}
+    out = module(features, masks)
+    torch.testing.assert_close(torch.cat(list(module.each(features, masks).values()), -1), out)
+    assert (out[0, 2, 12:] == 0).all()
+    assert out[0, 2, :12].abs().max() > 0
+
+
+class Positional(torch.nn.Module):
+    """LMAM of tensors, as exported programs take them."""
+
+    def __init__(self, keys: str) -> None:
+        super().__init__()
+        self.fuse = LMAM({"text": 6, "audio": 4}, rank=3, keys=keys).eval()
+
+    def forward(self, text: Tensor, audio: Tensor, mask: Tensor) -> Tensor:
+        return self.fuse({"text": text, "audio": audio}, mask)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("keys", ["own", "others"])
+@pytest.mark.parametrize("how", ["export", "trace"])
+def test_a_program_made_at_one_length_runs_at_another(keys: str, how: str) -> None:
+    torch.manual_seed(0)
+    module = Positional(keys)
+
+    def arguments(*lengths: int) -> tuple[Tensor, ...]:
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        return torch.randn(*mask.shape, 6), torch.randn(*mask.shape, 4), mask
+
+    if how == "trace":
+        program = torch.jit.trace(module, arguments(5, 3), check_trace=False)
+    else:
+        shape = {0: torch.export.Dim("B"), 1: torch.export.Dim("L")}
+        program = torch.export.export(module, arguments(5, 3), dynamic_shapes=(shape,) * 3).module()
+    other = arguments(9, 40, 1)
+    torch.testing.assert_close(program(*other), module(*other))
+
+
+def test_inference_keeps_one_weight_matrix() -> None:
+    """Of three modalities one after the other; in a process of its own, where memory counts from zero.
+
+    2.5 matrices at the peak, of which one is the product that becomes the next; 5.2 with all three kept.
+    """
+    code = """if True:
+        import psutil, torch
+        from lmam_core import LMAM
+        from lmam_core.runs.peak_memory import PeakMemory
+        L = 2000
+        module = LMAM(dict.fromkeys(("text", "audio", "video"), 100), 45)
+        x = {m: torch.randn(1, L, 100) for m in module.modalities}
+        with torch.no_grad():
+            module({m: value[:, :50] for m, value in x.items()})
+            before = psutil.Process().memory_info().rss
+            with PeakMemory() as peak:
+                module(x)
+        print((1e6 * peak.megabytes - before) / (4 * L * L))
+    """
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=one_thread, capture_output=True, text=True, check=True)
+    assert 1 < float(done.stdout) < 3.5

@@ -32,6 +32,10 @@ def _offsets(sessions: list[list[int]]) -> np.ndarray:
 
 RECIPE = Recipe(
     name="diginetica",
+    bytes={
+        "all_train_seq.txt": 4_193_626,
+        "test.txt": 1_384_823,
+    },
     files=RECORD.sources,
     licences={
         "CCIIPLab/GCE-GNN": UNSTATED,

@@ -110,6 +110,10 @@ NOTICE = (
 
 EXTRA = Recipe(
     name="iemocap_extra",
+    bytes={
+        "IEMOCAP_features_raw_6way.pkl": 708_892,
+        "iemocap_audio_features.csv": 2_284_108,
+    },
     files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *RECORD.extra.sources),
     licences={
         "zeroQiaoba/GCNet": UNSTATED,
@@ -127,6 +131,16 @@ EXTRA = Recipe(
 
 RECIPE = Recipe(
     name="iemocap",
+    bytes={
+        "IEMOCAP_features_raw_6way.pkl": 708_892,
+        "feat_ws_3.npy": 3_774_792,
+        "df_iemocap.csv": 528_393,
+        "audio_features.csv": 1_525_147,
+        "vocab.pkl": 56_645,
+        "saved_200d_word_embeddings.pkl": 2_796_961,
+        "IEMOCAP_GP.csv": 269_236,
+        "IEMOCAP_exDN.csv": 206_649,
+    },
     files=pick(
         RECORD.sources,
         "IEMOCAP_features_raw_6way.pkl",

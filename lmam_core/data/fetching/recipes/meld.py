@@ -109,6 +109,14 @@ def _seconds(clock: str) -> float:
 
 EXTRA = Recipe(
     name="meld_extra",
+    bytes={
+        "train_sent_emo.csv": 1_119_290,
+        "dev_sent_emo.csv": 121_640,
+        "test_sent_emo.csv": 294_526,
+        "meld_train_audio_features.csv": 1_476_996,
+        "meld_dev_audio_features.csv": 163_108,
+        "meld_test_audio_features.csv": 385_327,
+    },
     files=(*pick(RECORD.sources, *TABLES), *RECORD.extra.sources),
     licences={
         "declare-lab/MELD": "GPL-3.0",
@@ -126,6 +134,13 @@ EXTRA = Recipe(
 
 RECIPE = Recipe(
     name="meld",
+    bytes={
+        "train_sent_emo.csv": 1_119_290,
+        "dev_sent_emo.csv": 121_640,
+        "test_sent_emo.csv": 294_526,
+        "vocab.pkl": 56_645,
+        "saved_200d_word_embeddings.pkl": 2_796_961,
+    },
     files=(*pick(RECORD.sources, *TABLES), *pick(iemocap.RECORD.sources, *glove.FILES)),
     licences={
         "declare-lab/MELD": "GPL-3.0",

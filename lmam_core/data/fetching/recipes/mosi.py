@@ -72,6 +72,18 @@ def _table(path: Path) -> np.ndarray:
 
 RECIPE = Recipe(
     name="mosi",
+    bytes={
+        "transcripts.csv": 201_361,
+        "text_train.csv": 1_689_050,
+        "text_test.csv": 889_325,
+        "text_train0.csv": 2_993_906,
+        "text_test0.csv": 1_551_145,
+        "audio_train0.csv": 1_343_911,
+        "audio_test0.csv": 699_228,
+        "video_train0.csv": 1_055_454,
+        "video_test0.csv": 557_378,
+        "CMUMOSI_features_raw_2way.pkl": 1_683_235,
+    },
     files=RECORD.sources,
     licences={
         "soujanyaporia/contextual-multimodal-fusion": "MIT",

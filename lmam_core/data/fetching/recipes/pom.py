@@ -36,6 +36,17 @@ def _values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 RECIPE = Recipe(
     name="pom",
+    bytes={
+        "audio_train.h5": 4_130_048,
+        "video_train.h5": 3_938_048,
+        "y_train.h5": 83_648,
+        "audio_valid.h5": 690_048,
+        "video_valid.h5": 658_048,
+        "y_valid.h5": 15_648,
+        "audio_test.h5": 1_398_688,
+        "video_test.h5": 1_333_728,
+        "y_test.h5": 29_656,
+    },
     files=public_files(
         "https://github.com/pliang279/MFN",
         "b0453fb6e21b581c796246a0c32a6551f2028c1b",

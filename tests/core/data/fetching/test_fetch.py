@@ -4,6 +4,7 @@ import errno
 import hashlib
 import socket
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,6 +47,7 @@ RECIPE = Recipe(
     licences={"owner/toy": "MIT"},
     arrays=toy_arrays,
     sha256={name: content_sha256(array) for name, array in ARRAYS.items()},
+    bytes={name: len(content) for name, content in CONTENT.items()},
     notice="The toys themselves belong to the children.",
 )
 
@@ -55,8 +57,9 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.hung_up = threading.Event()
         self.files = {f"/{key(name)}": content for name, content in CONTENT.items()}
-        self.ranges, self.limit, self.asked = True, None, []
+        self.ranges, self.limit, self.asked, self.hostile = True, None, [], None
 
     @property
     def address(self):
@@ -64,24 +67,37 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_HEAD(self):
-        self.send_response(200)
-        self.end_headers()
-
     def do_GET(self):
         given = self.headers.get("Range")
         self.server.asked.append((self.path.rsplit("/", 1)[1], given))
         if self.path not in self.server.files:
             return self.send_error(404)
+        if self.server.hostile is not None:
+            return self.server.hostile(self)
         body, status = self.server.files[self.path], 200
         if given and self.server.ranges:
-            body, status = body[int(given.removeprefix("bytes=").removesuffix("-")) :], 206
+            start, size = int(given.removeprefix("bytes=").removesuffix("-")), len(body)
+            body, status = body[start:], 206
             if not body:
                 return self.send_error(416)
         self.send_response(status)
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: self.server.limit])
+
+    def send(self, body, status=200, **headers):
+        """An answer with these headers and no other; whoever hangs up is right."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        try:
+            for block in body:
+                self.wfile.write(block)
+        except OSError:
+            self.server.hung_up.set()
 
     def log_message(self, *_):
         pass
@@ -207,7 +223,7 @@ def test_part_of_another_file_is_thrown_away(server, tmp_path):
 
 
 def test_changed_source(server, tmp_path):
-    server.files[f"/{key('name.txt')}"] = b"joy"
+    server.files[f"/{key('name.txt')}"] = b"joy"  # as long as the recorded one
     recorded = hashlib.sha256(b"toy").hexdigest()[:12]
     with pytest.raises(
         LmamError, match=rf"name\.txt sent another file than the recorded one \(sha256 {recorded}\.\.\."
@@ -219,8 +235,154 @@ def test_changed_source(server, tmp_path):
 
 def test_removed_source(server, tmp_path):
     del server.files[f"/{key('name.txt')}"]
-    with pytest.raises(LmamError, match=r"name\.txt cannot be had \(HTTP 404\); if it was removed .* LMAM_SOURCES"):
+    with pytest.raises(LmamError, match=r"name\.txt cannot be had: it is not there \(HTTP 404\); .* LMAM_SOURCES"):
         fetch.fetch("toy", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "sentence"),
+    [
+        (410, {}, r"it is not there \(HTTP 410\); if it was removed"),
+        (401, {}, r"the server refuses it \(HTTP 401\)"),
+        (403, {}, r"the server refuses it \(HTTP 403\), perhaps to this network"),
+        (429, {}, r"asked too often \(HTTP 429\); ask again later"),
+        (429, {"Retry_After": 90}, r"asked too often \(HTTP 429\); ask again in 90 s"),
+        (500, {}, r"a fault of its own \(HTTP 500\); ask again later"),
+        (503, {}, r"a fault of its own \(HTTP 503\)"),
+        (418, {}, r"the server answers HTTP 418"),
+        (302, {"Location": "/nowhere"}, r"it is not there \(HTTP 404\)"),
+        (302, {"Location": "file:///etc/hostname"}, r"HTTP 302"),
+    ],
+)
+def test_what_a_server_answers_is_told_apart(server, tmp_path, status, headers, sentence):
+    server.hostile = lambda handler: handler.send([], status, Content_Length=0, **headers)
+    with pytest.raises(LmamError, match=rf"numbers\.txt cannot be had: .*{sentence}") as told:
+        fetch.fetch("toy", tmp_path)
+    assert "\n" not in str(told.value)
+    server.hostile = None
+    check(fetch.fetch("toy", tmp_path))
+
+
+def endless():
+    while True:
+        yield bytes(1 << 16)
+
+
+def trickle(content):
+    for i in range(len(content)):
+        yield content[i : i + 1]
+        if i > 100:
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content_Length": len(CONTENT["numbers.txt"])}], ids=["of no length", "of the right length"]
+)
+def test_an_endless_stream_ends_at_the_recorded_size(server, tmp_path, headers):
+    server.hostile = lambda handler: handler.send(endless(), **headers)
+    with pytest.raises(LmamError, match=r"numbers\.txt sent another file than the recorded one .* was thrown away"):
+        fetch.fetch("toy", tmp_path)
+    assert server.hung_up.wait(10)
+    assert not list(tmp_path.rglob("numbers*"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ({"Content_Length": 10**12}, "a file of 1,000,000,000,000 bytes in place of the recorded one of 23,889 bytes"),
+        ({"Content_Length": 5}, "a file of 5 bytes in place of the recorded one of 23,889 bytes"),
+        (
+            {"Content_Length": 5, "Content_Type": "text/html; charset=utf-8"},
+            "a web page in place of the recorded one of 23,889 bytes",
+        ),
+    ],
+)
+def test_another_length_is_not_downloaded(server, tmp_path, headers, sentence):
+    server.hostile = lambda handler: handler.send(endless(), **headers)
+    with pytest.raises(LmamError, match=rf"numbers\.txt sent {sentence}, which was thrown away"):
+        fetch.fetch("toy", tmp_path)
+    assert not list(tmp_path.rglob("numbers*"))
+
+
+def test_a_trickle_is_given_up_and_kept(server, monkeypatch, tmp_path):
+    """Byte after byte, none of them late: each silence is short, and the whole would take for ever."""
+    monkeypatch.setattr(download, "SILENCE", 0.5)
+    content = CONTENT["numbers.txt"]
+    server.hostile = lambda handler: handler.send(trickle(content), Content_Length=len(content))
+    started = time.monotonic()
+    with pytest.raises(LmamError, match=r"bytes per s, of which 5,000 are needed; .* goes on after \d+"):
+        fetch.fetch("toy", tmp_path)
+    assert time.monotonic() - started < 5
+    kept = (tmp_path / "sources" / f"{key('numbers.txt')}.part").stat().st_size
+    assert 100 < kept < 1000
+    server.hostile = None
+    check(fetch.fetch("toy", tmp_path))
+    assert ("numbers.txt", f"bytes={kept}-") in server.asked
+
+
+def test_headers_that_trickle_count_as_no_answer(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "PATIENCE", 0.5)
+
+    def hostile(handler):
+        for _ in range(20):
+            handler.wfile.write(b"H")
+            time.sleep(0.1)
+
+    server.hostile = hostile
+    with pytest.raises(LmamError, match=r"127\.0\.0\.1 cannot be reached \(no answer\)"):
+        fetch.fetch("toy", tmp_path)
+
+
+def test_silence_in_the_middle_is_a_broken_connection(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "SILENCE", 0.3)
+    content = CONTENT["numbers.txt"]
+
+    def hostile(handler):
+        handler.send([content[:500]], Content_Length=len(content))
+        time.sleep(1)
+
+    server.hostile = hostile
+    with pytest.raises(LmamError, match="The connection broke after 500 bytes"):
+        fetch.fetch("toy", tmp_path)
+    server.hostile = None
+    check(fetch.fetch("toy", tmp_path))
+    assert ("numbers.txt", "bytes=500-") in server.asked
+
+
+def test_a_server_that_speaks_no_http(server, tmp_path):
+    server.hostile = lambda handler: handler.wfile.write(b"\x00\xff" * 100 + b"\n")
+    with pytest.raises(LmamError, match=r"127\.0\.0\.1 cannot be reached"):
+        fetch.fetch("toy", tmp_path)
+
+
+def test_a_server_that_goes_on_elsewhere(server, tmp_path):
+    content = CONTENT["numbers.txt"]
+    part = tmp_path / "sources" / f"{key('numbers.txt')}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(content[:100])
+    rest = content[50:]
+    server.hostile = lambda handler: handler.send(
+        [rest], 206, Content_Range=f"bytes 50-{len(content) - 1}/{len(content)}", Content_Length=len(rest)
+    )
+    with pytest.raises(LmamError, match="went on elsewhere than it was asked to; ask again"):
+        fetch.fetch("toy", tmp_path)
+    server.hostile = None
+    check(fetch.fetch("toy", tmp_path))
+
+
+def test_a_part_that_is_too_long_is_none(server, tmp_path):
+    part = tmp_path / "sources" / f"{key('numbers.txt')}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT["numbers.txt"] + b"more")
+    check(fetch.fetch("toy", tmp_path))
+    assert ("numbers.txt", None) in server.asked
+
+
+def test_every_recipe_knows_the_size_of_each_of_its_files():
+    for recipe in gather.RECIPES.values():
+        for one in filter(None, (recipe, recipe.extra)):
+            assert {Path(file.path).name for file in one.files} == set(one.bytes)
+            assert all(0 < size < 5_000_000 for name, size in one.bytes.items() if name not in CONTENT)
 
 
 def test_offline_is_said_after_the_licence(monkeypatch, tmp_path, capsys):
@@ -245,7 +407,7 @@ def test_silent_server_counts_as_offline(monkeypatch, tmp_path):
 
 def test_name_that_is_looked_up_without_end(monkeypatch, tmp_path):
     released = threading.Event()
-    monkeypatch.setattr(download, "PATIENCE", -0.9)  # 0.1 s in all
+    monkeypatch.setattr(download, "PATIENCE", 0.1)
 
     def looking(*_, **__):
         released.wait(60)
@@ -261,7 +423,7 @@ def test_name_that_is_looked_up_without_end(monkeypatch, tmp_path):
 def test_full_disk_keeps_what_arrived(server, monkeypatch, tmp_path):
     whole = download._append
 
-    def half(answer, part, have, size):
+    def half(answer, part, *_):
         part.write_bytes(answer.read(500))
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 
@@ -24,3 +24,15 @@ def streams(who: Turns, fill: float = 0.0, widths: Mapping[str, int] = WIDTHS) -
     B, L = who.mask.shape
     made = {m: torch.randn(B, 20, d, generator=generator, dtype=torch.float64)[:, :L] for m, d in widths.items()}
     return {m: x.masked_fill(~who.mask[..., None], fill) for m, x in made.items()}
+
+
+def equals_its_reference(model: nn.Module, x: Mapping[str, Tensor], who: Turns) -> None:
+    """A backbone gives what its `reference` gives, in float64 and with the gradients of streams and parameters."""
+    given = [s.requires_grad_() for s in x.values()]
+    outcomes = []
+    for form in (model, model.reference):
+        out = torch.cat(list(form(x, who).values()), -1)
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(3), dtype=out.dtype)
+        outcomes.append([out, *torch.autograd.grad((out * weights).sum(), [*given, *model.parameters()])])
+    for fast, plain in zip(*outcomes, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-9, atol=1e-11)

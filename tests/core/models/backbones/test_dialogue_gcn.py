@@ -10,6 +10,7 @@ from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones.dialogue_gcn import DialogueGcn, SpeakerGraph
 from lmam_core.models.kernels.windows import beside, gather, line_up
+from tests.core.models.backbones.cases import equals_its_reference
 
 LENGTHS = (13, 1, 6, 9)
 
@@ -47,24 +48,6 @@ def edges(who: Turns, past: int, future: int) -> set[tuple[int, int, int]]:
     return {(b, i, j) for b, i, j in found if 0 <= j < who.lengths[b]}
 
 
-def looped(made: SpeakerGraph, h: Tensor, who: Turns, window: tuple[int, int]) -> Tensor:
-    """The graph edge by edge."""
-    relation = torch.einsum("stn,nde->stde", made.shares, made.bases)  # (S, 2S, d, hidden)
-    pairs, speaker = edges(who, *window), who.speaker.tolist()
-    u = {(b, j): h[b, j] @ made.root + made.bias for b, j, _ in pairs}
-    for b, i in u:
-        ends = [j for c, k, j in pairs if (c, k) == (b, i)]
-        alpha = torch.softmax(torch.stack([made.query[i] @ h[b, j] for j in ends]), 0)
-        for a, j in zip(alpha, ends, strict=True):
-            kind = 2 * speaker[b][j] + (0 if i < j else 1)
-            u[b, j] = u[b, j] + a * (h[b, i] @ relation[speaker[b][i], kind])
-    out = torch.zeros(*h.shape[:2], 3, dtype=h.dtype)
-    for b, j in u:
-        arriving = torch.stack([u[c, i] for c, i, k in pairs if (c, k) == (b, j)]).sum(0)
-        out[b, j] = made.own(u[b, j]) + made.others.weight @ arriving
-    return out
-
-
 @pytest.mark.parametrize(
     ("width", "speakers", "outputs", "count", "original"),
     [(100, 2, 6, 1_186_646, 1_348_046), (712, 2, 6, 1_676_246, 1_837_646), (600, 9, 7, 1_591_367, 1_752_767)],
@@ -85,11 +68,16 @@ def test_graph_equals_its_loop_over_edges(speakers: int, window: tuple[int, int]
     made, who = graph(speakers), turns(speakers=speakers)
     h = stream(who)
     got = made(h, line_up(who, window, speakers))
-    expected = looped(made, h, who, window)
+    expected = made.reference(h, who, window)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     ours = torch.autograd.grad(got.square().sum(), made.parameters())
     theirs = torch.autograd.grad(expected.square().sum(), made.parameters())
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_the_model_equals_its_reference() -> None:
+    who = turns(speakers=3, pad=2)
+    equals_its_reference(model(3), {"fused": stream(who)}, who)
 
 
 @pytest.mark.parametrize("speakers", range(2, 10))

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.errors import LmamError
 from lmam_core.models.backbones.dialogue_rnn import DialogueRnn, DialogueRnnStream
 from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
 from lmam_core.models.kernels.party_loop import PartyLoop
 from lmam_core.models.kernels.recurrence import GruLoop
+from tests.core.models.backbones.cases import equals_its_reference
 
 SMALL = {"d_global": 4, "d_party": 3, "d_emotion": 2, "d_hidden": 2}
 
@@ -45,30 +47,14 @@ def test_sizes_that_reach_the_papers_figure() -> None:
     assert sum(p.numel() for p in model.parameters()) == 14_480_406
 
 
-def naive(stream: DialogueRnnStream, x: Tensor, turns: Turns, k: int, masks: tuple[Tensor, ...] | None) -> Tensor:
-    """The emotion states of direction k, one conversation and utterance after the other, with torch's own cells."""
-    one, outputs = stream.directions[k], []
-    order = torch.argsort(turns.lengths, descending=True, stable=True).tolist()
+def plain(stream: DialogueRnnStream, x: Tensor, turns: Turns, k: int, masks: tuple[Tensor, ...] | None) -> Tensor:
+    """The emotion states of direction k by its reference, with dropout's masks at their time-major places."""
+    order, outputs = torch.argsort(turns.lengths, descending=True, stable=True).tolist(), []
     for b, n in enumerate(turns.lengths.tolist()):
-        rank = order.index(b)
-        q = x.new_zeros(stream.speakers, one.p_cell.hidden_size)
-        g, e, history, rows = x.new_zeros(one.g_cell.hidden_size), x.new_zeros(one.e_cell.hidden_size), [], []
-        for t in range(n):
-            u, s = (x[b, t], turns.speaker[b, t]) if k == 0 else (x[b, n - 1 - t], turns.speaker[b, n - 1 - t])
-            at = sum(int((turns.lengths > step).sum()) for step in range(t)) + rank  # its place in time-major order
-            keep = [m[k, at] for m in masks] if masks else [1.0] * 3
-            context = torch.zeros_like(g)
-            if history:
-                past = torch.stack(history)
-                context = torch.softmax(past @ (one.attention.weight @ u), 0) @ past
-            g = keep[0] * one.g_cell(torch.cat([u, q[s]])[None], g[None])[0]
-            new = keep[1] * one.p_cell(torch.cat([u, context])[None], q[s][None])[0]
-            q = q.clone()
-            q[s] = new
-            e = keep[2] * one.e_cell(new[None], e[None])[0]
-            history.append(g)
-            rows.append(e)
-        outputs.append(torch.stack(rows if k == 0 else rows[::-1]))
+        at = [sum(int((turns.lengths > step).sum()) for step in range(t)) + order.index(b) for t in range(n)]
+        way = range(n) if k == 0 else range(n - 1, -1, -1)
+        said, drop = turns.speaker[b, list(way)].tolist(), tuple(m[k, at] for m in masks) if masks else None
+        outputs.append(stream.directions[k].reference(x[b, list(way)], said, stream.speakers, drop)[list(way)])
     return torch.cat(outputs)
 
 
@@ -84,7 +70,7 @@ def test_states_and_gradients_equal_a_loop_of_cells(dropout: bool, speakers: int
     left = list(masks)
     monkeypatch.setattr(stream, "_drop", lambda like, width: left.pop(0) if dropout else None)
     got = stream._emotions(x, said)[said.mask]  # (N, 4)
-    expected = torch.cat([naive(stream, x, said, k, masks if dropout else None) for k in range(2)], -1)
+    expected = torch.cat([plain(stream, x, said, k, masks if dropout else None) for k in range(2)], -1)
     torch.testing.assert_close(got, expected)
     seed = torch.randn_like(got)
     wanted = [x, *stream.directions.parameters()]
@@ -92,6 +78,13 @@ def test_states_and_gradients_equal_a_loop_of_cells(dropout: bool, speakers: int
     theirs = torch.autograd.grad((expected * seed).sum(), wanted)
     for mine, reference in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, reference)
+
+
+def test_the_model_equals_its_reference() -> None:
+    torch.manual_seed(0)
+    made, said = DialogueRnn({"text": 5, "audio": 4}, 3, **SMALL).double().eval(), turns([4, 9, 0, 1], 3, L=10)
+    x = {m: torch.randn(4, 10, d, dtype=torch.float64) for m, d in (("text", 5), ("audio", 4))}
+    equals_its_reference(made, x, said)
 
 
 def test_gradients_of_the_loop_pass_a_finite_difference_check() -> None:
@@ -111,6 +104,16 @@ def test_gradients_of_the_loop_pass_a_finite_difference_check() -> None:
     assert torch.autograd.gradcheck(
         lambda *a: GruLoop.apply(*a, drop, counts), (some(N, 3 * G), some(3 * G, G), some(3 * G))
     )
+
+
+def test_a_second_derivative_is_refused_by_the_loop_and_computed_by_the_reference() -> None:
+    torch.manual_seed(0)
+    made, said = DialogueRnn({"fused": 5}, 2, **SMALL).double().eval(), turns([3, 2], 2)
+    x = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(LmamError, match="no second derivative"):
+        torch.autograd.grad(made({"fused": x}, said)["fused"].sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(made.reference({"fused": x}, said)["fused"].sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.square().sum(), x)[0].abs().max() > 0
 
 
 def test_party_states_follow_the_speakers() -> None:

@@ -14,8 +14,8 @@ from lmam_core.models.backbones import mm_dfn
 from lmam_core.models.backbones.mm_dfn import GatedGraph, Graph, MmDfn, Parties, alike, connect
 from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
-from lmam_core.models.kernels.graph_loop import GatedLoop
 from lmam_core.models.kernels.recurrence import GruLoop
+from tests.core.models.backbones.cases import equals_its_reference
 
 WIDTHS = {"text": 7, "audio": 5, "video": 9}
 
@@ -95,24 +95,10 @@ def test_graph_equals_its_definition(M: int) -> None:
         torch.testing.assert_close(spread, D @ A @ D @ x[b].flatten(0, 1), rtol=0, atol=1e-12)
 
 
-def test_gated_layers_equal_their_equations() -> None:
-    torch.manual_seed(0)
-    layer = GatedGraph(4, 3, 5, 0.4, 0.2, 0.5).double().eval()
-    x = torch.randn(2, 3, 2, 4, dtype=torch.float64)
-    graph = connect(torch.randn_like(x), torch.ones(2, 2, dtype=torch.bool))
-    got = layer(x, graph, layer.maps())
-    lstm = nn.LSTM(3, 3).double()
-    lstm.load_state_dict({f"{name}_l0": p for name, p in layer.gate.state_dict().items()})
-    for b in range(2):
-        h0 = torch.relu(layer.start(x[b].flatten(0, 1)))  # (6, 3)
-        q, state = h0, None
-        for l, W in enumerate(layer.weight, 1):
-            theta = math.log(0.5 / l + 1)
-            g, state = lstm(q[None], state)
-            p = dense(graph, b) @ g[0]
-            residual = 0.8 * p + 0.2 * h0
-            q = q + torch.relu(theta * torch.cat([p, h0], 1) @ W + (1 - theta) * residual)
-        torch.testing.assert_close(got[b].flatten(0, 1), q, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("widths", [{"video": 9}, {"text": 7, "nonverbal": 3}, WIDTHS], ids="+".join)
+def test_the_model_equals_its_reference(widths: dict[str, int]) -> None:
+    made, some = backbone(widths, speakers=3), turns((9, 0, 4, 1), speakers=3, pad=1)
+    equals_its_reference(made, streams(some, widths), some)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
@@ -173,27 +159,12 @@ def test_the_ways_of_a_gpu_give_the_same(training: bool, monkeypatch: pytest.Mon
         torch.manual_seed(2)
         with monkeypatch.context() as patch:
             patch.setattr(torch.Tensor, "is_cuda", on_gpu)
-            for loop in (GruLoop, GatedLoop) if on_gpu else ():
-                patch.setattr(loop, "apply", None)
+            if on_gpu:
+                patch.setattr(GruLoop, "apply", None)
             out = joined(made(x, some))
         found.append((out, *torch.autograd.grad(out.sin().sum(), [*x.values(), *made.parameters()])))
     for loop, fused in zip(*found, strict=True):
         torch.testing.assert_close(loop, fused, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("M", [1, 3])
-@pytest.mark.parametrize("layers", [0, 2])
-def test_gradients_of_the_gated_layers_pass_a_finite_difference_check(M: int, layers: int) -> None:
-    torch.manual_seed(0)
-    B, L, D = 2, 3, 2
-
-    def some(*shape: int) -> Tensor:
-        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
-
-    edges = some(B, M, L, L), some(M - 1, B, M, L) if M > 1 else some(0)
-    weights = some(4 * D, 2 * D), some(4 * D), some(layers, D, D)
-    arguments = (some(B, M, L, D), some(layers, B, M, L, D), *edges, *weights)
-    assert torch.autograd.gradcheck(lambda *a: GatedLoop.apply(*a, 0.0), arguments)
 
 
 def test_faithful_lets_padding_in() -> None:

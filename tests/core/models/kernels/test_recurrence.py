@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lmam_core.errors import LmamError
 from lmam_core.models.kernels.recurrence import GruLoop, LstmLoop, time_major
 from lmam_core.models.layers.context import Context
 from tests.core.models.backbones.cases import turns
@@ -47,6 +48,15 @@ def test_gradients_pass_a_finite_difference_check() -> None:
     drop = torch.rand(2, N, D, dtype=torch.float64)
     arguments = (some(N, 3 * D), some(3 * D, D), some(3 * D))
     assert torch.autograd.gradcheck(lambda *a: GruLoop.apply(*a, drop, counts), arguments)
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU])
+def test_a_second_derivative_is_refused_in_a_sentence(cell: type[nn.RNNBase]) -> None:
+    """Of a plain sum as well, which torch's own check lets through."""
+    layer, some = Context(4, 3, 0.0, cell), turns(5, 3)
+    x = torch.randn(2, 5, 4, requires_grad=True)
+    with pytest.raises(LmamError, match="no second derivative"):
+        torch.autograd.grad(layer(x, some).sum(), x, create_graph=True)
 
 
 def test_time_major_order_is_longest_first_and_backwards_from_the_last() -> None:
