@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from lmam_core import doors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data import stored, synthetic
