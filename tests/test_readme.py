@@ -75,7 +75,10 @@ def test_lmam_commands_parse(line):
     command, words = lmam, shlex.split(line.replace("NAME", "bc_lstm"))
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
-    given = command.make_context(command.name, words).params
+    try:
+        given = command.make_context(command.name, words).params
+    except (click.MissingParameter, click.BadOptionUsage):  # prose names a command or an option without its argument
+        return
     plans = [*PLANS, *STUDIES, *tasks.PLANS, "all"]
     for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
         own = name == "dataset" and given.get(name) and catalogue.is_path(given[name])
