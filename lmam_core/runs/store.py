@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
+from lmam_core.limits import RUN_BYTES as LARGEST
 from lmam_core.runs.metrics import SUMS
 from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 DEFAULT = paths.STORE
 """The store that comes with the book; outside of a checkout, that of one's own runs."""
-LARGEST = 64 * 2**20
-"""Bytes of the largest file that is taken for a run; those of the book have at most 50,000."""
 
 _LOG = logging.getLogger(__name__)
 
