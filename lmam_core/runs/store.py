@@ -128,23 +128,24 @@ class Store:
         folder = self.root / ".locks"
         path = folder / f"{experiment.key}.lock"
         lock = FileLock(path, timeout=0, thread_local=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise StoreError(
-                f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
-            ) from error
-        try:
+        try:  # from before it is acquired, as Ctrl-C may come right after
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except Timeout:
+                yield False
+                return
+            except OSError as error:
+                raise StoreError(
+                    f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
+                ) from error
             yield True
         finally:
-            # Before it is released: whoever opened it before then finds that the lock guards no name any more.
-            with suppress(OSError):
-                path.unlink()
-            lock.release()
+            if lock.is_locked:
+                # Before it is released: whoever opened it before then finds that the lock guards no name any more.
+                with suppress(OSError):
+                    path.unlink()
+                lock.release()
 
     def tidy(self) -> None:
         """Remove what killed processes left: locks that nobody holds, files unfinished for an hour."""
