@@ -72,10 +72,9 @@ def fill(store: Store, name: str) -> None:
 
 
 def said(chapter: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All text that a chapter puts out with the store at `root`; it trains nothing and times nothing."""
+    """All text that a chapter puts out with the store at `root`; it trains nothing."""
     monkeypatch.setattr(results.Store.__init__, "__defaults__", (root,))
     monkeypatch.setattr(live_runs, "live", lambda arms, device: pd.DataFrame({"arm": list(arms), "s per epoch": 1.0}))
-    monkeypatch.setattr(live_runs, "seconds", lambda arms: dict.fromkeys(arms, 0.125))
     return execute(chapter, {}, monkeypatch)
 
 

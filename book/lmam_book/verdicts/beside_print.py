@@ -172,17 +172,6 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return effect(*(list(rows.run) for rows in arms), metric)
 
 
-def gain_without(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: str) -> Effect | None:
-    """`gain` over the seeds of which no run gives more than half of the test utterances one class.
-
-    None where every seed is such a one, as it is `gain` then, and where none is.
-
-    Where no class holds half of the utterances, such a run has hardly begun to learn. It counts in `gain`.
-    """
-    stuck = frame[(frame.dataset == dataset) & (frame.largest_share > 0.5) & frame.arm.isin([baseline, other])]
-    return gain(frame[~frame.seed.isin(stuck.seed)], dataset, metric, baseline, other) if len(stuck) else None
-
-
 def bar(dataset: str) -> float:
     """What a linear probe has on a dataset's test set, in its headline metric.
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 
 from lmam_book.pages import cells_page, live_runs
 from lmam_book.pages.figures import common as figures
@@ -287,27 +286,6 @@ def test_a_live_comparison_trains_its_arms() -> None:
     assert rows.arm.tolist() == ["add", "lmf"]
     assert (rows.weighted_f1 > 0).all()
     assert live_runs.quick(Experiment(), "full").updates == 2000
-
-
-def test_steps_are_timed_in_rounds_and_loras_trained_base_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = []
-    monkeypatch.setattr(live_runs, "_step_seconds", lambda e: timed.append(e.fusion) or 1.0)
-    arms = {name: Experiment(fusion=name) for name in ("add", "lora_random", "lora_trained")}
-    assert live_runs.seconds(arms, repeats=2) == {"add": 1.0, "lora_random": 1.0, "lora_trained": 2.0}
-    assert timed == ["add", "lora_random", "lora_trained", "concat"] * 2
-
-
-def test_a_step_is_timed_on_the_first_batch_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    e = live_runs.quick(Experiment(fusion="auxformer", embedding="late"), "quick", dialogues=6, batch_size=3)
-    threads, seen = torch.get_num_threads(), []
-
-    def step(model: torch.nn.Module, batch: object, *rest: object) -> None:
-        seen.append((len(batch.mask), torch.get_num_threads(), model.training))
-
-    monkeypatch.setattr(live_runs, "step", step)
-    assert live_runs.seconds({"AuxFormer": e}, repeats=1)["AuxFormer"] > 0
-    assert seen == [(3, 1, True)] * 2  # of which the first warms up
-    assert torch.get_num_threads() == threads
 
 
 def test_each_table_has_the_rows_of_the_papers_and_what_is_registered(store: Store, monkeypatch) -> None:
