@@ -161,7 +161,7 @@ def test_a_word_needs_a_baseline_at_the_probe_and_arms_that_have_learned(runs: l
     assert word(stopped, "LMAM late", "concatenation, late") == "undecided"  # the losing model was undertrained
 
 
-def test_without_the_seeds_of_runs_that_give_most_utterances_one_class(runs: list[Run]) -> None:
+def test_the_largest_share_is_that_of_the_class_that_a_run_gives_most(runs: list[Run]) -> None:
     """`made` calls what it does not recognise frustrated: of 0.3 recognised, 0.75 of all."""
     shares = {"concatenation": 0.7, "LMAM late": 0.9}
     known = [r for r in runs if run_names.arm(r.experiment) in shares]
