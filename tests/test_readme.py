@@ -14,6 +14,7 @@ from lmam_book.build.written import BLOCK
 from lmam_book.cli import lmam
 from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
+from lmam_book.plans import tasks
 from lmam_book.plans.plans import PLANS
 from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import rule
@@ -75,7 +76,8 @@ def test_lmam_commands_parse(line):
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     given = command.make_context(command.name, words).params
-    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, *STUDIES, "all"]}.items():
+    plans = [*PLANS, *STUDIES, *tasks.PLANS, "all"]
+    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
         own = name == "dataset" and given.get(name) and catalogue.is_path(given[name])
         assert own or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}
 

@@ -298,7 +298,7 @@ class LMAM(Fusion):
     def forward(
         self, features: Mapping[str, Tensor], turns: Turns | Tensor | Mapping[str, Tensor] | None = None
     ) -> Tensor:
-        """Fuse the modalities to (B, L, d_out), by a mask, by `Turns`, or as if no utterance were missing."""
+        """Fuse the modalities to (B, L, d_out), by a mask, one per modality, or `Turns`; without, none is missing."""
         x, masks = self._inputs(features, turns)
         mask = masks[self.modalities[0]]
         if not torch.jit.is_tracing() and any(x[m].shape[1] != mask.shape[1] for m in self.modalities):
@@ -308,6 +308,9 @@ class LMAM(Fusion):
                 "`each` gives what each modality becomes, in its own."
             )
         O = self._equations(x, masks, self._places(turns, masks))
+        if isinstance(turns, Mapping):
+            O = {i: o * masks[i][..., None] for i, o in O.items()}
+            mask = torch.stack(list(masks.values())).any(0)
         fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
         if self.variant == "released":
             fused = F.gelu(fused) + x["text"]

@@ -94,7 +94,8 @@ class Card:
         base = Experiment(now.dataset, backbone=self.backbone, fusion=fusion, seed=now.seed, **budget)  # type: ignore[arg-type]
         if fusion == "lmam":
             return dataclasses.replace(base, embedding=now.embedding, rank=now.rank)
-        return dataclasses.replace(base, embedding="late" if now.embedding == "late" else None)
+        early = now.embedding != "late" and not BACKBONES[self.backbone].multimodal
+        return dataclasses.replace(base, embedding="early" if early else "late")
 
     @property
     def data(self) -> Dataset:
@@ -167,6 +168,8 @@ class Card:
         )
         if len(self.data.widths) == 1:
             caption += " One modality: nothing is fused, and LMAM is a layer of context."
+        if now.dataset == "mosi" and "video" in self.data.widths:
+            caption += " The video features know the training labels."
         if slow:
             caption += f" Not yet learned, so that its scores mean nothing: {' and '.join(slow)}."
         shown = reporting.table(pd.DataFrame([constant, *rows]), caption)

@@ -57,7 +57,7 @@ def page(root: Path) -> str:
 
 
 def _row(row: Mapping[str, str], claim: Claim, chapters: list[str], code: str) -> str:
-    shown = {name: html.escape(str(value)) for name, value in row.items()}
+    shown = {name: re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(str(value))) for name, value in row.items()}
     word, dataset = shown["verdict"], claim.arguments.get("dataset", "").lower()
     badge = f'<span class="verdict verdict-{slug(word)}">{word}</span>'
     first = (

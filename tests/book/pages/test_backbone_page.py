@@ -146,11 +146,20 @@ def test_the_live_table_begins_with_what_no_training_reaches(names: dict[str, An
     assert body.index("always the largest class") < body.index("concatenation") < body.index("LMAM late")
 
 
-def test_the_two_live_models_have_the_same_encoders(names: dict[str, Any]) -> None:
-    for embedding, expected in (("late", ["text", "audio", "video"]), ("early_residual", ["fused"])):
-        page = Card("bc_lstm", names | {"embedding": embedding})
-        found = [list(page.model(fusion).backbone.d_out) for fusion in ("concat", "lmam")]
-        assert found == [expected, expected]
+@pytest.mark.parametrize(
+    ("backbone", "embedding", "expected"),
+    [
+        ("bc_lstm", "late", {"text", "audio", "video"}),
+        ("bc_lstm", "early_residual", {"fused"}),
+        ("text_cnn", "early", {"fused"}),
+        ("emocaps", "early_residual", {"text", "audio", "video"}),
+    ],
+)
+def test_the_two_live_models_have_the_same_encoders(
+    names: dict[str, Any], backbone: str, embedding: str, expected: set[str]
+) -> None:
+    page = Card(backbone, names | {"embedding": embedding})
+    assert [set(page.model(fusion).backbone.d_out) for fusion in ("concat", "lmam")] == [expected] * 2
 
 
 def test_the_log_is_of_runs_of_one_dataset_and_seed(names: dict[str, Any]) -> None:

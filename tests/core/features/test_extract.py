@@ -253,7 +253,7 @@ def test_bad_sound_fails_alone(bad):
     files = ["empty.wav", "short.wav", "mute.mp4", "broken.mp4", "noise.mp4", "nothing.mp4", "page.wav", "gone.wav"]
     found = extract("acoustic96", [bad / f for f in [*files, "whole.mp4", "heard.mp4"]], **quiet)
     words = ["holds no sound: it lasts 0 s", "lasts 0.031 s; at least 0.1 s are needed", "no sound stream"]
-    words += ["cannot be decoded"] * 4 + ["is not a file"]
+    words += ["cannot be decoded"] * 3 + ["is a web page", "is not a file"]
     check(found, {i: f for i, f in enumerate(words)})
     assert all(f in found.failed[i] for i, f in enumerate(files))
 
@@ -261,7 +261,7 @@ def test_bad_sound_fails_alone(bad):
 def test_bad_video_fails_alone(bad):
     files = ["heard.mp4", "short.wav", "broken.mp4", "noise.mp4", "nothing.mp4", "page.wav", ".", "whole.mp4"]
     found = extract("cnn3d512", [bad / f for f in [*files, "mute.mp4"]], **quiet)
-    words = ["no video stream"] * 2 + ["cannot be decoded"] * 4 + ["is not a file"]
+    words = ["no video stream"] * 2 + ["cannot be decoded"] * 3 + ["is a web page", "is not a file"]
     check(found, {i: f for i, f in enumerate(words)})
 
 

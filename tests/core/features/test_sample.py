@@ -10,6 +10,7 @@ import soundfile
 from lmam_core.errors import LmamError
 from lmam_core.features.extract import extract
 from lmam_core.features.media import RATE, blocks, frames, parse
+from lmam_core.features.sample import face
 from lmam_core.features.sample.face import EXPRESSIONS
 from lmam_core.features.sample.sample import COLUMNS, EMOTIONS, F0, FPS, make_sample
 from lmam_core.features.sample.sentences import SENTENCES
@@ -144,6 +145,12 @@ def test_face_follows_the_emotion(sample):
     assert tilt["sad"].min() > tilt["neutral"].max()
     assert tilt["angry"].max() < tilt["neutral"].min()
     assert set(EXPRESSIONS) == set(PROSODY) == set(EMOTIONS)
+
+
+def test_an_emotion_goes_with_no_skin_tone():
+    """In an earlier drawing neutral and sad were light and happy and angry dark, as two speakers took turns."""
+    cheeks = {tuple(face.draw(emotion, speaker, 0.0)[75, 40]) for emotion in EMOTIONS for speaker in (0, 1)}
+    assert cheeks == {face.SKIN}
 
 
 def test_the_jaw_follows_the_voice(sample):

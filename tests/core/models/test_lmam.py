@@ -382,6 +382,13 @@ def test_modalities_with_time_steps_of_their_own(keys: str, shortest: int, monke
 def test_each_is_what_is_put_side_by_side() -> None:
     module, (features, mask) = LMAM(WIDTHS, rank=3, keys="all").double(), batch()
     torch.testing.assert_close(torch.cat(list(module.each(features, mask).values()), -1), module(features, mask))
+    silent = mask.clone()
+    silent[0, 2] = False  # an utterance without video
+    masks = {"text": mask, "audio": mask, "video": silent}
+    out = module(features, masks)
+    torch.testing.assert_close(torch.cat(list(module.each(features, masks).values()), -1), out)
+    assert (out[0, 2, 12:] == 0).all()
+    assert out[0, 2, :12].abs().max() > 0
 
 
 class Positional(torch.nn.Module):
