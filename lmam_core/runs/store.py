@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
+from lmam_core.limits import RUN_BYTES as LARGEST
 from lmam_core.runs.metrics import SUMS
 from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 DEFAULT = paths.STORE
 """The store that comes with the book; outside of a checkout, that of one's own runs."""
-LARGEST = 64 * 2**20
-"""Bytes of the largest file that is taken for a run; those of the book have at most 50,000."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -129,23 +128,24 @@ class Store:
         folder = self.root / ".locks"
         path = folder / f"{experiment.key}.lock"
         lock = FileLock(path, timeout=0, thread_local=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise StoreError(
-                f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
-            ) from error
-        try:
+        try:  # from before it is acquired, as Ctrl-C may come right after
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except Timeout:
+                yield False
+                return
+            except OSError as error:
+                raise StoreError(
+                    f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
+                ) from error
             yield True
         finally:
-            # Before it is released: whoever opened it before then finds that the lock guards no name any more.
-            with suppress(OSError):
-                path.unlink()
-            lock.release()
+            if lock.is_locked:
+                # Before it is released: whoever opened it before then finds that the lock guards no name any more.
+                with suppress(OSError):
+                    path.unlink()
+                lock.release()
 
     def tidy(self) -> None:
         """Remove what killed processes left: locks that nobody holds, files unfinished for an hour."""

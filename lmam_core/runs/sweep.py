@@ -57,12 +57,15 @@ def sweep(
     jobs = min(jobs or len(waiting), len(waiting))
     # SIGTERM is how Slurm, `timeout` and `docker stop` end a process.
     ended = _on_signal(signal.SIGTERM, signal.default_int_handler)
-    with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
-        jobs = min(jobs, workers())
-        print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
-        return _Sweep(experiments, waiting, store, device, predictions).carry_out(
-            submit, lambda: min(jobs, workers()), claims
-        )
+    try:
+        with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
+            jobs = min(jobs, workers())
+            print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
+            return _Sweep(experiments, waiting, store, device, predictions).carry_out(
+                submit, lambda: min(jobs, workers()), claims
+            )
+    finally:
+        store.tidy()  # Ctrl-C may come between a lock's file and the lock
 
 
 class _Sweep:

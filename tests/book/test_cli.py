@@ -287,7 +287,7 @@ def test_verify_of_a_store_of_ones_own(several: Path, tmp_path: Path, capsys: py
     path.write_text(path.read_text().replace(f'"accuracy": {told["metrics"]["accuracy"]}', '"accuracy": 99.0'))
     assert main(["verify", "--store", str(tmp_path / "mine")]) == 1
     done = capsys.readouterr()
-    assert "accuracy do not follow from its outcomes" in done.err
+    assert "values of accuracy that do not follow from its outcomes" in done.err
     assert "1 disagreements." in done.out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lmam_book.bench.seals import seal
 from lmam_core import paths
 from lmam_core.runs.metrics import total
 from lmam_core.tasks.recommendation import ranking
@@ -56,3 +57,4 @@ def measure(fraction: int = 64, seeds: int = 5) -> pd.DataFrame:
 
 if __name__ == "__main__":
     measure().to_csv(paths.data(TABLE), index=False)
+    seal(paths.data(TABLE), "lmam_book.bench.counting")
