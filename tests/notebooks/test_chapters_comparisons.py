@@ -1,4 +1,4 @@
-"""The chapters on embedding, parameters, fusion and modalities, with no runs and with runs made up for the test."""
+"""The chapters on fusion methods and on modalities, with no runs, with runs made up for the test, and as built."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import numpy as np
-import pandas as pd
 import pytest
 
-from lmam_book.pages import cells_page, live_runs
+from lmam_book.pages import cells_page
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans, search, studies
 from lmam_book.verdicts import beside_print as plugin
@@ -23,96 +21,18 @@ from lmam_book.verdicts.effects import effect
 from lmam_core.data import catalogue, synthetic
 from lmam_core.models.fusion import build
 from lmam_core.paths import CHECKOUT
-from lmam_core.runs import names as run_names
 from lmam_core.runs import store as results
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.metrics import outcomes
-from lmam_core.runs.run import Run, prepared
+from lmam_core.runs.run import prepared
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import Training
 from tests.book.verdicts.test_beside_print import made
 from tests.notebooks.here import execute
 
-CHAPTERS = {
-    "11-embedding-ways": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "ways"),
-    "12-equal-parameters": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "equal_bc_lstm", "equal"),
-}
-
 
 def right(e: Experiment) -> float:
-    """LMAM is worth 20 points with a residual, 10 otherwise; shuffling takes its gain away, width changes nothing.
-
-    On MOSI it is worth as much with audio alone.
-    """
-    alone = len(e.modalities) == 1 and (e.dataset, e.modalities) != ("mosi", ("audio",))
-    if e.fusion != "lmam" or e.shuffled or alone:
-        return 0.4
-    return 0.6 if e.embedding == "early_residual" else 0.5
-
-
-def run_of(e: Experiment) -> Run:
-    run = made(e, right(e))
-    if e.dataset == "iemocap":
-        return run
-    score = 100 * right(e) + np.random.default_rng(e.seed).normal()
-    metrics = {"acc2": score, "f1": score, "mae": 1.0, "corr": 0.5, "acc7": 30.0}
-    label = np.linspace(-3, 3, 50)
-    return dataclasses.replace(run, metrics=metrics, classes=None, outcomes={"one": outcomes(label, label, None)})
-
-
-def fill(store: Store, name: str) -> None:
-    plan = plans.plan(name)
-    arms = plan.arms()
-    for e in plans.tuning(plan, arms):
-        if e not in store:
-            store.add(dataclasses.replace(run_of(e), metrics={}, outcomes={}))
-    for e in plans.measured(plan, arms, store, range(5)):
-        if e not in store:
-            store.add(run_of(e))
-
-
-def said(chapter: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All text that a chapter puts out with the store at `root`; it trains nothing."""
-    monkeypatch.setattr(results.Store.__init__, "__defaults__", (root,))
-    monkeypatch.setattr(live_runs, "live", lambda arms, device: pd.DataFrame({"arm": list(arms), "s per epoch": 1.0}))
-    return execute(chapter, {}, monkeypatch)
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_without_runs_a_chapter_says_so_and_what_makes_them(
-    chapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = said(chapter, tmp_path, monkeypatch)
-    assert "have none yet" in text
-    assert f"lmam sweep {CHAPTERS[chapter][-1]}" in text
-    assert "not testable" in text
-    assert not re.search(r"(?<!not )reproduced|same direction|nan", text)
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in CHAPTERS[chapter]:
-        fill(store, name)
-    text = said(chapter, store.root, monkeypatch)
-    assert "nan" not in text
-    if chapter.startswith("11"):
-        assert text.count("against the others: 2 reproduced") == 4
-        assert "LMAM early + residual beats LMAM early reproduced iemocap +2.53" in text
-    if chapter.startswith("12"):
-        assert len(re.findall(r"widened: the paper's cells differ by \+[\d.]+ points .{0,60}: reproduced", text)) == 4
-        assert text.count("width alone neither gained nor lost") == 8
-
-
-def test_what_chapter_11_says_of_the_papers_tables_is_so() -> None:
-    """On MELD the starred rows mostly agree with neither way; no table names the late way."""
-    neither = 0
-    for name in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
-        title = run_names.title(name)
-        starred = paper.cell(3, f"{title}*", "Average(w)", "F1", "MELD")
-        ways = [paper.cell(11, f"{title}*{r}", "overall", "F1", "MELD") for r in ("", "(R)")]
-        neither += all(abs(starred - way) > 0.02 for way in ways)
-    assert neither == 3
-    assert not any("late" in row for n in range(2, 13) for row in paper.table(n).row.astype(str))
+    """With two modalities LMAM is worth 10 points; with one, or shuffled, none."""
+    return 0.5 if e.fusion == "lmam" and not e.shuffled and len(e.modalities) > 1 else 0.4
 
 
 def test_shuffled_audio_leaves_the_oracle_of_text_and_misleads_the_one_that_believes_it() -> None:
