@@ -45,3 +45,16 @@ def test_the_other_table_is_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> No
     text = execute(AUDIT, {"table": 3}, monkeypatch, slice(rows + 1))
     assert "bc-LSTM+Att precision public 2,610 5 of 5" in text
     assert re.search(r"bc-LSTM\+Att, Neutral: .* N = 2610", text)
+
+
+@pytest.mark.parametrize("chapter", [AUDIT, "17-significance", "15-rank"])
+def test_these_chapters_are_short_and_read_well_where_myst_is_not_rendered(chapter: str) -> None:
+    cells = cells_of(f"{chapter}.ipynb")
+    assert len(prose(f"{chapter}.ipynb").split()) <= 1200
+    assert ":::" not in prose(f"{chapter}.ipynb")
+    folded = [cell for cell in cells if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))]
+    for cell in folded:
+        editable = "parameters" in cell.metadata.tags
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) != editable
+        label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
+        assert re.match("Code: .|Parameters", label) or "remove-cell" in cell.metadata.tags

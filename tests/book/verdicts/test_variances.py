@@ -30,16 +30,6 @@ def test_the_ratio_has_the_interval_of_f() -> None:
     assert ratio([[1.0, 1.0]], OTHER) is None
 
 
-def test_its_word_says_where_the_interval_lies() -> None:
-    rng = np.random.default_rng(0)
-    narrow, wide = ([list(rng.normal(0, s, 30)) for _ in range(3)] for s in (1, 3))
-    assert (ratio(narrow, wide).word, ratio(wide, narrow).word, ratio(narrow, narrow).word) == (
-        "grows",
-        "shrinks",
-        "holds 1",
-    )
-
-
 def test_the_farthest_run_is_left_out_of_its_own_arm() -> None:
     assert without_farthest([[1.0, 2.0, 3.0], [0.0, 0.0, 30.0]]) == [[1.0, 2.0, 3.0], [0.0, 0.0]]
     assert without_farthest([]) == []
