@@ -39,14 +39,20 @@ clean:
 	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
 
 # pip's own output is long: one line for every 25 packages shows that it goes on; errors pass through, warnings do not.
-$(STAMP): requirements.lock pyproject.toml
+# Only files whose hash is in a lock file are installed. Of torch it is the CPU build where an index has it; with
+# TORCH_INDEX that one alone is asked for it, and for nothing else.
+PIP := $(BIN)/pip install --disable-pip-version-check --no-deps
+$(STAMP): $(wildcard requirements*.lock) pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11 or later." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " + sys.version.split()[0] + ": install Python 3.11 or later.")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "$(PYTHON) is Python " + sys.version.split()[0] + ": install Python 3.11.5 or later.")'
 	@test -x $(BIN)/pip || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing $$(grep -c == requirements.lock) packages into $(VENV) (a few minutes the first time)"
-	@set -o pipefail; $(BIN)/pip install --disable-pip-version-check --progress-bar off -r requirements.lock \
+	@$(PIP) -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --require-hashes -r requirements-cpu.lock 2>/dev/null || true
+	@set -o pipefail; $(PIP) --progress-bar off --require-hashes -r requirements.lock \
 		2> >(grep -v ^WARNING >&2) | \
 		awk '/^(Collecting|Requirement already)/ && ++n % 25 == 0 {print "  " n " packages found"; fflush()} \
 			/^Installing collected/ {print "  unpacking"; fflush()}'
-	@$(BIN)/pip install --disable-pip-version-check -qq --no-deps --editable .
+	@! grep -q '^Requires-Dist: nvidia-' $(VENV)/lib/python3*/site-packages/torch-*.dist-info/METADATA || { \
+		echo "installing CUDA's libraries for torch"; $(PIP) -qq --require-hashes -r requirements-cuda.lock; }
+	@$(PIP) -qq --no-build-isolation --editable .
 	@touch $@

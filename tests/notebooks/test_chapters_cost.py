@@ -22,7 +22,7 @@ from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sizes
 from lmam_book.verdicts.claims import judge, read
-from lmam_book.verdicts.intervals import VERDICTS
+from lmam_book.verdicts.rule import WORDS
 from lmam_core.errors import LmamError
 from lmam_core.models.kernels import blockwise as long
 from lmam_core.runs.store import Store
@@ -92,7 +92,7 @@ def test_seconds_of_epochs_are_a_measurement_without_a_verdict(costs: tuple[str,
     said += f"Table XII prints {printed[0] / printed[1]:.2f}"
     ratio, low, high = map(float, re.search(said, costs[0]).groups())
     assert low <= ratio <= high
-    assert not [word for word in VERDICTS if word in costs[0]]
+    assert not [word for word in WORDS if word in costs[0]]
 
 
 def test_the_epochs_are_of_the_dataset_that_was_asked_for(tmp_path: Path) -> None:

@@ -26,11 +26,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from lmam_book.bench.seals import seal
 from lmam_core.batch import Conversations
 
 CHECKOUTS = {
     "LMAM": ("https://github.com/yuntaoshou/LMAM", "1ac9f43"),
     "conv-emotion": ("https://github.com/declare-lab/conv-emotion", "6128ca2"),
+    "DHCN": ("https://github.com/xiaxin1998/DHCN", "b39ec89"),
     "MM-DFN": ("https://github.com/zerohd4869/MM-DFN", "da97036"),
     "MulT": ("https://github.com/yaohungt/Multimodal-Transformer", "a670936"),
     "AuxFormer": ("https://github.com/ilucasgoncalves/AuxFormer", "708ba72"),
@@ -110,6 +112,7 @@ def keep(row: Mapping[str, object], path: Path, by: list[str]) -> None:
     older = pd.read_csv(path).to_dict("records") if path.exists() else []
     rows = pd.DataFrame([*older, row]).drop_duplicates(by, keep="last")
     rows.sort_values(by).to_csv(path, index=False)
+    seal(path, "tests.peers" if path.name == "originals.csv" else "tests.peers.fusions")
 
 
 def rename(name: str, renamed: Mapping[str, str]) -> str:

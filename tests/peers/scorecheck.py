@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from mlscorecheck.check.binary import check_1_testset_no_kfold
 
+from lmam_book.bench.seals import seal
 from lmam_book.forensics import audited
 from lmam_book.forensics.audit import Audit
 from lmam_book.forensics.counts import READINGS, possible
@@ -66,3 +67,4 @@ def _count(found: Audit, reading: str, tool: str) -> int:
 
 if __name__ == "__main__":
     table().to_csv(paths.data(COMPARED), index=False, lineterminator="\n")
+    seal(paths.data(COMPARED), "tests.peers.scorecheck")

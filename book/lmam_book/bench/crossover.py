@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lmam_book.bench.modules import alone, matching, seconds
+from lmam_book.bench.seals import seal
 from lmam_core import paths
 from lmam_core.models.kernels import blockwise
 from lmam_core.runs.provenance import code_version
@@ -120,6 +121,7 @@ def main(arguments: list[str]) -> None:
         older = pd.read_csv(path)
         found = pd.concat([older[older.device != device], found])
     found.to_csv(path, index=False)
+    seal(path, "lmam_book.bench.crossover")
     print(path.read_text(), end="")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lmam_book.bench.seals import seal
 from lmam_book.plans.arms import STARRED, TABLE_SIX
 from lmam_core import paths
 from lmam_core.runs.experiment import Experiment
@@ -102,3 +103,4 @@ def slowest(times: pd.DataFrame) -> pd.Series:
 
 if __name__ == "__main__":
     measure().to_csv(paths.data("epochs.csv"), index=False)
+    seal(paths.data("epochs.csv"), "lmam_book.bench.epochs")

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lmam_book.bench import spectrum
+from lmam_book.bench.seals import seal
 from lmam_book.plans.plans import FIRST, SEEDS, measured, plan, tuning
 from lmam_core import paths
 from lmam_core.data.dataset import Dataset
@@ -113,6 +114,7 @@ def _add(path: Path, rows: list[dict[str, object]]) -> None:
     if path.exists():
         found = pd.concat([pd.read_csv(path), found])
     found.to_csv(path, index=False)
+    seal(path, "lmam_book.bench.spectra")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.bench.linear_probes import REAL
+from lmam_book.bench.seals import seal
 from lmam_core import paths
 from lmam_core.data import catalogue
 
@@ -46,4 +47,6 @@ def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
 if __name__ == "__main__":
     measure().to_csv(paths.data("splits.csv"), index=False)
     dialogues().to_csv(paths.data("iemocap_test_dialogues.csv"))
+    for table in ("splits.csv", "iemocap_test_dialogues.csv"):
+        seal(paths.data(table), "lmam_book.bench.split_sizes")
     print(paths.data("splits.csv").read_text(), end="")

@@ -9,6 +9,8 @@ relative paths. The pages are made from there and move to `_build/html` only whe
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,11 +21,12 @@ from lmam_book.build.pages import build_html
 from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
+from lmam_core.limits import CHAPTER_MINUTES as MINUTES
 
 ROOT = paths.CHECKOUT
 
 
-def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False) -> None:
+def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False, minutes: float = MINUTES) -> None:
     """Bring `_build/html` up to date; raise LmamError, after printing each failure, when that fails.
 
     Safe to interrupt at any moment: each chapter that was finished stays finished. A second build waits for the first.
@@ -33,21 +36,24 @@ def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False
         raise LmamError(f"There is no _toc.yml in {root}: run this in a clone of the repository.")
     if jobs is not None and jobs < 1:
         raise LmamError(f"jobs is {jobs}: give the number of notebooks that run at once, at least 1.")
-    (root / "_build").mkdir(exist_ok=True)
-    lock = _lock(root)
+    if not minutes > 0:
+        raise LmamError(f"minutes is {minutes:g}: give the time that a notebook may run, more than 0.")
     try:
-        _build_locked(root, jobs, force)
-    finally:
-        lock.release()
+        (root / "_build").mkdir(exist_ok=True)
+        with _lock(root):
+            _build_locked(root, jobs, force, minutes)
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise LmamError(f"The book could not be built ({told}); what was built before is as it was.") from error
 
 
-def _build_locked(root: Path, jobs: int | None, force: bool) -> None:
+def _build_locked(root: Path, jobs: int | None, force: bool, minutes: float) -> None:
     begun = time.monotonic()
     html = root / "_build" / "html"
     sources = toc_sources(root)
     tree = Tree(root)
     now = fingerprints(tree, [source for source in sources if source.endswith(".ipynb")])
-    run_chapters(tree, now, stale(root, now, force), jobs)
+    run_chapters(tree, now, stale(root, now, force), jobs, minutes)
     if build_html(root):
         say(f"The book is built: {len(sources)} pages in {time.monotonic() - begun:.0f} s.")
     else:
@@ -56,15 +62,19 @@ def _build_locked(root: Path, jobs: int | None, force: bool) -> None:
     say("  or serve it, and see every change: lmam book --serve")
 
 
-def _lock(root: Path) -> FileLock:
-    """Return the build's lock, held; another build of the same tree is waited for, and the wait is said."""
+@contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    """Hold the build's lock; another build of the same tree is waited for, and the wait is said."""
     lock = FileLock(root / "_build" / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         say("Another build of this book is running; waiting for it.")
         lock.acquire()
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +83,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, help="notebooks that run at once (default: what processors and memory allow)"
     )
     parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"how long a notebook may run (default {MINUTES})"
+    )
     parser.add_argument(
         "--serve",
         type=int,
@@ -86,10 +99,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def carry_out(options: argparse.Namespace, root: Path | None = ROOT) -> None:
     """Build as the options say, once or, with `--serve`, on every change until interrupted."""
     if options.serve is None:
-        build(root, options.jobs, options.force)
+        build(root, options.jobs, options.force, options.minutes)
         return
     forced = iter([options.force])  # the first build alone
-    serve(root or paths.checkout(), lambda: build(root, options.jobs, next(forced, False)), options.serve)
+    serve(
+        root or paths.checkout(), lambda: build(root, options.jobs, next(forced, False), options.minutes), options.serve
+    )
 
 
 def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:

@@ -3,18 +3,23 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from lmam_book.build.kernel import environment
-from lmam_book.build.manifest import Tree, executed, read_manifest, say, traced, write_manifest
-from lmam_core.errors import LmamError
+import psutil
 
-MEMORY_PER_NOTEBOOK = 2 * 2**30  # bytes: what a quick-profile chapter may need
+from lmam_book.build.kernel import END_WITH_BUILD, TOLD, environment
+from lmam_book.build.manifest import Tree, executed, file_hash, read_manifest, say, traced, write_manifest
+from lmam_core.errors import LmamError
+from lmam_core.limits import CHAPTER_MEMORY as MEMORY
+from lmam_core.limits import CHAPTER_MINUTES as MINUTES
+
 HEARTBEAT = 15  # seconds between two signs of life of a long step
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -22,8 +27,9 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class Run:
     """One chapter that runs in a process of its own."""
 
-    def __init__(self, root: Path, chapter: str, label: str, environment: dict[str, str]):
-        self.root, self.chapter, self.label = root, chapter, label
+    def __init__(self, root: Path, chapter: str, label: str, environment: dict[str, str], minutes: float):
+        self.root, self.chapter, self.label, self.minutes = root, chapter, label, minutes
+        self.late = False
         self.output = root / "_build" / "running" / chapter
         self.notes = self.output.with_suffix(".trace")
         self.log = (root / "_build" / "logs" / chapter).with_suffix(".log")
@@ -35,7 +41,7 @@ class Run:
         command = [
             sys.executable,
             "-c",
-            "import sys; from lmam_book.build.kernel import run_one; run_one(*sys.argv[1:])",
+            END_WITH_BUILD + "from lmam_book.build.runner import run_one; run_one(*sys.argv[1:])",
         ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -52,26 +58,42 @@ class Run:
         return time.monotonic() - self.begun
 
     def beat(self) -> None:
-        """Name the cell at work when the last sign of life was a while ago."""
-        if time.monotonic() - self.beaten < HEARTBEAT:
-            return
-        self.beaten = time.monotonic()
-        say(f"{self.label} {self.chapter}: {self.seconds:.0f} s, {self._place(self._last_cell())}")
+        """End a run that takes too long; name the cell at work when the last sign of life was a while ago."""
+        if self.seconds > 60 * self.minutes:
+            self.late = True
+            self.end()
+        elif time.monotonic() - self.beaten >= HEARTBEAT:
+            self.beaten = time.monotonic()
+            say(f"{self.label} {self.chapter}: {self.seconds:.0f} s, {self._place(self._last_cell())}")
 
     def end(self) -> None:
-        """End the run and its kernel: the process stops when its standard input closes."""
-        self.process.stdin.close()
+        """End the run and its kernel: the process stops when its standard input closes, or is killed."""
+        with suppress(psutil.NoSuchProcess):
+            left = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+            for process in [*left, self.process]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.process.wait()
 
     def failure(self) -> str:
         """Tell which cell failed with which error, and where the whole story is."""
         cell = self._last_cell()
         log = ANSI.sub("", self.log.read_text(errors="replace")).strip().splitlines() or ["it ended without a word"]
-        error, story = log[-1], log[-15:]  # when the kernel died, or the notebook never began
+        error, story = log[-1], log[-15:]  # when the notebook never began
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
                 error = f"{output['ename']}: {output['evalue']}"
                 story = ANSI.sub("", "\n".join(output["traceback"])).splitlines()[-25:]
+        told = [line.removeprefix(TOLD) for line in log if line.startswith(TOLD)]
+        if self.late:
+            told = [f"It ran for more than {self.minutes:g} minutes; `lmam book --minutes` gives it more."]
+        elif self.process.returncode < 0:
+            told = [f"Its process was ended by {signal.Signals(-self.process.returncode).name}."]
+        if told:
+            error, story = told[0], told
         lines = [
             f"FAILED  {self.chapter}",
             f"  at     {self._place(cell)}",
@@ -98,7 +120,9 @@ class Run:
         return f"cell {number}: {first}"
 
 
-def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs: int | None = None) -> None:
+def run_chapters(
+    tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs: int | None = None, minutes: float = MINUTES
+) -> None:
     """Run the stale chapters, several at once, and record each as it ends; raise at the end when one failed.
 
     What a chapter read is recorded as `tree` has it, which was made before the run: a file that was edited while the
@@ -110,7 +134,7 @@ def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs
     jobs = min(jobs or default_jobs(), len(reasons))
     say(f"{len(reasons)} of {len(now)} notebooks to run, {jobs} at once.")
     failed = []
-    for run in _finished(root, reasons, jobs):
+    for run in _finished(root, reasons, jobs, minutes):
         if run.process.returncode:
             failed.append(run.chapter)
             say(f"{run.label} {run.chapter} failed after {run.seconds:.0f} s\n\n{run.failure()}\n")
@@ -119,9 +143,10 @@ def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs
         read = {name: tree.hash(name) for name in traced(run.notes)}
         kept = executed(root, run.chapter)
         kept.parent.mkdir(parents=True, exist_ok=True)
+        output = file_hash(run.output)
         os.replace(run.output, kept)
         manifest = read_manifest(root)
-        manifest.setdefault("notebooks", {})[run.chapter] = {**now[run.chapter], "read": read}
+        manifest.setdefault("notebooks", {})[run.chapter] = {**now[run.chapter], "read": read, "output": output}
         write_manifest(root, manifest)
     if failed:
         raise LmamError(f"{len(failed)} of {len(reasons)} notebooks failed: {', '.join(failed)}; see above for each.")
@@ -129,12 +154,10 @@ def run_chapters(tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs
 
 def default_jobs() -> int:
     """Return how many chapters this machine runs at once."""
-    import psutil
-
-    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY_PER_NOTEBOOK))
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY))
 
 
-def _finished(root: Path, reasons: dict[str, str], jobs: int) -> Iterator[Run]:
+def _finished(root: Path, reasons: dict[str, str], jobs: int, minutes: float) -> Iterator[Run]:
     """Run the chapters, `jobs` at a time, and yield each when it has ended; end all of them when the caller stops."""
     variables = environment(root)
     waiting, running = deque(enumerate(reasons.items(), 1)), []
@@ -144,7 +167,7 @@ def _finished(root: Path, reasons: dict[str, str], jobs: int) -> Iterator[Run]:
                 number, (chapter, reason) = waiting.popleft()
                 label = f"[{number}/{len(reasons)}]"
                 say(f"{label} {chapter} started ({reason})")
-                running.append(Run(root, chapter, label, variables))
+                running.append(Run(root, chapter, label, variables, minutes))
             time.sleep(0.1)
             for run in running[:]:
                 if run.process.poll() is None:

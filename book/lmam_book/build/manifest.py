@@ -18,7 +18,7 @@ STORE = "data/results/"
 SKIPPED = {"__pycache__", "cache", "_build", "site-packages", "pyproject.toml"}
 """Names of files and folders that no chapter depends on, beside those that begin with a dot (locks, .git, .venv): what
 was downloaded or built; what requirements.lock stands for; what tells a checkout from other folders."""
-RUNNER = ("kernel.py", "tracing/sitecustomize.py")
+RUNNER = ("kernel.py", "runner.py", "tracing/sitecustomize.py")
 """The files here that decide how a chapter runs and what is noted of it."""
 
 
@@ -151,6 +151,8 @@ def stale(root: Path, now: dict[str, dict], force: bool) -> dict[str, str]:
             reasons[chapter] = "forced"
         elif "read" not in then.get(chapter, {}) or not executed(root, chapter).is_file():
             reasons[chapter] = "never run"
+        elif file_hash(executed(root, chapter)) != then[chapter].get("output"):
+            reasons[chapter] = "its outputs were changed since it ran"
         elif changed := changes(then[chapter], kinds):
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             reasons[chapter] = ", ".join(changed[:3]) + more + " changed"
@@ -164,19 +166,20 @@ def changes(then: dict, now: dict) -> list[str]:
 
 
 def read_manifest(root: Path) -> dict:
-    """Read the manifest; one that is missing or damaged counts as empty, so that everything is stale."""
+    """Read the manifest; one that is missing or not as it was written counts as empty, so that everything is stale."""
+    path = root / "_build" / "manifest.json"
     try:
-        manifest = json.loads((root / "_build" / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return manifest if manifest.pop("digest") == digest(manifest) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return manifest if isinstance(manifest, dict) else {}
 
 
 def write_manifest(root: Path, manifest: dict) -> None:
     """Write the manifest so that a reader finds the old one or the new one, never a part."""
     path = root / "_build" / "manifest.json"
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps({"digest": digest(manifest), **manifest}, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 

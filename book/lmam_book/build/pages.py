@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
-from lmam_book.build.kernel import environment
+from lmam_book.build.kernel import END_WITH_BUILD, environment
 from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.choices import listed
 from lmam_book.pages.style import TONES
@@ -35,7 +35,7 @@ def build_html(root: Path) -> bool:
     )
     inputs = digest([settings, [[name, file_hash(stage / name)] for name in files(stage)]])
     manifest = read_manifest(root)
-    if manifest.get("html") == inputs and not missing_pages(root, html):
+    if manifest.get("html") == inputs and not missing_pages(root, html) and not altered(html, manifest.get("pages")):
         return False
     if manifest.pop("site", None) != settings:
         shutil.rmtree(site, ignore_errors=True)
@@ -47,13 +47,20 @@ def build_html(root: Path) -> bool:
     if problems:
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
     ink(made)
+    pages = {name: file_hash(made / name) for name in files(made)}
     shutil.rmtree(former, ignore_errors=True)
     if html.exists():
         os.replace(html, former)
     os.replace(made, html)
     shutil.rmtree(former, ignore_errors=True)
-    write_manifest(root, {**read_manifest(root), "html": inputs, "site": settings})
+    write_manifest(root, {**read_manifest(root), "html": inputs, "site": settings, "pages": pages})
     return True
+
+
+def altered(html: Path, pages: dict[str, str] | None) -> list[str]:
+    """List the files of the built book that are not as the build left them."""
+    pages = pages or {}
+    return [name for name in sorted({*pages, *files(html)}) if file_hash(html / name) != pages.get(name)]
 
 
 def fill_stage(root: Path, stage: Path) -> None:
@@ -95,8 +102,7 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
     """Run Jupyter Book with warnings as errors; raise with its last words when it fails."""
     log = root / "_build" / "logs" / "jupyter-book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    code = "from lmam_book.build.kernel import end_with_build; end_with_build(); "
-    code += "from jupyter_book.cli.main import main; main()"
+    code = END_WITH_BUILD + "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", code, "build", stage, "--path-output", site, "-W", "-n", "--keep-going"]
     begun = time.monotonic()
     say("jupyter-book started")

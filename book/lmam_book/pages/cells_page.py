@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -18,9 +19,10 @@ from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW
 
 
-def counts(words: pd.Series) -> str:
+def counts(words: pd.Series) -> Markup:
     """`2 reproduced, 5 undecided`, as badges."""
-    return ", ".join(f"{n} {reporting.badge(str(word))}" for word, n in words.value_counts().items())
+    found = words.value_counts().items()
+    return Markup(", ").join(Markup("{} {}").format(n, reporting.badge(str(word))) for word, n in found)
 
 
 def accuracy(some: Iterable[Cells], dataset: str) -> HTML:

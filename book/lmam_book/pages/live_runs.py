@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import HTML, DisplayHandle
+from markupsafe import Markup
 
 from lmam_core.batch import Conversations
 from lmam_core.data.dataset import Dataset
@@ -33,7 +34,8 @@ def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tupl
 
     def tell(arm: str, epoch: int, loss: float, score: float) -> None:
         place = f"{len(found) + 1} of {len(arms)}"
-        line.update(HTML(f"<p>training {place}: {arm}, epoch {epoch}, loss {loss:.2f}, validation {score:.1f}</p>"))
+        told = Markup("<p>training {}: {}, epoch {}, loss {:.2f}, validation {:.1f}</p>")
+        line.update(HTML(told.format(place, arm, epoch, loss, score)))
 
     try:
         for name, e in arms.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import inspect
 import platform
 import re
@@ -12,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import HTML, Markdown
+from markupsafe import Markup, escape
+
+from lmam_book.verdicts.rule import slug
 
 if TYPE_CHECKING:
     from lmam_core.data.dataset import Dataset
@@ -46,7 +48,7 @@ def style() -> None:
     import matplotlib as mpl
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("svg")
+    set_matplotlib_formats("svg", metadata={"Date": None})
     mpl.rcParams.update(
         {
             "figure.facecolor": "none",
@@ -61,8 +63,7 @@ def style() -> None:
             "axes.spines.right": False,
             "legend.frameon": False,
             "axes.prop_cycle": mpl.cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
-            # Reproducible markup: the same figure gives the same bytes.
-            "svg.hashsalt": "lmam",
+            "svg.hashsalt": "lmam",  # the same figure gives the same bytes
             **dict.fromkeys(
                 ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"),
                 INK,
@@ -80,20 +81,23 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
     """A frame as an HTML table without its index; floats with `digits` decimals, NaN as a dash.
 
     Sentences and words wrap, so that wide tables fit; what holds a digit, as numbers and intervals do, stays on a line.
+    Text is escaped, for names come from files that others wrote; HTML of our own is `Markup`, as `badge` gives it.
     """
 
     def cell(v: Any) -> Any:
         if isinstance(v, float):
             return f"{v:.{digits}f}" if pd.notna(v) else "–"
-        plain = re.sub("<[^>]*>", "", v) if isinstance(v, str) else ""
+        if not isinstance(v, str):
+            return v if pd.api.types.is_scalar(v) else escape(v)
+        plain = v.striptags() if isinstance(v, Markup) else v
         if len(plain) > SENTENCE:
-            return f"<span class='lmam-sentence'>{v}</span>"
+            return Markup("<span class='lmam-sentence'>{}</span>").format(v)
         words = v == plain and " " in plain and not re.search(r"\d", plain)
-        return f"<span class='lmam-words'>{v}</span>" if words else v
+        return Markup("<span class='lmam-words'>{}</span>").format(v) if words else escape(v)
 
-    shown = frame.map(cell)
+    shown = frame.map(cell).rename(columns=escape)
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
-    title = f"<p class='lmam-caption'>{caption}</p>" if caption else ""
+    title = Markup("<p class='lmam-caption'>{}</p>").format(caption) if caption else ""
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")
 
 
@@ -107,9 +111,14 @@ def prose(text: str) -> Markdown | HTML:
     return Markdown(text) if text else HTML("")
 
 
-def badge(verdict: str) -> str:
+def badge(verdict: str) -> Markup:
     """A verdict as a coloured word."""
-    return f"<span class='verdict verdict-{verdict.replace(' ', '-')}'>{html.escape(verdict)}</span>"
+    return Markup("<span class='verdict verdict-{}'>{}</span>").format(slug(verdict), verdict)
+
+
+def untex(text: str) -> str:
+    """A text as a figure shows it letter by letter: what stands between two dollars matplotlib reads as TeX."""
+    return text.replace("$", r"\$")
 
 
 def note(data: Dataset) -> HTML:
@@ -117,7 +126,8 @@ def note(data: Dataset) -> HTML:
     kind = "synthetic-note" if data.synthetic else "data-note"
     sets = ", ".join(f"{m} {name} ({data.widths[m]})" for m, name in data.feature_sets.items())
     label = "Synthetic data. " if data.synthetic else ""
-    return HTML(f"<div class='{kind}'><strong>{label}</strong>{html.escape(data.about)} Features here: {sets}.</div>")
+    told = Markup("<div class='{}'><strong>{}</strong>{} Features here: {}.</div>")
+    return HTML(told.format(kind, label, data.about, sets))
 
 
 def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:
@@ -142,7 +152,7 @@ def footer(store: Store | None = None, parameters: dict[str, Any] | None = None)
     if store is not None:
         frame = store.frame()
         rows["stored runs"] = f"{len(frame)}, made by code {', '.join(_distinct(frame, 'code'))}"
-    cells = "".join(f"<tr><th>{k}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
+    cells = "".join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(k, v) for k, v in rows.items())
     return HTML(f"<table class='provenance'>{cells}</table>")
 
 

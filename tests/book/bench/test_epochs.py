@@ -7,26 +7,7 @@ import dataclasses
 import pytest
 
 from lmam_book.bench import epochs
-from lmam_book.plans.arms import STARRED, TABLE_SIX
-from lmam_core.runs import names as run_names
 from lmam_core.runs.experiment import Experiment
-
-
-def test_every_backbone_was_timed_with_and_without_lmam() -> None:
-    times = epochs.table()
-    arms = len(TABLE_SIX) + len(STARRED)
-    assert set(times.backbone) == {run_names.title(name) for name in TABLE_SIX}
-    for dataset, counts in epochs.THREADS.items():
-        for threads in counts:
-            assert len(times[(times.dataset == dataset) & (times.threads == threads)]) == arms
-    assert len(times) == arms * sum(map(len, epochs.THREADS.values()))
-    assert set(times.dialogues) == {120}
-    assert (times.epochs >= 3).all()
-    assert times.notna().all().all()
-
-
-def test_the_slowest_backbone_stays_under_the_limit() -> None:
-    assert epochs.slowest(epochs.table()).seconds < epochs.LIMIT == 20
 
 
 @pytest.mark.parametrize("asked", epochs.experiments("synthetic-iemocap")[:2], ids=lambda e: e.arm)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lmam_book.bench import spectra, spectrum
-from lmam_book.plans.plans import FIRST
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
@@ -64,17 +63,3 @@ def test_a_cut_leaves_the_model_as_it_was() -> None:
 def test_weights_without_a_spectrum_are_named() -> None:
     with pytest.raises(LmamError, match="have a spectrum"):
         list(spectra.spectra({"text": torch.nn.Linear(2, 2)}, {"text": torch.nn.Linear(2, 2)}))
-
-
-def test_the_committed_tables_are_whole() -> None:
-    cells = spectra.table().groupby(["dataset", "arm"]).seed.nunique()
-    assert set(cells.index) == {(d, a) for d in ("iemocap", "mosi") for a in ("rank 45", "rank 200", "full weight")}
-    assert (cells == FIRST).all()
-    assert (spectra.cuts_table().groupby(["dataset", "kept"]).seed.nunique() == FIRST).all()
-    assert (spectra.cuts_table().query(f"kept == {spectra.KEPT[-1]}").same == 100).all()
-
-
-def test_the_committed_spectra_are_of_the_rates_that_the_stored_runs_have() -> None:
-    asked = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.asked(Store())}
-    held = spectra.table()[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
-    assert set(held) == asked

@@ -16,9 +16,10 @@ import pytest
 from filelock import FileLock
 
 from lmam_book import build as book
-from lmam_book.build import manifest
+from lmam_book.build import manifest, runner, verify
 from lmam_book.build.serve import watch_sources
 from lmam_core.errors import LmamError
+from lmam_core.runs.store import Store
 
 PARAMETERS = 'profile: str = "full"  # quick or full'
 COUNT = (
@@ -84,6 +85,7 @@ def pretend_all_ran(root: Path) -> None:
         for path in (manifest.executed(root, chapter), root / "_build" / "stage" / chapter):
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / chapter, path)
+        now[chapter]["output"] = manifest.file_hash(root / chapter)
     manifest.write_manifest(root, {"notebooks": now})
 
 
@@ -213,8 +215,53 @@ def test_lost_copy_force_and_damaged_manifest(root):
     assert len(reasons(root, force=True)) == 2
     manifest.executed(root, "notebooks/b.ipynb").unlink()
     assert reasons(root) == {"notebooks/b.ipynb": "never run"}
-    (root / "_build" / "manifest.json").write_text('{"notebooks": {"notebooks/a')
-    assert len(reasons(root)) == 2
+
+
+def test_outputs_that_were_changed_since_they_ran_are_run_again(root):
+    assert run_stale(root) == "ab"
+    path = manifest.executed(root, "notebooks/a.ipynb")
+    path.write_text(path.read_text().replace("quick", "quack"))
+    assert reasons(root) == {"notebooks/a.ipynb": "its outputs were changed since it ran"}
+    assert said_by_verify(root).startswith(
+        "_build/executed/notebooks/a.ipynb, _build/html/index.html: not as the build"
+    )
+    assert run_stale(root) == "a"
+    assert "quick" in path.read_text()
+    assert reasons(root) == {}
+
+
+def said_by_verify(root: Path) -> str:
+    (root / "_build" / "html").mkdir(exist_ok=True)
+    (root / "_build" / "html" / "index.html").touch()
+    return "\n".join(verify.built_book_is_fresh(Store(root / "data" / "results"), root))
+
+
+DAMAGED = {
+    "truncated": lambda p: p.write_text(p.read_text()[:-100]),
+    "empty": lambda p: p.write_text(""),
+    "binary": lambda p: p.write_bytes(bytes(range(256))),
+    "a list": lambda p: p.write_text("[]"),
+    "null": lambda p: p.write_text("null"),
+    "nested too deep": lambda p: p.write_text("[" * 100_000),
+    "of chapters a list": lambda p: p.write_text('{"notebooks": []}'),
+    "of a chapter nothing": lambda p: p.write_text('{"notebooks": {"notebooks/a.ipynb": null}}'),
+    "of what was read a list": lambda p: p.write_text(p.read_text().replace('"read": {}', '"read": [1]')),
+    "an impossible name": lambda p: p.write_text(p.read_text().replace('"read": {}', '"read": {"\\u0000": ""}')),
+    "one hash": lambda p: p.write_text(p.read_text().replace('"notebook": "', '"notebook": "0')),
+    "gone": Path.unlink,
+    "a pipe": lambda p: (p.unlink(), os.mkfifo(p)),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are Unix's")
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_with_a_damaged_manifest_all_is_stale(root, damage):
+    pretend_all_ran(root)
+    damage(root / "_build" / "manifest.json")
+    assert reasons(root) == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], "never run")
+    assert "is damaged; `make book`" in said_by_verify(root)
+    pretend_all_ran(root)
+    assert reasons(root) == {}
 
 
 def test_runs_in_the_quick_profile_with_this_interpreter(root):
@@ -246,10 +293,67 @@ def test_an_error_of_ours_is_one_sentence(root, capsys):
     assert "Traceback" not in capsys.readouterr().out
 
 
-def test_a_dead_kernel_is_a_failure_that_names_the_cell(root, capsys):
-    write_notebook(root / "notebooks" / "a.ipynb", "import os\n\nos._exit(9)")
-    assert book.main([], root) == 2
-    assert "3 of 3: import os" in capsys.readouterr().out
+END_RUNNER = "import os, signal\n\nos.kill(os.getppid(), signal.SIGKILL)\nimport time; time.sleep(60)"
+PICTURES = """import os
+from IPython.display import SVG, display
+
+for _ in range(50):
+    display(SVG(f"<svg>{'x' * 2**20}</svg>"))"""
+GIVE_UP = {
+    "the kernel is killed": (
+        "import os, signal\n\nos.kill(os.getpid(), 9)",
+        "The kernel died in this cell: its code ended it, or the machine for want of memory.",
+    ),
+    "its process is killed": (END_RUNNER, "Its process was ended by SIGKILL."),
+    "50 MB of pictures": (PICTURES, "This cell puts out more than 20 MB, which no page shows: print less of it."),
+    "too long": (
+        "import time\n\ntime.sleep(600)",
+        "It ran for more than 0.3 minutes; `lmam book --minutes` gives it more.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "sentence"), GIVE_UP.values(), ids=GIVE_UP)
+def test_a_cell_that_cannot_go_on_is_one_sentence_and_leaves_no_process(root, capsys, code, sentence):
+    note = f"from pathlib import Path\nimport os\n\nPath({str(root / 'pid')!r}).write_text(str(os.getpid()))"
+    write_notebook(root / "notebooks" / "a.ipynb", note, code)
+    limit = ["--minutes", "0.3" if "sleep(600)" in code else "5"]
+    assert book.main(limit, root) == 2
+    block = capsys.readouterr().out.split("FAILED")[1].split("\n\n")[0].splitlines()
+    if "sleep(600)" not in code:  # on a busy machine the time is over before it comes to that
+        assert block[1].split(maxsplit=1) == ["at", f"cell 4 of 4: {code.splitlines()[0]}"]
+    assert block[2].split(maxsplit=1)[1] == sentence
+    assert block[3].split() == ["log", "_build/logs/notebooks/a.log"]
+    assert len(block) == 4
+    pid = root / "pid"
+    wait_until(lambda: not pid.exists() or not alive(int(pid.read_text())), 10)
+    assert reasons(root)["notebooks/a.ipynb"] == "never run"
+
+
+def test_what_is_put_out_within_the_limit_is_kept_whole(root):
+    write_notebook(
+        root / "notebooks" / "a.ipynb", "for k in range(100_000):\n    print(k, 'x' * 90, flush=k % 100 == 0)"
+    )
+    run_stale(root)
+    cells = json.loads(manifest.executed(root, "notebooks/a.ipynb").read_text())["cells"]
+    assert "".join(cells[-1]["outputs"][-1]["text"]).splitlines()[-1].split()[0] == "99999"
+
+
+@pytest.mark.parametrize("name", ["x = 1; import os", "a.b", "", "class", "1a", "a\nb"])
+def test_a_parameters_name_is_a_variables(name):
+    """papermill writes names into code as they are."""
+    with pytest.raises(LmamError, match="must be a variable's name"):
+        runner.check_names({"rank": 1, name: 2})
+
+
+def test_parameters_are_checked_before_papermill_has_them(root, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(runner, "PARAMETERS", {"x = open('owned', 'w'); y": 1})
+    monkeypatch.chdir(tmp_path)
+    for name in ("LMAM_TRACE", "LMAM_TRACE_ROOT", "PYTHONPATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    with pytest.raises(LmamError, match="must be a variable's name"):
+        runner.run_one(str(root / "notebooks" / "a.ipynb"), str(tmp_path / "out.ipynb"), "notes", str(root))
+    assert not list(root.rglob("owned"))
 
 
 def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
@@ -287,6 +391,18 @@ def test_builds_the_pages_and_then_only_what_changed(root, capsys):
     assert "Small" in page.read_text()
     assert "Bee" in page.read_text()
     assert "Tiny" not in page.read_text()
+    # A number that somebody changes on a page does not stay.
+    whole = page.read_text()
+    page.write_text(whole.replace("quick", "quack"))
+    (html / "notebooks" / "more.html").write_text("")
+    (sentence,) = verify.built_book_is_fresh(Store(root / "data" / "results"), root)
+    assert sentence.startswith(
+        "_build/html/notebooks/a.html, _build/html/notebooks/more.html: not as the build left it"
+    )
+    assert book.main([], root) == 0
+    assert page.read_text() == whole
+    assert not (html / "notebooks" / "more.html").exists()
+    assert list(verify.built_book_is_fresh(Store(root / "data" / "results"), root)) == []
     told = (html / "notebooks" / "b.html").read_text()
     assert told.index("tag_parameters") < told.index("A sentence more.") < told.index("runs") < told.index(">quick")
     assert not html.with_name("html.former").exists()
@@ -394,7 +510,7 @@ def wait_until(condition, seconds: float = 60) -> None:
 
 
 def test_a_second_build_waits_for_the_first(root, capsys, monkeypatch):
-    monkeypatch.setattr(book, "_build_locked", lambda root, jobs, force: None)
+    monkeypatch.setattr(book, "_build_locked", lambda *asked: None)
     (root / "_build").mkdir()
     first = FileLock(root / "_build" / "lock")
     first.acquire()
@@ -414,6 +530,7 @@ def test_a_second_build_waits_for_the_first(root, capsys, monkeypatch):
         (lambda root: (root / "_toc.yml").unlink(), "There is no _toc.yml"),
         (lambda root: (root / "notebooks" / "b.ipynb").unlink(), "_toc.yml names notebooks/b"),
         (lambda root: (root / "notebooks" / "b.ipynb").write_text("{"), "b.ipynb is not a notebook"),
+        (lambda root: (root / "_build").write_text(""), "could not be built .*_build: File exists"),
     ],
 )
 def test_a_broken_tree_is_one_sentence(root, break_it, sentence):
@@ -425,6 +542,8 @@ def test_a_broken_tree_is_one_sentence(root, break_it, sentence):
 def test_no_jobs_is_refused(root):
     with pytest.raises(LmamError, match="jobs is 0"):
         book.build(root, jobs=0)
+    with pytest.raises(LmamError, match="minutes is -1"):
+        book.build(root, minutes=-1)
 
 
 def fetch(port: str, page: str) -> str:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-import pandas as pd
-from IPython.core.formatters import DisplayFormatter
+import dataclasses
+import io
+import re
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from bs4 import BeautifulSoup
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import HTML
+
+from lmam_book.pages import cells_page
 from lmam_book.pages import style as reporting
+from lmam_book.pages.figures import common, features
+from lmam_book.verdicts.intervals import interval
+from lmam_core.data import catalogue
+from lmam_core.features.extract import Extracted
 
 
 def test_a_table_rounds_and_wraps_sentences_alone() -> None:
@@ -32,3 +46,57 @@ def test_an_empty_text_leaves_nothing_on_a_page() -> None:
     assert reporting.prose("some *words*").data == "some *words*"
     bundle, _ = DisplayFormatter().format(reporting.prose(""))
     assert bundle["text/html"] == ""  # pages prefer it to the name of the class
+
+
+HOSTILE = "<img src=x onerror='alert(1)'>"
+
+
+def test_names_from_files_stay_text() -> None:
+    """A dataset.json names feature sets as it likes."""
+    data = catalogue.load("synthetic-iemocap")
+    data = dataclasses.replace(data, about=HOSTILE, feature_sets={**data.feature_sets, "text": HOSTILE})
+    frame = pd.DataFrame({HOSTILE: [HOSTILE, HOSTILE + " in a sentence of more than 40 characters", (HOSTILE,)]})
+    shown = [
+        reporting.table(frame, HOSTILE),
+        reporting.table(pd.DataFrame([[HOSTILE]], columns=pd.MultiIndex.from_tuples([(HOSTILE, HOSTILE)]))),
+        reporting.note(data),
+        reporting.footer(parameters={HOSTILE: HOSTILE}),
+        features.banner({HOSTILE: Extracted(np.zeros((1, 2)), {}, f"random (tiny) {HOSTILE}")}),
+        HTML(reporting.badge(HOSTILE)),
+    ]
+    for html in shown:
+        assert "<img" not in html.data
+        assert BeautifulSoup(html.data, "html.parser").get_text().count(HOSTILE) >= 1
+
+
+def test_what_is_ours_stays_html_where_it_is_joined() -> None:
+    verdicts = pd.Series(["undecided", "undecided", "excluded"])
+    found = reporting.table(pd.DataFrame({"verdicts": [cells_page.counts(verdicts)]})).data
+    assert f"2 {reporting.badge('undecided')}, 1 {reporting.badge('excluded')}" in found
+
+
+def test_names_with_tex_are_drawn_letter_by_letter() -> None:
+    r"""`$\href$` ended a chapter in matplotlib, which knows no such command."""
+    names = [r"$\href{javascript:alert(1)}$", "a $5 b $6"]
+    drawn = [common.attention({"text": np.full((2, 2), 0.5)}, names), features.words(names[0], [0.5])]
+    for figure in drawn:
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg")
+        assert r"javascript:alert(1)" in "".join(re.findall(r"<!-- (.*?) -->", svg.getvalue()))
+        plt.close(figure)
+
+
+def test_a_figure_is_the_same_bytes_again() -> None:
+    """As a chapter shows it; matplotlib would write the microsecond into it."""
+    shell = InteractiveShell.instance()
+    shell.display_formatter.formatters["image/svg+xml"].enabled = True
+    reporting.style()
+    drawn = []
+    for _ in range(2):
+        figure = common.attention({"text": np.eye(2)}, ["a", "b"])
+        drawn.append(shell.display_formatter.format(figure, include={"image/svg+xml"})[0]["image/svg+xml"])
+        plt.close(figure)
+    assert drawn[0] == drawn[1]
+    assert "<dc:date>" not in drawn[0]
+    dots = {"a": (1.0, interval([1.0, 2.0, 3.0])), "b": (2.0, interval([2.0, 2.5, 3.0]))}
+    assert common.trade(dots, "cost", "F1").data == common.trade(dots, "cost", "F1").data

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import EngFormatter
 
-from lmam_book.pages.style import COLOURS, INK
+from lmam_book.pages.style import COLOURS, INK, untex
 from lmam_book.verdicts.intervals import Interval, interval
 
 HEAT = LinearSegmentedColormap.from_list("lmam", ["#8a93a022", COLOURS["lmam"]])
@@ -115,7 +115,7 @@ def attention(maps: Mapping[str, np.ndarray], ticks: Sequence[str] | None = None
         ax.set_title(title)
         ax.set_xlabel("key utterance")
         if ticks is not None and len(ticks) <= 24:
-            ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
+            ax.set_yticks(range(len(ticks)), map(untex, ticks), fontsize=6)
     axes[0][0].set_ylabel("query utterance")
     figure.colorbar(image, ax=axes[0], label="weight x n (1 = uniform)", shrink=0.8)
     return figure
@@ -211,7 +211,7 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     _name_dots(ax, points)
     drawn = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none"}):  # words as words: a quarter of the size, and search finds them
-        figure.savefig(drawn, format="svg")
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     svg = drawn.getvalue()
     for k, (name, (cost, found)) in enumerate(points.items()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lmam_book.pages.style import COLOURS
+from lmam_book.pages.style import COLOURS, untex
 from lmam_core.features.encoders.acoustic import track
 from lmam_core.features.extract import EXTRACTORS, Extracted
 from lmam_core.features.media import RATE, blocks, frames, parse
@@ -30,14 +30,11 @@ HEARD = {
 
 def banner(found: Mapping[str, Extracted]) -> HTML:
     """What the numbers below came from: a generated sample, and which of the extractors, by name, are untrained."""
-    parts = [f"{html.escape(name)}: {html.escape(x.weights)}" for name, x in found.items()]
     random = [name for name, x in found.items() if x.random]
     words = f"A tiny random encoder stands in for {' and '.join(random)}: right shapes, values without meaning. "
-    sources = f"Weights: {'; '.join(parts)}." if parts else ""
-    return HTML(
-        "<div class='synthetic-note'><strong>Synthetic sample. </strong>Generated voices, faces and words. "
-        f"{words if random else ''}{sources}</div>"
-    )
+    sources = f"Weights: {'; '.join(f'{name}: {x.weights}' for name, x in found.items())}." if found else ""
+    opened = "<div class='synthetic-note'><strong>Synthetic sample. </strong>Generated voices, faces and words. "
+    return HTML(Markup(opened + "{}{}</div>").format(words if random else "", sources))
 
 
 def registry() -> pd.DataFrame:
@@ -56,7 +53,7 @@ def sounds(items: Mapping[str, str | Path]) -> Figure:
         whole = heard[: len(heard) // step * step].reshape(-1, step)
         at = np.arange(len(whole)) * step / RATE
         top.fill_between(at, whole.min(1), whole.max(1), color=COLOURS["audio"], lw=0)
-        top.set_title(title, fontsize=9)
+        top.set_title(untex(title), fontsize=9)
         hertz = 27.5 * 2 ** (track(heard)["pitch"] / 12)  # one per 10 ms, NaN without a voice
         bottom.plot(np.arange(len(hertz)) / 100, hertz, ".", ms=3, color=COLOURS["audio"])
         bottom.set(xlabel="seconds", ylim=(50, 700), yscale="log")
@@ -75,7 +72,7 @@ def film(items: Mapping[str, str | Path], count: int = 5) -> Figure:
             ax.imshow(picture)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        row[0].set_ylabel(title)
+        row[0].set_ylabel(untex(title))
     return figure
 
 
@@ -103,6 +100,6 @@ def words(text: str, effects: Sequence[float], title: str = "") -> Figure:
     colours = [COLOURS["lmam" if e > 0 else "text"] for e in effects]
     ax.bar(range(len(effects)), effects, color=colours, width=0.6)
     ax.axhline(0, color=COLOURS["baseline"], lw=0.8)
-    ax.set_xticks(range(len(effects)), text.split())
-    ax.set(ylabel="fall of the log odds\nwithout the word", title=title)
+    ax.set_xticks(range(len(effects)), untex(text).split())
+    ax.set(ylabel="fall of the log odds\nwithout the word", title=untex(title))
     return figure
