@@ -59,7 +59,8 @@ class Effect:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of the standard error; infinite where nothing varies."""
-        parts = self.of_seeds**4 / (self.seeds - 1) + self.of_conversations**4 / (self.conversations - 1)
+        # Of one conversation nothing varies: its part is 0.
+        parts = self.of_seeds**4 / (self.seeds - 1) + self.of_conversations**4 / max(self.conversations - 1, 1)
         return self.standard_error**4 / parts if parts else float("inf")
 
     @property
