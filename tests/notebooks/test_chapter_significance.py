@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from lmam_book.pages.figures import significance as figures
 from lmam_book.paper import p_values as implied
 from lmam_book.plans import plans
 from lmam_book.plans.arms import STARRED
-from lmam_book.verdicts import significance
+from lmam_book.verdicts import error_rates, significance
+from lmam_book.verdicts.effects import Effect
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
 from tests.book.verdicts.test_beside_print import made
+from tests.notebooks.here import execute
+from tests.notebooks.test_chapters import pictures, prose, said
+
+CHAPTER = "17-significance"
 
 
 @pytest.fixture
@@ -72,14 +80,17 @@ def test_only_settings_with_both_arms_and_enough_seeds_are_plugged(filled: Store
     assert significance.plugged(settings) == {}
 
 
-def test_every_seed_is_a_dot_beside_both_intervals() -> None:
-    found = {"a": figures.Gain([1.0, 2.0, 3.0], (0.5, 3.5), (-1.0, 4.0), 5.0), "b": figures.Gain([1.0], (0, 0), (0, 0))}
-    ax = figures.forest(found, "gain").axes[0]
+def test_every_seed_is_a_dot_above_three_intervals() -> None:
+    gain = Effect(2.0, 3, 31, of_seeds=0.5, of_conversations=1.0, values=(1.0, 2.0, 3.0))
+    ax = figures.forest({"a": gain}, {"a": 5.0}, "gain").axes[0]
     dots = [c.get_offsets()[:, 0].tolist() for c in ax.collections]
     assert [1.0, 2.0, 3.0] in dots
     assert [5.0] in dots
-    assert [line.get_xdata()[0] for line in ax.lines[1:3]] == [0.5, -1.0]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["a (n=3)", "b (n=1)"]
+    seeds, conversations, both = [line.get_xdata() for line in ax.lines[1:4]]
+    assert seeds == pytest.approx(stats.t.interval(0.95, 2, 2.0, 0.5))
+    assert conversations == pytest.approx(stats.t.interval(0.95, 30, 2.0, 1.0))
+    assert both == pytest.approx((gain.low, gain.high))
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a (n=3)"]
     plt.close("all")
 
 
@@ -117,3 +128,39 @@ def test_power_grows_with_seeds() -> None:
     assert ax.lines[0].get_ydata().tolist() == powers
     assert set(STARRED) <= set(plans.PLANS)
     plt.close("all")
+
+
+def test_the_answer_has_the_tables_and_the_stores_numbers(stage: Path) -> None:
+    text = said(stage / f"{CHAPTER}.ipynb").replace("**", "").replace("*", "")
+    printed, store = implied.printed(), Store()
+    assert f"Of {len(printed)} changes that the paper calls significant, {(printed.gain < 0).sum()} are losses" in text
+    tests = [
+        significance.class_tests(*pair.values())[:-1]
+        for name, (_, pair) in significance.plugged(significance.of_the_book(store), 5).items()
+        if name.startswith("iemocap")
+    ]
+    sure = [(t.gain[t.p_t < 0.05] > 0).tolist() for t in tests]
+    gains, losses = (sum(side is up for t in sure for up in t) for side in (True, False))
+    assert (
+        f"Of {sum(map(len, tests))} pairs of class and backbone {gains} gain and {losses} lose at p below 0.05" in text
+    )
+    rates = error_rates.table().query("readings == 3")
+    assert f"reproduced in up to {rates[rates.true == 0].reproduced.max():.1f} % of cases" in text
+    assert pictures(stage / f"{CHAPTER}.ipynb") == 4
+
+
+def test_answers_of_the_exercises_are_computed() -> None:
+    text = prose(f"{CHAPTER}.ipynb")
+    assert f"is {implied.statistic(0.001):.2f}, so" in text
+    assert f"= {implied.spread(2.0, 0.001):.2f}$ points" in text
+    assert implied.sign_test(5) > 0.05 > implied.sign_test(6)
+    assert implied.sign_test(10) > 0.001 > implied.sign_test(11)
+
+
+def test_over_an_empty_store_of_ones_own_only_the_paper_speaks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.root.mkdir()
+    text = execute(CHAPTER, {"store": str(store.root), "difference": 3.0}, monkeypatch)
+    assert "42 are losses" in text
+    assert "not yet five seeds" in text
+    assert "no runs of the second protocol" in text
+    assert re.search(r"14 of 14 claims wait for runs", text)

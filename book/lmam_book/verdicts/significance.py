@@ -152,26 +152,15 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
     return corrected(pd.DataFrame(rows, columns=["baseline", "other", *COLUMNS]))
 
 
-def classes(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
+def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     """The pair of arms, class by class: as `pairs`, in F1 of each class and at last in weighted F1 (`all classes`).
 
-    Holm's correction is over the classes: weighted F1 is made of them, and has the p-values that it had.
+    Without intervals over dialogues; `seeds` holds each seed's gain. Holm's correction is over the classes: weighted F1
+    is made of them, and has the p-values that it had.
     """
-    table = class_tests(baseline, other)
-    drawn = draws(len(baseline[0].outcomes))
-    arms = {"baseline": list(baseline), "other": list(other)}
-    ends = []
-    for metric in _class_metrics(baseline):
-        samples = {name: resampled(runs, metric, drawn) for name, runs in arms.items()}  # (S, R) each
-        ends.append(_over_dialogues(arms, samples, "baseline", "other"))
-    return table.assign(dialogues_low=[e.low for e in ends], dialogues_high=[e.high for e in ends])
-
-
-def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
-    """`classes` without the intervals over dialogues, which take most of its time; `seeds` holds each seed's gain."""
     rows = []
     nowhere = Interval(np.nan, np.nan, np.nan, 0)
-    for metric in _class_metrics(baseline):
+    for metric in [*(f"f1:{name}" for name in baseline[0].classes), "weighted_f1"]:
         values = [{r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other)]
         name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
         a, b = values
@@ -180,10 +169,6 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     alone = table[-1:].assign(p_t_holm=table.p_t, p_flip_holm=table.p_flip)
     return pd.concat([corrected(table[:-1].copy()), alone], ignore_index=True)
-
-
-def _class_metrics(runs: Sequence[Run]) -> list[str]:
-    return [*(f"f1:{name}" for name in runs[0].classes), "weighted_f1"]
 
 
 COLUMNS = (

@@ -20,11 +20,6 @@ class Ratio:
     low: float
     high: float
 
-    @property
-    def word(self) -> str:
-        """Where the interval lies: `grows`, `shrinks` or `holds 1`."""
-        return "grows" if self.low > 1 else "shrinks" if self.high < 1 else "holds 1"
-
     def __str__(self) -> str:
         """`2.13 [1.27, 3.76]`."""
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from lmam_book.plans.arms import bc_lstm
 from lmam_book.verdicts import significance
 from lmam_book.verdicts.resampling import draws, resampled
-from lmam_book.verdicts.significance import classes, corrected, flip, holm, paired, pairs, settings
+from lmam_book.verdicts.significance import class_tests, corrected, flip, holm, paired, pairs, settings
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -193,7 +193,7 @@ def test_a_single_arm_has_no_pairs() -> None:
 
 def test_classes_are_tested_one_by_one_and_together() -> None:
     chosen = arms({"a": 0.5, "c": 0.8})
-    found = classes(chosen["a"], chosen["c"]).set_index("class")
+    found = class_tests(chosen["a"], chosen["c"]).set_index("class")
     assert list(found.index) == [*CLASSES, "all classes"]
     confusion = [r.total.reshape(3, 3) for r in chosen["c"]]
     f1 = [200 * c[0, 0] / (c[0].sum() + c[:, 0].sum()) for c in confusion]

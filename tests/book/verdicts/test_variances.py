@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from scipy import stats
 
@@ -28,16 +27,6 @@ def test_the_ratio_has_the_interval_of_f() -> None:
     assert str(found) == f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     assert ratio([[1.0]], OTHER) is None
     assert ratio([[1.0, 1.0]], OTHER) is None
-
-
-def test_its_word_says_where_the_interval_lies() -> None:
-    rng = np.random.default_rng(0)
-    narrow, wide = ([list(rng.normal(0, s, 30)) for _ in range(3)] for s in (1, 3))
-    assert (ratio(narrow, wide).word, ratio(wide, narrow).word, ratio(narrow, narrow).word) == (
-        "grows",
-        "shrinks",
-        "holds 1",
-    )
 
 
 def test_the_farthest_run_is_left_out_of_its_own_arm() -> None:

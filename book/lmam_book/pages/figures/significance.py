@@ -1,9 +1,9 @@
-"""The figures of the chapter on significance: two kinds of interval, implied and measured spread, classes, power."""
+"""The figures of the chapter on significance: intervals of a gain, implied and measured spread, classes, power."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,40 +11,35 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lmam_book.pages.style import COLOURS, INK
+from lmam_book.verdicts.effects import Effect
 
 
-@dataclass(frozen=True)
-class Gain:
-    """One difference: its value in every seed, the ends of both 95 % intervals, and the paper's number or NaN."""
+def forest(found: Mapping[str, Effect], printed: Mapping[str, float], axis: str) -> Figure:
+    """Every seed's gain as a dot, below it the intervals over seeds, over conversations and over both; 0 as a line.
 
-    seeds: Sequence[float]
-    over_seeds: tuple[float, float]
-    over_dialogues: tuple[float, float]
-    printed: float = np.nan
-
-
-def forest(found: Mapping[str, Gain], axis: str) -> Figure:
-    """Every seed's difference as a dot, above it the interval over seeds, below it that over dialogues; 0 as a line."""
-    figure, ax = plt.subplots(figsize=(7, 0.6 * len(found) + 1.3))
+    `printed` holds the paper's gain by the same names, drawn as a diamond; NaN draws none.
+    """
+    figure, ax = plt.subplots(figsize=(7, 0.62 * len(found) + 1.3))
     ax.axvline(0, color=INK, lw=0.9)
-    for row, gain in enumerate(found.values()):
-        ax.scatter(gain.seeds, np.full(len(gain.seeds), row), s=15, color=COLOURS["lmam"], alpha=0.5, lw=0)
-        for ends, place, colour in (
-            (gain.over_seeds, row - 0.2, COLOURS["lmam"]),
-            (gain.over_dialogues, row + 0.2, COLOURS["text"]),
-        ):
-            ax.plot(ends, [place, place], color=colour, lw=2.4, solid_capstyle="round")
-        if np.isfinite(gain.printed):
-            style = {"marker": "D", "s": 32, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.3}
-            ax.scatter(gain.printed, row, **style)
-    for label, colour in (("over seeds", "lmam"), ("over dialogues", "text")):
-        ax.plot([], [], color=COLOURS[colour], lw=2.4, label=f"95 % interval {label}")
-    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
-    ax.set_yticks(range(len(found)), [f"{name} (n={len(g.seeds)})" for name, g in found.items()], fontsize=8)
+    for row, (name, gain) in enumerate(found.items()):
+        ax.scatter(gain.values, np.full(gain.seeds, row - 0.28), s=12, color=COLOURS["lmam"], alpha=0.5, lw=0)
+        parts = (replace(gain, of_conversations=0.0), replace(gain, of_seeds=0.0), gain)
+        for part, place, colour in zip(parts, (-0.1, 0.08, 0.26), _PARTS.values(), strict=True):
+            ax.plot((part.low, part.high), (row + place,) * 2, color=COLOURS[colour], lw=2.4, solid_capstyle="round")
+        style = {"marker": "D", "s": 32, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.3}
+        ax.scatter(printed[name], row, **style)
+    for label, colour in _PARTS.items():
+        ax.plot([], [], color=COLOURS[colour], lw=2.4, label=f"over {label}")
+    ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="the paper reports")
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    ax.set_yticks(range(len(found)), [f"{name} (n={gain.seeds})" for name, gain in found.items()], fontsize=8)
     ax.invert_yaxis()
     ax.set_xlabel(axis)
     return figure
+
+
+_PARTS = {"seeds": "lmam", "conversations": "text", "both": "baseline"}
+"""What an interval is over -> its colour."""
 
 
 def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
@@ -77,7 +72,7 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
 def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str, float]]) -> Figure:
     """Each class's gain with its seeds as dots and its interval; a panel a backbone, the printed gain a diamond.
 
-    `found[title]` is a frame of `significance.classes`; `printed[title]` maps a class to the paper's gain.
+    `found[title]` is a frame of `significance.class_tests`; `printed[title]` maps a class to the paper's gain.
     """
     columns = min(3, len(found))
     lines = -(-len(found) // columns)

@@ -1,0 +1,60 @@
+"""The chapter on the reported tables: its answer beside the audit's own numbers, its exercise, its other table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lmam_book import forensics
+from tests.notebooks.here import execute
+from tests.notebooks.test_chapters import cells_of, pictures, prose, said
+
+AUDIT = "18-forensic-audit"
+
+
+def test_the_answer_has_the_audits_numbers(stage: Path) -> None:
+    text = said(stage / f"{AUDIT}.ipynb").replace("**", "")
+    rows, missing = forensics.audited("IEMOCAP").rows, forensics.without_dialogues()
+    with_lmam = rows[rows.row.str.endswith("*") & (rows.reading != "none")]
+    precision = (with_lmam.reading == "precision").sum()
+    assert f"its precision in {precision} of the {len(with_lmam)} rows with LMAM" in text
+    fitting = (rows.utterances == 1623 - missing.missing.sum()).sum()
+    assert f"{fitting} rows of Table II fit the public IEMOCAP test set without one of its 31 dialogues" in text
+    assert missing.sets[0][0] in text
+    assert f"with a chance of {missing.chance:.0e}" in text
+    for name in ("IEMOCAP", "MELD"):
+        verdict = forensics.audited(name).pairs.verdict
+        bad, checked = verdict.str.startswith("impossible").sum(), (verdict != "not checkable").sum()
+        assert f"{bad} of {checked} in Table" in text
+    alarms = re.findall(r"(?:recall|precision) 1 15 1\.00 ([\d.]+) 1\.00 1\.00", text)
+    assert [float(alarm) for alarm in alarms] == [0] * 4
+    assert pictures(stage / f"{AUDIT}.ipynb") == 3
+
+
+def test_the_exercise_is_the_pair_that_the_page_shows() -> None:
+    found = forensics.pair("30.56", "35.63", n=144, total=1623).set_index("reading")
+    hits, predictions = found.loc["recall", "counts"].split(" of ")
+    assert f"so {hits} hits" in prose(f"{AUDIT}.ipynb")
+    assert f"$p = {predictions}$" in prose(f"{AUDIT}.ipynb")
+
+
+def test_the_other_table_is_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = next(k for k, cell in enumerate(cells_of(f"{AUDIT}.ipynb")) if "table of the rows" in str(cell.metadata))
+    text = execute(AUDIT, {"table": 3}, monkeypatch, slice(rows + 1))
+    assert "bc-LSTM+Att precision public 2,610 5 of 5" in text
+    assert re.search(r"bc-LSTM\+Att, Neutral: .* N = 2610", text)
+
+
+@pytest.mark.parametrize("chapter", [AUDIT, "17-significance", "15-rank"])
+def test_these_chapters_are_short_and_read_well_where_myst_is_not_rendered(chapter: str) -> None:
+    cells = cells_of(f"{chapter}.ipynb")
+    assert len(prose(f"{chapter}.ipynb").split()) <= 1200
+    assert ":::" not in prose(f"{chapter}.ipynb")
+    folded = [cell for cell in cells if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))]
+    for cell in folded:
+        editable = "parameters" in cell.metadata.tags
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) != editable
+        label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
+        assert re.match("Code: .|Parameters", label) or "remove-cell" in cell.metadata.tags
