@@ -14,10 +14,11 @@ from lmam_book.build.written import BLOCK
 from lmam_book.cli import lmam
 from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
+from lmam_book.plans import tasks
 from lmam_book.plans.plans import PLANS
 from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import rule
-from lmam_core import LMAM
+from lmam_core import LMAM, limits
 from lmam_core.data import catalogue
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS
@@ -74,8 +75,12 @@ def test_lmam_commands_parse(line):
     command, words = lmam, shlex.split(line.replace("NAME", "bc_lstm"))
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
-    given = command.make_context(command.name, words).params
-    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(), "plan": [*PLANS, *STUDIES, "all"]}.items():
+    try:
+        given = command.make_context(command.name, words).params
+    except (click.MissingParameter, click.BadOptionUsage):  # prose names a command or an option without its argument
+        return
+    plans = [*PLANS, *STUDIES, *tasks.PLANS, "all"]
+    for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
         own = name == "dataset" and given.get(name) and catalogue.is_path(given[name])
         assert own or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}
 
@@ -244,3 +249,20 @@ def test_meld_adds_up():
     _, train, validation, _, train_utterances, validation_utterances, _ = (int(n.replace(",", "")) for n in counts)
     said = f"{train + validation:,} / {train_utterances + validation_utterances:,}"
     assert f"| MELD | train + val | {said} |" in text("book/data-statement.md")
+
+
+def test_the_page_on_limits_says_what_the_code_holds_to():
+    page = text("book/how-to-run.md").split("## Limits")[1]
+    low, high = limits.SOUND_RATES
+    side = round(limits.PICTURE_PIXELS**0.5)
+    for said in (
+        f"{limits.SOUND_SECONDS / 3600:.0f} hours, {low:,} to {high:,} Hz, {limits.SOUND_CHANNELS} channels",
+        f"{side:,} by {side:,}",
+        f"{limits.DECODE_SECONDS:.0f} s, in a process",
+        f"{limits.ANSWER_SECONDS:.0f} s; {limits.SILENT_SECONDS:.0f} s without a byte",
+        f"at least {limits.BYTES_PER_SECOND:,} bytes per second",
+        f"{limits.PICKLE_DEPTH} containers deep, {limits.PICKLE_KEYS:,} values in keys",
+        f"{limits.RUN_BYTES >> 20} MB |",
+        f"{limits.CHAPTER_MINUTES} minutes (`lmam book --minutes`), {limits.CELL_BYTES >> 20} MB per cell",
+    ):
+        assert said in page

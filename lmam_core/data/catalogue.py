@@ -15,13 +15,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from lmam_core import doors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
-from lmam_core.data.sources import iemocap, meld, mosi
+from lmam_core.data.sources import diginetica, iemocap, meld, mosi
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
@@ -31,17 +33,18 @@ _RECORDS = (
     iemocap.RECORD,
     meld.RECORD,
     *synthetic.RECORDS,
+    diginetica.RECORD,
 )
 
 
-def names() -> list[str]:
-    """The names of all datasets, real ones first."""
-    return [record.name for record in _RECORDS]
+def names(task: str | None = "conversation") -> list[str]:
+    """The names of all datasets of a task, or of all tasks, real ones first."""
+    return [record.name for record in _RECORDS if task in (None, record.task)]
 
 
 def is_path(name: str) -> bool:
     """Whether `name` is no dataset of the catalogue but the path of one: it has a separator, or is a folder or npz."""
-    if name in names():
+    if any(record.name == name for record in _RECORDS):
         return False
     return bool({"/", os.sep} & set(name)) or name.endswith(".npz") or (name != "" and os.path.isdir(name))
 
@@ -96,6 +99,14 @@ def file(name: str) -> Path:
     return _verified(record, record)[0]
 
 
+def arrays(name: str) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of the first file of a real dataset, verified, and its sha256; raises LmamError as `file`."""
+    record = entry(name)
+    path, sha256 = _verified(record, record)
+    with Archive(path) as opened:
+        return dict(opened), sha256
+
+
 def fingerprint(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> str:
     """The sha256 that `load(name, features, modalities).sha256` will have, without opening anything.
 
@@ -104,6 +115,8 @@ def fingerprint(name: str, features: dict[str, str] | None = None, modalities: S
     agree with the recorded ones to a few digits, and `load` gives that file's own sha256.
     """
     record = entry(name)
+    if record.build is None:
+        return record.sha256
     return combined([part.sha256 for part in record.parts(_chosen(record, features or {}, modalities))])
 
 
@@ -116,6 +129,8 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     LmamError for a wrong name, and for a file that is missing, damaged or not the one that the catalogue describes.
     """
     record = entry(name)
+    if record.build is None:
+        raise LmamError(f"{name} holds no conversations; it is for `lmam run --task {record.task}`.")
     chosen = _chosen(record, features or {}, modalities)
     if record.file is None:
         return record.build({}, chosen)

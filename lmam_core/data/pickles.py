@@ -23,13 +23,11 @@ import numpy as np
 
 from lmam_core import doors
 from lmam_core.errors import LmamError
+from lmam_core.limits import PICKLE_DEPTH as DEEPEST
+from lmam_core.limits import PICKLE_KEYS as IN_KEYS
 
-DEEPEST = 64
-"""Containers within containers; the files of the field have five."""
 TIMES, FREE = 16, 2**23
 """How many times its size a file may grow to, and the bytes on top of that; up to three times that while it is read."""
-IN_KEYS = 50_000
-"""Values in tuples that are keys or items of sets: whoever chooses them can make all of their hashes the same."""
 
 _REFUSED = (
     *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER),

@@ -18,9 +18,7 @@ import numpy as np
 from lmam_core import paths
 from lmam_core.features import media as inline
 from lmam_core.features.media import Media, MediaError
-
-PATIENCE = 120.0
-"""Seconds that one block of sound or one frame may take."""
+from lmam_core.limits import DECODE_SECONDS as PATIENCE
 
 
 class Decoders:

@@ -17,6 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmam_core.limits import PICTURE_PIXELS as PIXELS
+from lmam_core.limits import SOUND_CHANNELS as CHANNELS
+from lmam_core.limits import SOUND_RATES as RATES
+from lmam_core.limits import SOUND_SECONDS as LONGEST
+
 if TYPE_CHECKING:
     import av
 
@@ -24,14 +29,6 @@ RATE = 16_000
 """Hz of all sound that leaves this module: what was recorded at another rate is resampled."""
 BLOCK = 60.0
 """Seconds of sound that are in memory at a time."""
-LONGEST = 4 * 3600.0
-"""Seconds of sound that one item may have; a damaged header can claim any number."""
-RATES = (4_000, 768_000)
-"""Hz within which a recording's own sampling rate must lie."""
-CHANNELS = 64
-"""What FFmpeg's resampler takes."""
-PIXELS = 1 << 26
-"""What one picture may have: 8,192 by 8,192."""
 JUMP = 5.0
 """Seconds from the next frame to the one wanted, beyond which seeking is cheaper than decoding on."""
 PREROLL = 0.25

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lmam_core.batch import MODALITIES
 from lmam_core.data import catalogue
@@ -18,6 +15,7 @@ from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import EMBEDDINGS
 from lmam_core.models.lmam import READINGS, VARIANTS
+from lmam_core.runs.record import CONVERSATION, Record, numbers
 from lmam_core.runs.training import IN_UPDATES, PROTOCOLS
 
 EPOCHS = {"batch_size": 32, "epochs": 60, "patience": 10}
@@ -28,12 +26,14 @@ BUDGETS: dict[str, dict[str, int]] = {
 }
 """The budgets of the others, in updates. Batches of 32 conversations are three updates an epoch on IEMOCAP and two on
 CMU-MOSI: with 60 epochs and a patience of ten, methods that start slowly were stopped before they had learned."""
+WHOLE = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
+"""The fields that are whole numbers."""
 _FILED = {"protocol1": "honest", "tuning1": "tuning"}
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What is asked: everything that decides the numbers of a run, on a given machine.
+class Experiment(Record):
+    """What is asked of conversations: everything that decides the numbers of a run, on a given machine.
 
     `resolved()` fills in what is left open (the dataset's modalities and feature sets, the backbone's own embedding
     way) and drops what means nothing (the rank of a concatenation), so that one question has one `key`.
@@ -53,6 +53,8 @@ class Experiment:
     >>> asked.key == Experiment(rank=30, embedding="early", variant="paper").key  # the same question
     True
     """
+
+    task: ClassVar[str] = CONVERSATION
 
     dataset: str = "synthetic-iemocap"
     features: str = ""
@@ -79,8 +81,10 @@ class Experiment:
 
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
-        self = dataclasses.replace(self, **self._numbers())
+        self = dataclasses.replace(self, **numbers(self, WHOLE, ("learning_rate", "weight_decay", "dropout")))
         record = catalogue.entry(self.dataset)
+        if not record.feature_sets:
+            raise LmamError(f"{self.dataset} holds no conversations; it is for `lmam run --task {record.task}`.")
         modalities = self.modalities or tuple(record.default_modalities)
         for m in modalities:
             if m not in record.feature_sets:
@@ -148,27 +152,6 @@ class Experiment:
             "readings": ",".join(f"{k}={v}" for k, v in sorted(readings.items())),
         }
 
-    def _numbers(self) -> dict[str, Any]:
-        """The fields that are numbers as Python's own: an int64 of numpy is the same question and has the same key."""
-        whole = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
-        found: dict[str, Any] = {}
-        for name in whole:
-            if (value := getattr(self, name)) is not None:
-                if isinstance(value, bool):  # an index to Python, a slip to whoever wrote it
-                    raise LmamError(f"{name} must be a whole number; got {value!r}.")
-                try:
-                    found[name] = operator.index(value)
-                except TypeError:
-                    raise LmamError(f"{name} must be a whole number; got {value!r}.") from None
-        for name in ("learning_rate", "weight_decay", "dropout"):
-            if name == "dropout" and self.dropout is None:
-                continue
-            try:
-                found[name] = float(getattr(self, name))
-            except (TypeError, ValueError):
-                raise LmamError(f"{name} must be a number; got {getattr(self, name)!r}.") from None
-        return found
-
     def _check_numbers(self) -> None:
         if self.rank is not None and self.rank < 1:
             raise LmamError(f"The rank must be at least 1 and at most the feature width; got {self.rank}.")
@@ -184,15 +167,10 @@ class Experiment:
         if not 0 <= self.seed < 2**63:
             raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
 
-    @property
-    def key(self) -> str:
-        """16 hexadecimal digits of the sha256 of the resolved record.
-
-        Fields that are empty (None, "", 0, ()) stay out of it, so that a field added later, empty by default, leaves
-        the keys of stored runs as they are; a dropout of 0 is not the backbone's own and stays. A dataset in a folder
-        counts by its label, name and content: wherever the folder lies, and however its path is written.
-        """
-        return key(self.resolved(), catalogue.label(self.dataset))
+    def asked(self) -> dict[str, Any]:
+        """The fields of which the key is made; a dropout of 0 is not the backbone's own and stays."""
+        dropout = {} if self.dropout is None else {"dropout": self.dropout}
+        return super().asked() | {"protocol": self.filed} | dropout
 
     @property
     def filed(self) -> str:
@@ -208,33 +186,18 @@ class Experiment:
             asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
         return cls(**asked)
 
-    @property
-    def arm(self) -> str:
-        """The resolved fusion in a few words, as tables and files name it: `lmam.late.paper.r45`."""
-        return arm(self.resolved())
-
-
-def key(e: Experiment, dataset: str) -> str:
-    """`Experiment.key` of a resolved experiment, given its dataset's label and without looking for the dataset."""
-    asked = {name: value for name, value in dataclasses.asdict(e).items() if value}
-    asked |= {"dataset": dataset, "protocol": e.filed} | ({} if e.dropout is None else {"dropout": e.dropout})
-    text = json.dumps(asked, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def arm(e: Experiment) -> str:
-    """`Experiment.arm` of a resolved experiment, without looking for its dataset."""
-    parts = [
-        e.fusion,
-        e.embedding,
-        e.variant,
-        f"r{e.rank}" if e.rank else "",
-        e.readings.replace(",", "+"),
-        "faithful" if e.faithful else "",
-        f"w{e.width}" if e.width else "",
-        f"shuffled-{e.shuffled}" if e.shuffled else "",
-    ]
-    return ".".join(part for part in parts if part)
+    def parts(self) -> list[str]:
+        """What is compared: `lmam`, `late`, `paper`, `r45`, ..."""
+        return [
+            self.fusion,
+            self.embedding or "",
+            self.variant or "",
+            f"r{self.rank}" if self.rank else "",
+            self.readings.replace(",", "+"),
+            "faithful" if self.faithful else "",
+            f"w{self.width}" if self.width else "",
+            f"shuffled-{self.shuffled}" if self.shuffled else "",
+        ]
 
 
 def pairs(text: str, what: str) -> dict[str, str]:

@@ -29,7 +29,8 @@ from lmam_core.models.embedded import Embedded
 from lmam_core.runs.experiment import Experiment, pairs
 from lmam_core.runs.predictions import decided, table
 from lmam_core.runs.provenance import code_version
-from lmam_core.runs.run import Progress, assemble, one_thread, trained
+from lmam_core.runs.record import Progress
+from lmam_core.runs.run import assemble, one_thread, trained
 from lmam_core.runs.training import TEST_BATCH, Training, outputs
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"

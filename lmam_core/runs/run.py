@@ -25,20 +25,18 @@ from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import Embedded, embed
 from lmam_core.models.lora import LowRank, adapt
 from lmam_core.runs.device import usable
-from lmam_core.runs.experiment import Experiment, arm, key, pairs
-from lmam_core.runs.metrics import summarise, total
+from lmam_core.runs.experiment import Experiment, pairs
+from lmam_core.runs.metrics import total
 from lmam_core.runs.peak_memory import PeakMemory
 from lmam_core.runs.predictions import table
 from lmam_core.runs.provenance import provenance
+from lmam_core.runs.record import Measured, Progress, Record, arm, key
 from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, outputs, scored, train
-
-Progress = Callable[[int, float, float], None]
-"""Called after every epoch with its number, its loss and its selection score."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came out: the resolved experiment, test outcomes and metrics, sizes, times, and where it all came from.
+    """What came out: the resolved question, test outcomes and metrics, sizes, times, and where it all came from.
 
     `outcomes[conversation]` are additive counts (see `metrics`); under the tuning protocol they and `metrics` are
     empty. `parameters` are trainable numbers, `seconds_per_epoch` the median over epochs of training alone,
@@ -50,7 +48,7 @@ class Run:
     (4, 12, True)
     """
 
-    experiment: Experiment
+    experiment: Experiment | Any  # a record of any task
     metrics: dict[str, float]
     outcomes: dict[str, np.ndarray]
     classes: tuple[str, ...] | None
@@ -66,18 +64,18 @@ class Run:
     def dataset(self) -> str:
         """The dataset's label as `catalogue.label` gave it when the run was made; the dataset itself may be gone."""
         asked, p = self.experiment.dataset, self.provenance
-        if asked in catalogue.names():
+        if asked in catalogue.names(None):
             return asked
         return f"{p.get('data') or Path(asked).name}-{p.get('data_sha256', '')[:8]}"
 
     @property
     def arm(self) -> str:
-        """`Experiment.arm`, of the record as it is stored."""
+        """`Record.arm`, of the record as it is stored."""
         return arm(self.experiment)
 
     @property
     def key(self) -> str:
-        """`Experiment.key`, of the record as it is stored."""
+        """`Record.key`, of the record as it is stored."""
         return key(self.experiment, self.dataset)
 
     @property
@@ -91,6 +89,10 @@ class Run:
     def total(self) -> np.ndarray:
         """The outcomes summed over conversations."""
         return total(self.outcomes)
+
+    def summarise(self, totals: np.ndarray) -> dict[str, np.ndarray]:
+        """The metrics of many sums (..., K) of such outcomes at once, each (...)."""
+        return type(self.experiment).summarise(totals, len(self.classes) if self.classes else None)
 
 
 @lru_cache(maxsize=4)
@@ -197,9 +199,7 @@ def _fit(experiment: Experiment, device: str, progress: Progress | None) -> tupl
         return model, data, train(model, data, budget, e.protocol, e.seed, torch.device(device), **how)
 
 
-def run(
-    experiment: Experiment, device: str = "cpu", progress: Progress | None = None, predictions: bool = False
-) -> Run:
+def run(experiment: Record, device: str = "cpu", progress: Progress | None = None, predictions: bool = False) -> Run:
     """Carry out an experiment: the same record, code and data give the same numbers on the same machine's CPU.
 
     On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
@@ -209,7 +209,12 @@ def run(
     >>> run(asked).metrics == run(asked).metrics
     True
     """
-    return carry_out(experiment, device, progress, predictions)[0]
+    if isinstance(experiment, Experiment):
+        return carry_out(experiment, device, progress, predictions)[0]
+    if predictions:
+        raise LmamError(f"Of the task {experiment.task} no predictions are kept.")
+    e = experiment.resolved()
+    return _carried_out(e, device, lambda: e.measure(device, progress))
 
 
 def carry_out(
@@ -219,29 +224,45 @@ def carry_out(
     e = experiment.resolved()
     if predictions and e.protocol in UNTESTED:
         raise LmamError(f"The protocol {e.protocol} leaves the test set alone, so there are no predictions to keep.")
-    exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with PeakMemory(device) as memory, one_thread(), exact:
-        started = time.perf_counter()
+    kept: list[Any] = []
+
+    def measure() -> Measured:
         model, data, training = _fit(e, device, progress)
         test = [] if e.protocol in UNTESTED else data.splits["test"]
         given = outputs(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
+        kept[:] = model, data, test, given
+        found = scored(test, given, data.outputs if data.classes else None)
+        extra = sum(count(part) for part in _fusion_parts(model))
+        origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
+        return Measured(found, data.classes, training, count(model), extra, origin)
+
+    result = _carried_out(e, device, measure)
+    model, data, test, given = kept
+    if predictions:
+        result = dataclasses.replace(result, predictions=table(test, given, data.classes))
+    return result, model.cpu(), data
+
+
+def _carried_out(e: Record, device: str, measure: Callable[[], Measured]) -> Run:
+    exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with PeakMemory(device) as memory, one_thread(), exact:
+        started = time.perf_counter()
+        found = measure()
         seconds = time.perf_counter() - started
-    classes = data.outputs if data.classes else None
-    found = scored(test, given, classes)
-    result = Run(
+    classes = len(found.classes) if found.classes else None
+    metrics = e.summarise(total(found.outcomes), classes) if found.outcomes else {}
+    return Run(
         experiment=e,
-        metrics=summarise(total(found), classes) if found else {},
-        outcomes=found,
-        classes=data.classes,
-        training=training,
-        parameters=_count(model),
-        fusion_parameters=sum(_count(part) for part in _fusion_parts(model)),
+        metrics={name: float(value) for name, value in metrics.items()},
+        outcomes=found.outcomes,
+        classes=found.classes,
+        training=found.training,
+        parameters=found.parameters,
+        fusion_parameters=found.fusion_parameters,
         seconds=seconds,
         peak_memory_mb=memory.megabytes,
-        provenance=provenance(data, device),
-        predictions=table(test, given, data.classes) if predictions else None,
+        provenance=provenance(e.task, found.origin, device),
     )
-    return result, model.cpu(), data
 
 
 @contextmanager
@@ -260,5 +281,6 @@ def _fusion_parts(model: Embedded) -> list[nn.Module]:
     return [model.fusion, model.match, *(m for m in model.modules() if isinstance(m, LowRank))]
 
 
-def _count(module: nn.Module) -> int:
+def count(module: nn.Module) -> int:
+    """The trainable numbers of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

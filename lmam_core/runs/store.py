@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -26,8 +26,9 @@ from filelock import FileLock, Timeout
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
-from lmam_core.runs.experiment import Experiment, arm, key
+from lmam_core.limits import RUN_BYTES as LARGEST
 from lmam_core.runs.metrics import SUMS
+from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 DEFAULT = paths.STORE
 """The store that comes with the book; outside of a checkout, that of one's own runs."""
-LARGEST = 64 * 2**20
-"""Bytes of the largest file that is taken for a run; those of the book have at most 50,000."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Store:
 
     Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
 
-    >>> from lmam_core import run
+    >>> from lmam_core import Experiment, run
     >>> store, asked = Store("my-runs"), Experiment(rank=4, epochs=1, dialogues=12)
     >>> if asked not in store:
     ...     path = store.add(run(asked))
@@ -58,7 +57,7 @@ class Store:
     def __init__(self, root: Path | str = DEFAULT) -> None:
         self.root = Path(root)
 
-    def path(self, experiment: Experiment) -> Path:
+    def path(self, experiment: Record) -> Path:
         """`<dataset>/<backbone>/<arm>.<protocol>.s<seed>.<key>.json`, under the folder.
 
         A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
@@ -70,18 +69,18 @@ class Store:
         """`path` of a run's experiment, by what the run itself says: its dataset may be gone or lie elsewhere."""
         return self.root.joinpath(run.dataset, *_named(run.experiment, run.dataset))
 
-    def __contains__(self, experiment: Experiment) -> bool:
+    def __contains__(self, experiment: Record) -> bool:
         return self.path(experiment).exists()
 
-    def predictions(self, experiment: Experiment) -> Path:
+    def predictions(self, experiment: Record) -> Path:
         """The CSV of a run's predictions, `predictions.table`, which is there where they were asked for."""
         return self.path(experiment).with_suffix(".predictions.csv")
 
-    def complete(self, experiment: Experiment, predictions: bool = False) -> bool:
+    def complete(self, experiment: Record, predictions: bool = False) -> bool:
         """Whether the run is there and, where they are asked for, its predictions."""
         return experiment in self and (not predictions or self.predictions(experiment).exists())
 
-    def get(self, experiment: Experiment) -> Run:
+    def get(self, experiment: Record) -> Run:
         """The run of this experiment; raises LmamError when it is not held."""
         path = self.path(experiment)
         if not path.exists():
@@ -124,28 +123,29 @@ class Store:
         return path
 
     @contextmanager
-    def claim(self, experiment: Experiment) -> Iterator[bool]:
+    def claim(self, experiment: Record) -> Iterator[bool]:
         """True for one process at a time per experiment; the system frees the claim when that process ends or dies."""
         folder = self.root / ".locks"
         path = folder / f"{experiment.key}.lock"
         lock = FileLock(path, timeout=0, thread_local=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise StoreError(
-                f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
-            ) from error
-        try:
+        try:  # from before it is acquired, as Ctrl-C may come right after
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except Timeout:
+                yield False
+                return
+            except OSError as error:
+                raise StoreError(
+                    f"The store {self.root} cannot be written ({error.strerror}); choose another --store."
+                ) from error
             yield True
         finally:
-            # Before it is released: whoever opened it before then finds that the lock guards no name any more.
-            with suppress(OSError):
-                path.unlink()
-            lock.release()
+            if lock.is_locked:
+                # Before it is released: whoever opened it before then finds that the lock guards no name any more.
+                with suppress(OSError):
+                    path.unlink()
+                lock.release()
 
     def tidy(self) -> None:
         """Remove what killed processes left: locks that nobody holds, files unfinished for an hour."""
@@ -168,10 +168,11 @@ class Store:
 def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
-    asked = dataclasses.asdict(e) | {"modalities": "+".join(e.modalities), "dataset": run.dataset}
+    asked = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
+    asked |= {"dataset": run.dataset}
     chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
-        {"run": run.key, "arm": run.arm}
+        {"task": run.experiment.task, "run": run.key, "arm": run.arm}
         | asked
         | run.metrics
         | chosen
@@ -211,7 +212,9 @@ def _write(path: Path, text: str) -> None:
 
 def _text(run: Run) -> str:
     """The file's content: JSON with one line a field, and one line a conversation."""
-    fields = dataclasses.asdict(dataclasses.replace(run, predictions=None))
+    task = run.experiment.task
+    fields: dict[str, Any] = {} if task == CONVERSATION else {"task": task}
+    fields |= dataclasses.asdict(dataclasses.replace(run, predictions=None))
     del fields["predictions"]
     training = fields["training"]
     for name in ("train_loss", "selection_score"):
@@ -229,12 +232,12 @@ def _numbers(values: np.ndarray) -> list[float | int]:
 
 
 @lru_cache(maxsize=100_000)
-def _place(experiment: Experiment, dataset: str) -> tuple[str, str]:
+def _place(experiment: Record, dataset: str) -> tuple[str, str]:
     """Backbone and file name of an experiment's run, given its dataset's label."""
     return _named(experiment.resolved(), dataset)
 
 
-def _named(e: Experiment, dataset: str) -> tuple[str, str]:
+def _named(e: Record, dataset: str) -> tuple[str, str]:
     """`_place` of a resolved experiment."""
     return e.backbone, f"{arm(e)}.{e.filed}.s{e.seed}.{key(e, dataset)}.json".replace("=", "-")
 
@@ -256,21 +259,23 @@ def read(path: Path) -> Run:
 @lru_cache(maxsize=20_000)
 def _parsed(path: Path, changed: int, size: int) -> Run:
     fields = json.loads(path.read_text(encoding="utf-8"))
-    classes = fields["classes"]
+    classes, task = fields["classes"], fields.pop("task", CONVERSATION)
     found = Run(
         **fields
         | {
-            "experiment": Experiment.stored(fields["experiment"]),
+            "experiment": record(task).stored(fields["experiment"]),
             "training": Training(**fields["training"]),
             "classes": tuple(classes) if classes else None,
             "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
         }
     )
     for part in (found, found.experiment, found.training):
-        for name, kind in _FIELDS[type(part)].items():
+        for name, kind in _kinds(type(part)).items():
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
     width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49
+    if task != CONVERSATION and found.outcomes:
+        width = next(iter(found.outcomes.values())).size
     for counts in found.outcomes.values():
         if counts.shape != (width,) or counts.dtype.kind not in "if":
             raise TypeError(f"an outcome is not {width} numbers")
@@ -282,12 +287,16 @@ def _name(sentence: str) -> None:
     _LOG.warning("%s", sentence)
 
 
-_FIELDS = {record: get_type_hints(record) for record in (Run, Experiment, Training)}
+@lru_cache
+def _kinds(of: Any) -> dict[str, Any]:
+    """The types that a record's fields are declared with."""
+    hints = get_type_hints(of)
+    return {field.name: hints[field.name] for field in dataclasses.fields(of)}
 
 
 def _is(value: Any, kind: Any) -> bool:
     """Whether a value read from JSON is of the type that a field of a record is declared with."""
-    if isinstance(kind, types.UnionType):
+    if get_origin(kind) in (Union, types.UnionType):
         return any(_is(value, one) for one in get_args(kind))
     if kind is Any:
         return True

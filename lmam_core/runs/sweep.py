@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from lmam_core.errors import LmamError, StoreError
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.record import Record
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
@@ -23,12 +23,12 @@ POLL_SECONDS = 1.0
 IDLE_SECONDS = 20
 """How long workers outlive a sweep: the next one of the same process finds them warm."""
 
-Submit = Callable[[Experiment, str, bool], "Future[Run | str]"]
+Submit = Callable[[Record, str, bool], "Future[Run | str]"]
 """Has an experiment carried out on a device, with its predictions or without, somewhere else."""
 
 
 def sweep(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Record],
     store: Store,
     jobs: int | None = None,
     device: str = "cpu",
@@ -57,12 +57,15 @@ def sweep(
     jobs = min(jobs or len(waiting), len(waiting))
     # SIGTERM is how Slurm, `timeout` and `docker stop` end a process.
     ended = _on_signal(signal.SIGTERM, signal.default_int_handler)
-    with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
-        jobs = min(jobs, workers())
-        print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
-        return _Sweep(experiments, waiting, store, device, predictions).carry_out(
-            submit, lambda: min(jobs, workers()), claims
-        )
+    try:
+        with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
+            jobs = min(jobs, workers())
+            print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
+            return _Sweep(experiments, waiting, store, device, predictions).carry_out(
+                submit, lambda: min(jobs, workers()), claims
+            )
+    finally:
+        store.tidy()  # Ctrl-C may come between a lock's file and the lock
 
 
 class _Sweep:
@@ -70,16 +73,16 @@ class _Sweep:
 
     def __init__(
         self,
-        experiments: Sequence[Experiment],
-        waiting: list[Experiment],
+        experiments: Sequence[Record],
+        waiting: list[Record],
         store: Store,
         device: str,
         predictions: bool,
     ) -> None:
         self.experiments, self.waiting, self.store, self.device = experiments, waiting, store, device
         self.predictions = predictions
-        self.running: dict[Future[Run | str], tuple[Experiment, ExitStack]] = {}
-        self.lost: list[Experiment] = []  # whose worker was ended, by them or by what ran beside them
+        self.running: dict[Future[Run | str], tuple[Record, ExitStack]] = {}
+        self.lost: list[Record] = []  # whose worker was ended, by them or by what ran beside them
         self.failures: list[str] = []
 
     def carry_out(self, submit: Submit, jobs: Callable[[], int], claims: ExitStack) -> list[str]:
@@ -111,7 +114,7 @@ class _Sweep:
                 if not self.store.complete(e, self.predictions):
                     self.running[submit(e, self.device, self.predictions)] = e, claim.pop_all()
 
-    def _finish(self, e: Experiment, future: Future[Run | str], alone: bool) -> None:
+    def _finish(self, e: Record, future: Future[Run | str], alone: bool) -> None:
         """Keep what came out of an experiment, or the sentence why nothing did."""
         named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
         try:
@@ -149,7 +152,7 @@ _ALONE = threading.Lock()
 """Runs of one process would draw from one stream of random numbers: a cluster's worker has threads."""
 
 
-def _carry_out(e: Experiment, device: str, predictions: bool) -> Run | str:
+def _carry_out(e: Record, device: str, predictions: bool) -> Run | str:
     """In a worker: the run, or why there is none, a sentence or a traceback."""
     from lmam_core.runs.device import usable
     from lmam_core.runs.run import run
@@ -175,7 +178,7 @@ def _here(jobs: int) -> Iterator[tuple[Submit, Callable[[], int]]]:
     def pool() -> Any:  # the same one, or another one where a worker's end broke it
         return get_reusable_executor(jobs, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(),))
 
-    def submit(e: Experiment, device: str, predictions: bool) -> Future[Run | str]:
+    def submit(e: Record, device: str, predictions: bool) -> Future[Run | str]:
         # The terminal tells Ctrl-C to workers as well, also to those that are just being born: they do not hear it.
         with _on_signal(signal.SIGINT, signal.SIG_IGN):
             return pool().submit(_carry_out, e, device, predictions)

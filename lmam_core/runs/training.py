@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,17 +116,48 @@ def train(
         torch.manual_seed(seed)  # dropout starts alike in models of one seed, however many numbers their weights took
         rising = max(1, min(WARM_UP, epochs * per_epoch // 10))
         warm_up, clip = LinearLR(optimizer, 1 / rising, total_iters=rising - 1), CLIP
+
+    def one_epoch() -> float:
+        if released:
+            torch.manual_seed(seed)
+            order.manual_seed(seed)
+        return _epoch(model, data, budget.batch_size, optimizer, order, device, weight, released, warm_up, clip)
+
+    def score() -> float:
+        outcome = total(evaluate(model, data, select, device))
+        return summarise(outcome, data.outputs if data.classes else None)[metric]
+
+    return follow(model, budget, per_epoch, one_epoch, score, sign, progress)
+
+
+def follow(
+    model: nn.Module,
+    budget: Budget,
+    per_epoch: int,
+    one_epoch: Callable[[], float],
+    score: Callable[[], float],
+    sign: int,
+    progress: Callable[[int, float, float], None],
+    checkpoint: Checkpoint | None = None,
+) -> Training:
+    """Epochs of `per_epoch` updates as far as a budget and its patience reach; leaves `model` at the best one.
+
+    `one_epoch` trains and returns the loss, `score` reads the selection metric, better when larger for `sign` 1 and
+    when smaller for -1. What `checkpoint` holds is gone on with. Training that diverges ends with the epochs before;
+    raises LmamError where there are none.
+    """
     losses: list[float] = []
     scores: list[float] = []
     seconds: list[float] = []
     best, best_epoch = -float("inf"), 0
     state: dict[str, Tensor] | None = None
-    for epoch in range(1, epochs + 1):
-        if released:
-            torch.manual_seed(seed)
-            order.manual_seed(seed)
+    if checkpoint and (kept := checkpoint.read(model)):
+        losses, scores, seconds, best, best_epoch, state = kept
+    for epoch in range(len(losses) + 1, _epochs(budget, per_epoch) + 1):
+        if losses and _patience_ends(budget, epoch - 1, best_epoch, per_epoch):
+            break
         started = time.perf_counter()
-        loss = _epoch(model, data, budget.batch_size, optimizer, order, device, weight, released, warm_up, clip)
+        loss = one_epoch()
         took = time.perf_counter() - started
         # The weights as well: the last update of an epoch is in no loss of it.
         if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
@@ -131,18 +166,61 @@ def train(
             break
         losses.append(loss)
         seconds.append(took)
-        outcome = total(evaluate(model, data, select, device))
-        scores.append(sign * summarise(outcome, data.outputs if data.classes else None)[metric])
+        scores.append(sign * score())
         progress(epoch, losses[-1], sign * scores[-1])
         if scores[-1] > best:
             best, best_epoch, state = scores[-1], epoch, copy.deepcopy(model.state_dict())
-        if _patience_ends(budget, epoch, best_epoch, per_epoch):
-            break
+        if checkpoint:
+            checkpoint.write(model, (losses, scores, seconds, best, best_epoch, state))
     if state is None:
         raise LmamError("No epoch had a score that is a number; lower the learning rate.")
     model.load_state_dict(state)
     scores = [sign * s for s in scores]
     return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)
+
+
+class Checkpoint:
+    """Where an unfinished training is kept after every epoch, so that an interrupted one goes on as if it had not been.
+
+    `parts` are what has a state besides the model and torch's random numbers: the optimizer, and whatever else has
+    `state_dict`; `order` is the generator that shuffles.
+    """
+
+    def __init__(self, path: Path, order: torch.Generator, **parts: Any) -> None:
+        self.path, self.order, self.parts = path, order, parts
+
+    def write(self, model: nn.Module, reached: tuple[Any, ...]) -> None:
+        """Put the state of everything in the place of the one before; raises LmamError where that cannot be written."""
+        state = {name: part.state_dict() for name, part in ({"model": model} | self.parts).items()}
+        state |= {"reached": reached, "order": self.order.get_state(), "random": torch.get_rng_state()}
+        unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, unfinished)
+            unfinished.replace(self.path)
+        except (OSError, RuntimeError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise LmamError(f"The state of the training could not be kept in {self.path.parent} ({error}).") from error
+
+    def read(self, model: nn.Module) -> tuple[Any, ...] | None:
+        """Bring everything to the kept state and return what was reached; None where nothing is kept."""
+        if not self.path.exists():
+            return None
+        device = next(model.parameters()).device
+        try:
+            state = torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start anew.") from error
+        for name, part in ({"model": model} | self.parts).items():
+            part.load_state_dict(state[name])
+        self.order.set_state(state["order"].cpu())
+        torch.set_rng_state(state["random"].cpu())
+        reached: tuple[Any, ...] = state["reached"]
+        return reached
+
+    def end(self) -> None:
+        """Drop what is kept: the run is whole."""
+        self.path.unlink(missing_ok=True)
 
 
 def _epochs(budget: Budget, per_epoch: int) -> int:

@@ -33,6 +33,7 @@ from lmam_core.models.embedded import EMBEDDINGS
 from lmam_core.models.fusion import FUSIONS
 from lmam_core.models.lmam import VARIANTS
 from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.record import TASKS, record
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import PROTOCOLS
 
@@ -286,7 +287,7 @@ def test_verify_of_a_store_of_ones_own(several: Path, tmp_path: Path, capsys: py
     path.write_text(path.read_text().replace(f'"accuracy": {told["metrics"]["accuracy"]}', '"accuracy": 99.0'))
     assert main(["verify", "--store", str(tmp_path / "mine")]) == 1
     done = capsys.readouterr()
-    assert "accuracy do not follow from its outcomes" in done.err
+    assert "values of accuracy that do not follow from its outcomes" in done.err
     assert "1 disagreements." in done.out
 
 
@@ -401,9 +402,11 @@ def test_every_option_has_a_meaning() -> None:
             assert re.search(r"[a-z]{3}", option.help or ""), (command.name, option.name)
 
 
-def test_options_are_the_fields_of_an_experiment() -> None:
-    """They are written down, since reading them off would load torch."""
+def test_options_are_the_fields_of_the_tasks_records() -> None:
+    """They are written down, since reading them off would load torch. What several tasks have, conversations tell."""
     there = {f.name: f for f in dataclasses.fields(Experiment)}
+    for task in TASKS:
+        there |= {f.name: f for f in dataclasses.fields(record(task)) if f.name not in there}
     assert list(there) == [*shared.FIELDS]
     for name, (kind, told) in shared.FIELDS.items():
         assert str(there[name].type).removesuffix(" | None") in (kind.__name__, "tuple[str, ...]")
@@ -428,7 +431,7 @@ def test_names_are_those_of_the_register_before_it_is_loaded(
     ("command", "sentence"),
     [
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["run", "--rnak", "3"], "No such option '--rnak'. Did you mean '--rank'?"),
+        (["run", "--bakbone", "x"], "No such option '--bakbone'. Did you mean '--backbone'?"),
         (["run", "--rank", "few"], "'few' is not a valid integer"),
         (["data", "biuld", "x"], "No such command 'biuld'. Did you mean 'build'?"),
         (["bench", "--only", "atention"], "'atention' is not one of 'attention', 'released'"),

@@ -45,8 +45,11 @@ def test_a_part_of_the_hash_that_matches_no_file_is_an_error(monkeypatch: pytest
 UNHASHED = {
     "__init__.py": "the package's public names and where they live",
     "errors.py": "the kinds of sentences",
+    "limits.py": "what a file may take before it is refused",
+    "doors.py": "turns what other libraries raise into sentences",
     "runs/__init__.py": "empty",
     "runs/device.py": "says whether a device is there",
+    "runs/predictions.py": "writes down what a model gave",
     "runs/peak_memory.py": "measures the use of memory",
     "paths.py": "where files lie",
     "hashing.py": "by what a file is known, which stands with the run",

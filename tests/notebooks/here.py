@@ -41,7 +41,7 @@ def execute(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPa
             names["In"].append("\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in given.items())]))
     plt.close("all")
     text = "\n".join(_text(thing) for thing in shown)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+    return re.sub(r"\s+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", text))
 
 
 def _run(source: str, chapter: str, names: dict[str, Any], shown: list[object]) -> None:

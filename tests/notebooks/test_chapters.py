@@ -43,7 +43,7 @@ def said(path: Path) -> str:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             parts.append(output.get("text") or data.get("text/html") or data.get("text/markdown") or "")
-    return re.sub(r"[ \t\n]+", " ", re.sub(r"<[^>]+>", " ", "\n".join(parts)))
+    return re.sub(r"[ \t\n]+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", "\n".join(parts)))
 
 
 def pictures(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The chapters on embedding, parameters, fusion and modalities, with no runs and with runs made up for the test."""
+"""The chapters on fusion and modalities, with no runs and with runs made up for the test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from lmam_book.verdicts import paper_tables as tables
 from lmam_core.data import catalogue, synthetic
 from lmam_core.models.fusion import build
 from lmam_core.paths import CHECKOUT
-from lmam_core.runs import names as run_names
 from lmam_core.runs import store as results
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes
@@ -29,8 +28,6 @@ from tests.book.verdicts.test_beside_print import made
 from tests.notebooks.here import execute
 
 CHAPTERS = {
-    "11-embedding-ways": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "ways"),
-    "12-equal-parameters": ("bc_lstm", "mm_dfn", "m2fnet", "emocaps", "equal_bc_lstm", "equal"),
     "14-fusion-methods": (
         "bc_lstm",
         "bc_lstm_clean",
@@ -100,12 +97,6 @@ def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store, mon
         fill(store, name)
     text = said(chapter, store.root, monkeypatch)
     assert "nan" not in text
-    if chapter.startswith("11"):
-        assert text.count("against the others: 2 reproduced") == 4
-        assert "LMAM early + residual beats LMAM early reproduced iemocap +2.53" in text
-    if chapter.startswith("12"):
-        assert len(re.findall(r"widened: the paper's cells differ by \+[\d.]+ points .{0,60}: reproduced", text)) == 4
-        assert text.count("width alone neither gained nor lost") == 8
     if chapter.startswith("14"):
         for where in ("Behind bc-LSTM on iemocap", "Behind bc-LSTM on mosi", "Behind bc-LSTM, text and audio on mosi"):
             assert f"{where}, LMAM has place 1 by mean and 1 by median of 14 arms" in text
@@ -118,18 +109,6 @@ def test_with_runs_a_chapter_says_what_they_show(chapter: str, store: Store, mon
         assert text.count("shuffled supported supported") == 1
         assert text.count("shuffled open: the gain with A alone is not surely smaller open: ") == 3
         assert re.search(r"T\+A\+V: LMAM late, keys=others gains \+\d", text)
-
-
-def test_what_chapter_11_says_of_the_papers_tables_is_so() -> None:
-    """On MELD the starred rows mostly agree with neither way; no table names the late way."""
-    neither = 0
-    for name in ("bc_lstm", "mm_dfn", "m2fnet", "emocaps"):
-        title = run_names.title(name)
-        starred = paper.cell(3, f"{title}*", "Average(w)", "F1", "MELD")
-        ways = [paper.cell(11, f"{title}*{r}", "overall", "F1", "MELD") for r in ("", "(R)")]
-        neither += all(abs(starred - way) > 0.02 for way in ways)
-    assert neither == 3
-    assert not any("late" in row for n in range(2, 13) for row in paper.table(n).row.astype(str))
 
 
 def test_what_chapter_14_says_of_table_nine_and_of_lmfs_size_is_so() -> None:

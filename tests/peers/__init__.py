@@ -32,6 +32,7 @@ from lmam_core.batch import Conversations
 CHECKOUTS = {
     "LMAM": ("https://github.com/yuntaoshou/LMAM", "1ac9f43"),
     "conv-emotion": ("https://github.com/declare-lab/conv-emotion", "6128ca2"),
+    "DHCN": ("https://github.com/xiaxin1998/DHCN", "b39ec89"),
     "MM-DFN": ("https://github.com/zerohd4869/MM-DFN", "da97036"),
     "MulT": ("https://github.com/yaohungt/Multimodal-Transformer", "a670936"),
     "AuxFormer": ("https://github.com/ilucasgoncalves/AuxFormer", "708ba72"),

@@ -16,12 +16,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lmam_book.build.chapters import run_chapters
-from lmam_book.build.limits import MINUTES
 from lmam_book.build.manifest import Tree, fingerprints, say, stale, toc_sources
 from lmam_book.build.pages import build_html
 from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
+from lmam_core.limits import CHAPTER_MINUTES as MINUTES
 
 ROOT = paths.CHECKOUT
 

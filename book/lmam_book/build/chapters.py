@@ -15,9 +15,10 @@ from pathlib import Path
 import psutil
 
 from lmam_book.build.kernel import END_WITH_BUILD, TOLD, environment
-from lmam_book.build.limits import MEMORY, MINUTES
 from lmam_book.build.manifest import Tree, executed, file_hash, read_manifest, say, traced, write_manifest
 from lmam_core.errors import LmamError
+from lmam_core.limits import CHAPTER_MEMORY as MEMORY
+from lmam_core.limits import CHAPTER_MINUTES as MINUTES
 
 HEARTBEAT = 15  # seconds between two signs of life of a long step
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

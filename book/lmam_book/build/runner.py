@@ -15,9 +15,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from lmam_book.build.kernel import TOLD, TRACING, search_path
-from lmam_book.build.limits import OUTPUT
 from lmam_book.build.manifest import PARAMETERS
 from lmam_core.errors import LmamError
+from lmam_core.limits import CELL_BYTES as OUTPUT
 
 
 def run_one(source: str, output: str, notes: str, root: str) -> None:

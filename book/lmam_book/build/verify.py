@@ -19,11 +19,10 @@ from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import pairs
-from lmam_core.runs.metrics import summarise
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store, read
 
-MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
+MEASURED = re.compile(r"\d+(?:\.\d+)? ± \d+(?:\.\d+)?|[+-]\d+\.\d+ \([+-]\d+\.\d+ to [+-]\d+\.\d+\)")
 """How measured numbers are written; in prose they are only allowed where code writes them."""
 
 
@@ -44,7 +43,8 @@ def verify(store: Store | None = None) -> list[str]:
 def runs_hold_together(store: Store) -> Iterator[str]:
     """A run's file is named after its question; its metrics follow from its outcomes, its score from its curve."""
     sources: dict[tuple[str, ...], str] = {}
-    versions = set(_versions())
+    own = store.root.resolve() == paths.data("results").resolve()
+    versions = set(_versions()) if own else set()
     for path in store.paths():
         try:
             run = read(path)
@@ -53,10 +53,12 @@ def runs_hold_together(store: Store) -> Iterator[str]:
             continue
         if wrong := _wrong(run, path, store):
             yield f"{path.name} {wrong}; restore it from git."
+        if not own:
+            continue
         if (code := run.provenance.get("code", "")) and code not in versions:
             yield f"{path.name} was made by the code {code}, which data/code_versions.csv does not list."
         if sha256 := run.provenance.get("data_sha256"):
-            sources.setdefault((run.experiment.dataset, run.experiment.features, sha256), path.name)
+            sources.setdefault((run.experiment.dataset, getattr(run.experiment, "features", ""), sha256), path.name)
     for (dataset, features, sha256), name in sources.items():
         chosen = pairs(features, "features")
         if sha256 != catalogue.fingerprint(dataset, chosen, tuple(chosen)):
@@ -79,7 +81,7 @@ def _wrong(run: Run, path: Path, store: Store) -> str:
         return "has a best_score that is not its best epoch's selection score"
     if not run.outcomes:
         return "has metrics and no outcomes that they could follow from" if run.metrics else ""
-    recomputed = summarise(run.total, len(run.classes) if run.classes else None)
+    recomputed = run.summarise(run.total)
     off = [m for m, v in recomputed.items() if not np.isclose(run.metrics.get(m, np.nan), v, rtol=1e-4, atol=1e-4)]
     off += [m for m in run.metrics if m not in recomputed]
     return f"has values of {', '.join(off)} that do not follow from its outcomes" if off else ""

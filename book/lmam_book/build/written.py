@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,7 +33,8 @@ HEADLINE = "book/headline.md"
 TABLE = "data/scoreboard.csv"
 """Every claim as `claims.judge` gives it."""
 FIGURE = "book/_static/forest.svg"
-BLOCK = re.compile(r"(<!-- verdicts:begin -->\n).*?(<!-- verdicts:end -->)", re.S)
+BEGIN, END = "<!-- verdicts:begin -->\n", "<!-- verdicts:end -->"
+BLOCK = re.compile(f"({BEGIN}).*?({END})", re.S)
 """What stands between the two comments belongs to this module."""
 
 
@@ -89,9 +90,14 @@ def written(store: Store) -> dict[Path, str]:
     texts = {root / TABLE: scoreboard.csv(claims)}
     for name, block in blocks.items():
         text = (root / name).read_text(encoding="utf-8")
-        # A function, because backslashes in a replacement string would be read as escapes.
-        texts[root / name] = BLOCK.sub(lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text)
+        texts[root / name] = "".join(_with(block, text))
     return texts
+
+
+def _with(block: str, text: str) -> Iterator[str]:
+    """A page with another text between the two comments."""
+    before, begin, rest = text.partition(BEGIN)
+    yield from (before, begin, block, "\n", END, rest.partition(END)[2])
 
 
 def figure_in_step(store: Store) -> bool:

@@ -19,7 +19,7 @@ def data(context: click.Context) -> None:
         return
     from lmam_core.data import catalogue
 
-    for name in catalogue.names():
+    for name in catalogue.names(None):
         record = catalogue.entry(name)
         state = "available"
         if files := catalogue.absent(name):

@@ -23,7 +23,8 @@ DATASETS = ("mosi", "iemocap", "meld", "synthetic-iemocap", "synthetic-meld")
 EMBEDDINGS = ("early", "early_residual", "late")
 VARIANTS = ("paper", "algorithm1", "released")
 PROTOCOLS = ("honest", "tuning", "released", "protocol1", "tuning1")
-LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol")
+LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol",
+         "streams", "line", "fraction")  # fmt: skip
 """Fields that `lmam sweep` takes several values for, separated by commas or, in `FEATURES`, by semicolons."""
 PAIRED = ("features", "readings")
 
@@ -50,8 +51,13 @@ FIELDS: dict[str, tuple[type, str]] = {
     "shuffled": (str, "modalities whose utterances are dealt anew, so that they tell nothing, as in audio+video"),
     "updates": (int, "of the weights at most (default the protocol's)"),
     "dropout": (float, "of features and backbone, from 0 to below 1 (default the backbone's own)"),
+    "streams": (str, "of recommendation, what is fused: channels, hops (default channels)"),
+    "line": (str, "of recommendation, the line-graph channel: detached, trained (default detached)"),
+    "fraction": (int, "of recommendation, keep the last 1 / FRACTION of the training sessions (default 64, 1 all)"),
+    "layers": (int, "of recommendation, steps over the hypergraph (default 3)"),
+    "ssl": (float, "of recommendation, the weight of the self-supervised term (default 0.01)"),
 }
-"""Every field of an experiment: its type, and what it means."""
+"""Every field of the tasks' records: its type, and what it means."""
 
 _REGISTERS = {"backbone": "lmam_core.models.backbones", "fusion": "lmam_core.models.fusion"}
 _ENTERED = re.compile(r'^@?(?:\w+\.)?register\(\s*"(\w+)"', re.M)
@@ -133,8 +139,26 @@ def own(root: str | None) -> Store:
     return opened(root)
 
 
+def task(command: Command) -> Command:
+    """`--task`."""
+    text = "conversation or recommendation (default conversation)"
+    return click.option("--task", "of", default="conversation", help=text)(command)
+
+
+def records(of: str, fields: dict[str, Any]) -> type[Any]:
+    """The record of a task; raises LmamError for a field that it does not have."""
+    from dataclasses import fields as own
+
+    from lmam_core.runs.record import record
+
+    kind: type[Any] = record(of)
+    if strange := sorted(fields.keys() - {field.name for field in own(kind)}):
+        raise LmamError(f"The task {of} has no --{strange[0].replace('_', '-')}.")
+    return kind
+
+
 def asked(given: dict[str, Any]) -> dict[str, Any]:
-    """The experiment's fields among the options that were given."""
+    """The record's fields among the options that were given."""
     found = {name: v for name, v in given.items() if name in FIELDS and v is not None and v is not False}
     if "modalities" in found:
         found["modalities"] = tuple(m for m in found["modalities"].replace("+", ",").split(",") if m)

@@ -24,16 +24,17 @@ def _filters(command: options.Command) -> options.Command:
 
 
 @click.command()
+@options.task
 @_filters
 @click.option("--metric", help="of the table (default weighted_f1, of CMU-MOSI acc2, of other real numbers mae)")
 @click.option("--csv", is_flag=True, help="one row per run as CSV on the output stream")
 @options.store("the book's own")
-def results(root: str | None, metric: str | None, csv: bool, **filters: str | None) -> None:
+def results(of: str, root: str | None, metric: str | None, csv: bool, **filters: str | None) -> None:
     """Show means, intervals and gains of a store."""
     from lmam_book.verdicts.arms_table import lines
     from lmam_core.runs.store import row
 
-    runs = list(options.opened(root))
+    runs = [r for r in options.opened(root) if r.experiment.task == of]
     if not runs:
         raise LmamError("The store holds no runs yet; make some with `lmam run` or `lmam sweep`.")
     there = runs

@@ -11,27 +11,32 @@ from lmam_book.cli import options
 from lmam_core.errors import LmamError
 
 if TYPE_CHECKING:
-    from lmam_core.runs.run import Progress, Run
+    from lmam_core.runs.record import Progress
+    from lmam_core.runs.run import Run
 
 
 @click.command()
+@options.task
 @options.fields(list(options.FIELDS))
 @options.device
 @options.store("my-runs")
 @click.option("--save", type=click.Path(), help="folder for the trained model, which `lmam predict` reads")
 @click.option("--predictions", is_flag=True, help="keep the prediction of every test utterance in the store, as CSV")
-def run(device: str, root: str | None, save: str | None, predictions: bool, **given: Any) -> None:
+def run(of: str, device: str, root: str | None, save: str | None, predictions: bool, **given: Any) -> None:
     """Carry out one experiment.
 
     Its run is kept in the store. One that the store holds is shown and not repeated, unless its predictions or its
     model are asked for.
     """
     from lmam_core.runs import model_file
+    from lmam_core.runs import run as runs
     from lmam_core.runs.device import usable
-    from lmam_core.runs.experiment import Experiment
-    from lmam_core.runs.run import carry_out
+    from lmam_core.runs.record import CONVERSATION
 
-    experiment, store = Experiment(**options.asked(given)).resolved(), options.own(root)
+    fields = options.asked(given)
+    experiment, store = options.records(of, fields)(**fields).resolved(), options.own(root)
+    if save is not None and of != CONVERSATION:
+        raise LmamError(f"Of the task {of} no models are kept; leave out --save.")
     if save is not None:
         model_file.check_place(save)
     # The claim comes before the training: a folder that cannot be written is told at once.
@@ -45,7 +50,11 @@ def run(device: str, root: str | None, save: str | None, predictions: bool, **gi
                 show(store.get(experiment))
                 return
             click.echo("It is trained again for its model, which no store holds.")
-        result, module, data = carry_out(experiment, usable(device), _bar(experiment.epochs), predictions)
+        how = usable(device), _bar(experiment.epochs), predictions
+        if of == CONVERSATION:
+            result, module, data = runs.carry_out(experiment, *how)
+        else:
+            result = runs.run(experiment, *how)
         path = None if complete else store.add(result)
     show(result)
     if path is not None:

@@ -17,6 +17,7 @@ from lmam_core.errors import LmamError
 @click.command()
 @click.argument("plan", required=False)
 @click.option("--plan-cost", is_flag=True, help="print what is left of the plan in core-hours, run nothing")
+@options.task
 @options.fields([name for name in options.FIELDS if name != "seed"], several=True)
 @click.option("--seeds", help="such as 0-9 or 0,3,7 (default 0-9)")
 @click.option("--jobs", type=int, help="runs at a time (default one per core)")
@@ -27,6 +28,7 @@ from lmam_core.errors import LmamError
 def sweep(
     plan: str | None,
     plan_cost: bool,
+    of: str,
     seeds: str | None,
     jobs: int | None,
     device: str,
@@ -40,9 +42,8 @@ def sweep(
     PLAN is a study of the book, such as headline_bc_lstm, or all: it is tuned and measured, or goes on where it
     stopped. Without one every combination of the values given is carried out.
     """
-    from lmam_book.plans import plans, studies
+    from lmam_book.plans import plans, studies, tasks
     from lmam_core.runs.device import usable
-    from lmam_core.runs.experiment import Experiment
     from lmam_core.runs.sweep import sweep as carried_out
 
     if plan_cost:
@@ -57,13 +58,14 @@ def sweep(
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
         store = options.opened(root) if paths.CHECKOUT else options.own(root)
-        of = plans if plan in plans.PLANS else studies
+        kind = plans if plan in plans.PLANS else tasks if plan in tasks.PLANS else studies
         names = list(studies.STUDIES) if plan == "all" else [plan]
-        failures = of.carry_out(names, store, *where)
+        failures = kind.carry_out(names, store, *where)
     else:
         lists = {n: _values(n, fields.pop(n)) for n in options.LISTS if n in fields}
         combined = itertools.product(numbered(seeds or "0-9"), *lists.values())
-        experiments = [Experiment(**fields, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
+        record = options.records(of, fields | lists)
+        experiments = [record(**fields, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
         failures = carried_out(experiments, options.own(root), *where, predictions=predictions)
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)
@@ -82,7 +84,7 @@ def _cost(plan: str | None, root: str | None) -> int:
 
 
 def _values(name: str, text: str) -> list[Any]:
-    if name == "rank":
+    if name in ("rank", "fraction"):
         return options.numbers(text, name)
     return [part.strip() for part in text.split(";" if name in options.PAIRED else ",")]
 

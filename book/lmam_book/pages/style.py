@@ -13,6 +13,8 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from markupsafe import Markup, escape
 
+from lmam_book.verdicts.rule import slug
+
 if TYPE_CHECKING:
     from lmam_core.data.dataset import Dataset
     from lmam_core.runs.store import Store
@@ -111,7 +113,7 @@ def prose(text: str) -> Markdown | HTML:
 
 def badge(verdict: str) -> Markup:
     """A verdict as a coloured word."""
-    return Markup("<span class='verdict verdict-{}'>{}</span>").format(verdict.replace(" ", "-"), verdict)
+    return Markup("<span class='verdict verdict-{}'>{}</span>").format(slug(verdict), verdict)
 
 
 def untex(text: str) -> str:

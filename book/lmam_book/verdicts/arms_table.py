@@ -13,11 +13,12 @@ from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import UNTESTED
+from lmam_core.tasks.recommendation.asked import NONE, Recommendation
 
 WIDTH = 100
 LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
-METRICS = {"mosi": "acc2"}
+METRICS = {"mosi": "acc2", "diginetica": "P@20"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
 _TOLD = {
     "learning_rate": "rate {:g}",
@@ -31,7 +32,7 @@ _TOLD = {
 }
 """The fields that neither `Run.arm` nor a block's head names, and how an arm says them where they differ."""
 
-Arms = dict[Experiment, list[Run]]
+Arms = dict[Experiment | Recommendation, list[Run]]
 Block = tuple[str, ...]
 
 
@@ -72,7 +73,7 @@ def _blocks(runs: Sequence[Run]) -> dict[Block, Arms]:
     for run in runs:
         e = dataclasses.replace(run.experiment, seed=0, dataset=run.dataset)
         if e.protocol not in UNTESTED:
-            block: Block = (run.dataset, e.backbone, e.protocol, e.features)
+            block: Block = (run.dataset, e.backbone, e.protocol, getattr(e, "features", ""))
             if len(contents[run.dataset]) > 1:
                 block = (*block, f"data {str(run.provenance.get('data_sha256', ''))[:8]}")
             blocks.setdefault(block, {}).setdefault(e, []).append(run)
@@ -87,10 +88,19 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
     cautions = sorted({run.caution for run in runs} - {""})
     yield from textwrap.wrap("  ".join([*block, chosen]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _TOLD if len({getattr(e, name) for e in arms}) > 1]
+    differing = [name for name in _TOLD if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
-    for e in sorted(arms, key=lambda e: (e.fusion, e.embedding or "", e.variant or "", e.rank or 0, str(e))):
-        told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n)) is not None]
+    for e in sorted(
+        arms,
+        key=lambda e: (
+            e.fusion,
+            getattr(e, "embedding", "") or "",
+            getattr(e, "variant", "") or "",
+            e.rank or 0,
+            str(e),
+        ),
+    ):
+        told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
         mean = interval([run.metrics[chosen] for run in arms[e]])
         rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, chosen)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
@@ -103,13 +113,16 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_told(gain)}".rstrip()
 
 
-def _gain(e: Experiment, arm: list[Run], among: Arms, metric: str) -> Effect | None:
-    """How much better an arm is than its concatenation; None where there is none with two of its seeds."""
-    if e.fusion == "concat":
+def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+    """How much better an arm is than its concatenation, or DHCN; None where none has two of its seeds."""
+    if isinstance(e, Recommendation):
+        other = among.get(dataclasses.replace(e, fusion=NONE, rank=None, streams=None)) if e.fusion != NONE else None
+    elif e.fusion == "concat":
         return None
-    plain = dataclasses.replace(e, fusion="concat", rank=None, variant=None, readings="")
-    early = dataclasses.replace(plain, embedding="early")
-    other = among.get(plain) or (among.get(early) if e.embedding == "early_residual" else None)
+    else:
+        plain = dataclasses.replace(e, fusion="concat", rank=None, variant=None, readings="")
+        early = dataclasses.replace(plain, embedding="early")
+        other = among.get(plain) or (among.get(early) if e.embedding == "early_residual" else None)
     shared = {r.experiment.seed for r in arm} & {r.experiment.seed for r in other or ()}
     return effect(other, arm, metric) if other and len(shared) > 1 else None
 

@@ -17,7 +17,7 @@ from lmam_book.verdicts import rule
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import Interval, interval
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import SUMS, per_class
+from lmam_core.runs.metrics import SUMS
 from lmam_core.runs.names import WAYS, arm, title
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import row
@@ -219,50 +219,3 @@ def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
         n = mine.one_class.sum()
         return f"{n} give{'s' if n == 1 else ''} every utterance the same class"
     return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
-
-
-def class_table(runs: Sequence[Run], backbone: str, dataset: str) -> pd.DataFrame:
-    """F1 of each class, mean over the seeds that both arms have, without and with LMAM, the paper's F1 beside it.
-
-    The columns have two levels, the arm above `paper` and `ours`.
-    """
-    number, printed_dataset, _ = PLACES[dataset]
-    other = starred(backbone)
-    shared = shared_seeds(runs, dataset, "concatenation", other)
-    found = {name: _class_scores(runs, dataset, name, shared) for name in ("concatenation", other)}
-    table = []
-    for k, (name, support) in enumerate(found["concatenation"][1]):
-        cells: dict[tuple[str, str], object] = {("", "class"): name, ("", "n in test"): support}
-        for label, suffix in (("concatenation", ""), (other, "*")):
-            place = (number, title(backbone) + suffix, name.title(), "F1", printed_dataset)
-            cells[label, "paper"] = paper.cell(*place)
-            cells[label, "ours"] = found[label][0][k]
-        cells["gain", "paper"] = cells[other, "paper"] - cells["concatenation", "paper"]
-        cells["gain", "ours"] = cells[other, "ours"] - cells["concatenation", "ours"]
-        table.append(cells)
-    shown = pd.DataFrame(table)
-    return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
-
-
-def shared_seeds(runs: Sequence[Run], dataset: str, *names: str) -> set[int]:
-    """The seeds that all of some arms have on a dataset."""
-    mine = [r.experiment for r in runs if r.experiment.dataset == dataset]
-    return set.intersection(*({e.seed for e in mine if arm(e) == name} for name in names))
-
-
-def _class_scores(
-    runs: Sequence[Run], dataset: str, name: str, seeds: set[int]
-) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """Mean F1 of each class over some of an arm's seeds, (C,), and the classes with their support."""
-    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
-    chosen = [r for r in chosen if r.experiment.seed in seeds]
-    C = len(chosen[0].classes)
-    tables = [per_class(r.total.reshape(C, C)) for r in chosen]
-    return np.mean([t["f1"] for t in tables], axis=0), list(zip(chosen[0].classes, tables[0]["support"], strict=True))
-
-
-def confusion(runs: Sequence[Run], dataset: str, name: str) -> np.ndarray:
-    """The confusion counts of an arm, (C, C), rows true, summed over its seeds."""
-    chosen = [r for r in runs if r.experiment.dataset == dataset and arm(r.experiment) == name]
-    C = len(chosen[0].classes)
-    return sum(r.total.reshape(C, C) for r in chosen)

@@ -122,7 +122,7 @@ class Cells:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
                 word = plugin.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
-                row = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
+                row: dict[str, object] = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
                 row |= {"paper": f"{claimed:+.2f}", "ours": plugin.signed(ours), "n": ours.seeds if ours else 0}
                 rows.append(row)
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])

@@ -18,7 +18,6 @@ from scipy import stats
 
 from lmam_book.verdicts.resampling import draws, stacked
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import summarise_many
 from lmam_core.runs.run import Run
 
 LEVEL = 0.95
@@ -60,7 +59,8 @@ class Effect:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of the standard error; infinite where nothing varies."""
-        parts = self.of_seeds**4 / (self.seeds - 1) + self.of_conversations**4 / (self.conversations - 1)
+        # Of one conversation nothing varies: its part is 0.
+        parts = self.of_seeds**4 / (self.seeds - 1) + self.of_conversations**4 / max(self.conversations - 1, 1)
         return self.standard_error**4 / parts if parts else float("inf")
 
     @property
@@ -127,7 +127,7 @@ def contrast(a: Sequence[Sequence[Run]], b: Sequence[Sequence[Run]], metric: str
 def _scores(totals: Floats, of: Run, metric: str) -> Floats:
     """A metric of summed outcomes (..., K), (...), more for better."""
     sign = -1.0 if metric == "mae" else 1.0
-    return sign * np.asarray(summarise_many(totals, len(of.classes) if of.classes else None)[metric])
+    return sign * np.asarray(of.summarise(totals)[metric])
 
 
 def _two(scores: Floats, first: int) -> Floats:

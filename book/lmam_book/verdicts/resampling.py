@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import per_class, summarise_many
+from lmam_core.runs.metrics import per_class
 from lmam_core.runs.run import Run
 
 RESAMPLES = 2000
@@ -49,7 +49,7 @@ def resampled(runs: Sequence[Run], metric: str, drawn: np.ndarray) -> np.ndarray
     if metric in of_class:
         confusion = totals.reshape(*totals.shape[:-1], len(classes), len(classes))  # (S, R, C, C)
         return per_class(confusion)["f1"][..., of_class.index(metric)]
-    found = summarise_many(totals, len(classes) if classes else None)
+    found = runs[0].summarise(totals)
     if metric not in found:
         raise LmamError(f"There is no metric '{metric}' that can be resampled; choose one of {', '.join(found)}.")
     return found[metric]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ SHARE = 0.5
 """The part of the printed gain that ours must have; a choice of this book, as no rule says how near is near enough."""
 FEW = 5
 """Seeds below which nothing is decided; a choice of this book."""
+
+
+def slug(word: str) -> str:
+    """A word as the class of its badge: `positive-undecided`."""
+    return "-".join(re.findall("[a-z]+", word))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pandas as pd
 
 from lmam_book.verdicts.claims import KINDS, WORDS_OF
-from lmam_book.verdicts.rule import NOT_TESTABLE
+from lmam_book.verdicts.rule import NOT_TESTABLE, slug
 
 TITLES = {
     "measured": "Measured in trained models",
@@ -46,11 +45,6 @@ def waiting(claims: pd.DataFrame) -> str:
         f"Of the {len(open_)} measured claims that are not testable, {runs} wait for runs; for the others data, code "
         "or a number is missing."
     )
-
-
-def slug(word: str) -> str:
-    """A word as the class of its badge: `positive-undecided`."""
-    return "-".join(re.findall("[a-z]+", word))
 
 
 def details(claims: pd.DataFrame) -> str:

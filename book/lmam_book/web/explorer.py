@@ -23,6 +23,7 @@ from lmam_book.verdicts.intervals import interval
 from lmam_core.models.fusion import FUSIONS
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.record import CONVERSATION
 from lmam_core.runs.store import Store
 
 PROTOCOLS = {"honest": "2: settings searched per model", "protocol1": "1: one setting, 60 epochs"}
@@ -132,7 +133,7 @@ def _frame(root: Path) -> pd.DataFrame:
 def _read(folder: Path, held: tuple[str, ...]) -> pd.DataFrame:
     """`_frame` of a store whose files have these names: a run's file never changes."""
     store = Store(folder)
-    runs = [run for run in store if run.experiment.protocol in PROTOCOLS]
+    runs = [r for r in store if r.experiment.task == CONVERSATION and r.experiment.protocol in PROTOCOLS]
     frame = beside_print.frame(runs)
     files = [store.path(run.experiment).name for run in runs]
     frame["stem"] = [name.rsplit(".s", 1)[0] for name in files]

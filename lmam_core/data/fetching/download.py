@@ -21,15 +21,9 @@ from tqdm import tqdm
 
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
-
-PATIENCE = 10.0
-"""Seconds that a server has to answer at all, its headers included."""
-
-SILENCE = 30.0
-"""Seconds without a byte after which a connection counts as broken, and over which its speed is measured."""
-
-SLOWEST = 5_000
-"""Bytes per s that must arrive in each `SILENCE`, so that n bytes take at most n / SLOWEST + SILENCE seconds."""
+from lmam_core.limits import ANSWER_SECONDS as PATIENCE
+from lmam_core.limits import BYTES_PER_SECOND as SLOWEST
+from lmam_core.limits import SILENT_SECONDS as SILENCE
 
 _BLOCK = 1 << 16
 

@@ -57,7 +57,8 @@ class Record:
     `feature_sets[m]` maps the name of each feature set of modality m to its array in the npz, the default first.
     `sha256` and `bytes` are those of `file`; a generated dataset has neither `file` nor `bytes`, and its `sha256`
     identifies the settings that it is generated from. `missing` says what the paper used and this dataset lacks.
-    `extra` is a second file that some feature sets are in.
+    `extra` is a second file that some feature sets are in. Data of another `task` than conversations has no feature
+    sets, and its task reads its arrays.
     """
 
     name: str
@@ -67,11 +68,12 @@ class Record:
     licence: str
     feature_sets: dict[str, dict[str, str]]
     sha256: str
-    build: Callable[[Arrays, dict[str, str]], Dataset]
+    build: Callable[[Arrays, dict[str, str]], Dataset] | None
     file: str | None = None
     bytes: int | None = None
     sources: tuple[PublicFile, ...] = ()
     extra: Extra | None = None
+    task: str = "conversation"
 
     @property
     def default_modalities(self) -> list[str]:

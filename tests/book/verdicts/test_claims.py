@@ -18,7 +18,7 @@ from lmam_book.paper import printed as paper
 from lmam_book.plans import plans, search, studies
 from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts import claims, headline, scoreboard
+from lmam_book.verdicts import claims, headline, rule, scoreboard
 from lmam_book.verdicts.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
 from lmam_core import paths
 from lmam_core.errors import LmamError
@@ -505,7 +505,7 @@ def test_the_tallies_count_every_claim_once_and_never_add_kinds() -> None:
         '<br><span class="verdict verdict-not-testable">not testable</span> Not run yet: `lmam sweep headline_bc_lstm`'
     )
     assert badge in scoreboard.details(rows)
-    assert scoreboard.slug("positive, undecided") == "positive-undecided"
+    assert rule.slug("positive, undecided") == "positive-undecided"
     back = pd.read_csv(pd.io.common.StringIO(scoreboard.csv(rows)), keep_default_na=False)
     assert back.id.tolist() == [c.id for c in ALL]
 

@@ -80,6 +80,13 @@ def test_arms_that_are_equal_have_an_effect_of_exactly_nothing() -> None:
     assert got.pairing == pytest.approx(1)
 
 
+def test_one_conversation_leaves_the_seeds_alone() -> None:
+    runs = [made(Experiment(seed=s).resolved(), share, conversations=1) for s in range(4) for share in (0.4, 0.8)]
+    got = effect(runs[::2], runs[1::2], "accuracy")
+    assert (got.conversations, got.of_conversations) == (1, 0)
+    assert got.low < got.mean < got.high
+
+
 @pytest.mark.parametrize(
     ("readings", "printed", "said"),
     [

@@ -313,7 +313,7 @@ def test_features_must_be_those_of_training(sample: tuple[Path, Model], model: M
         trained.predict(unlabelled, weights="bert100=random")
     with pytest.raises(LmamError, match="these are of 'random"):
         trained.predict(str(folder))
-    with pytest.raises(LmamError, match="has no text features"):
+    with pytest.raises(LmamError, match="has no modality 'video'"):
         model.predict(str(folder))
 
 

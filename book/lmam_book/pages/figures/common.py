@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -250,13 +250,10 @@ def _dot(said: Sequence[str], x: float, y: float) -> str:
     )
 
 
-def growth(
-    rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]], timed: Collection[str] = ()
-) -> Figure:
+def growth(rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]]) -> Figure:
     """How quantities grow, on logarithmic axes: `rows[quantity][variable][method]` maps the variable to the quantity.
 
-    Above a panel stands each curve's slope at the right end, in its colour: the power with which the quantity grows;
-    not above quantities that are `timed`, whose last two points are too noisy for it.
+    Above a panel stands each curve's slope at the right end, in its colour: the power with which the quantity grows.
     """
     columns = len(next(iter(rows.values())))
     size = (2.05 * columns, 1.85 * len(rows))
@@ -267,9 +264,8 @@ def growth(
             for k, (method, found) in enumerate(methods.items()):
                 colour = COLOURS[colours.get(method, "audio")]
                 ax.plot(list(found), list(found.values()), marker="o", ms=2.5, lw=1.2, color=colour, label=method)
-                if quantity not in timed:
-                    power = f"{slope(found):.1f}".replace("-0.0", "0.0")
-                    ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
+                power = f"{slope(found):.1f}".replace("-0.0", "0.0")
+                ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
             ax.set(xscale="log", yscale="log")
             ax.set_xticks(ticks := list(found)[::2], labels=[f"{v:g}" for v in ticks])
             ax.xaxis.set_minor_locator(plt.NullLocator())

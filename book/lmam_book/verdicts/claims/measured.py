@@ -11,6 +11,7 @@ from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline, significance
 from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts import sessions as table_13
 from lmam_book.verdicts.claims import (
     COUNTED_KIND,
     MEASURED,
@@ -265,6 +266,22 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
     reason = "How much farther test lies below the best validation score with LMAM, in points; intervals over seeds "
     reason += "alone. The paper names no measure of overfitting."
     return Finding(word, "less", ours, min(gap.n for gap in gaps.values()), reason, 2)
+
+
+@rule(MEASURED)
+def sessions(evidence: Evidence, metric: str) -> Finding:
+    """DHCN with LMAM beats DHCN (Table XIII): the better of two readings of what its modalities are."""
+    decided = table_13.decide(evidence.store, metric)
+    printed = f"{decided.printed:+.2f}"
+    if not decided.effects:
+        return untestable("Not run yet: `lmam sweep sessions`.", printed)
+    best = decided.effects[decided.best]
+    others = [f"{name} {plugin.signed(e, 2)}" for name, e in decided.effects.items() if name != decided.best]
+    reason = f"{metric} of {decided.best} over DHCN, trained on the last {table_13.runs_fraction()}th of the sessions; "
+    reason += f"Table XIII is of all. The other reading: {'; '.join(others) or 'not run yet'}."
+    if decided.word == NOT_WORKING:
+        reason = f"DHCN is below counting, which has {decided.bar:.1f}. {reason}"
+    return Finding(decided.word, printed, plugin.signed(best, 2), best.seeds, reason, 2)
 
 
 @rule(COUNTED_KIND)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, flat, unpickled
-from lmam_core.data.sources.base import public_files
+from lmam_core.data.sources.diginetica import RECORD
 
 
 def arrays(originals: Originals) -> Arrays:
@@ -36,15 +36,7 @@ RECIPE = Recipe(
         "all_train_seq.txt": 4_193_626,
         "test.txt": 1_384_823,
     },
-    files=public_files(
-        "https://github.com/CCIIPLab/GCE-GNN",
-        "212575302e42d64b8cf0b9ffe1b71b0db398d5be",
-        "datasets/diginetica",
-        {
-            "all_train_seq.txt": "55694865221c682aaa9df6cd5a4ddccff5de902334df5605c5767ee464e11365",
-            "test.txt": "b2b81f9cb22feb2174feeb3e678b9de5e41ff1653bf23cdaf9046e5404f002ff",
-        },
-    ),
+    files=RECORD.sources,
     licences={
         "CCIIPLab/GCE-GNN": UNSTATED,
     },

@@ -1,0 +1,1 @@
+"""Which item is clicked next in a shopping session: DHCN with and without LMAM."""
