@@ -22,6 +22,7 @@ from lmam_book.plans.plans import held
 from lmam_book.verdicts import backbones as compared
 from lmam_book.verdicts import headline, sizes
 from lmam_book.verdicts.effects import effect
+from lmam_core import LMAM
 from lmam_core.data import catalogue
 from lmam_core.data.sources.base import Record
 from lmam_core.errors import LmamError
@@ -53,16 +54,36 @@ def pictures(path: Path) -> int:
 def test_start_here_trains_both_models_and_shows_the_attention(stage: Path) -> None:
     text = said(stage / "01-start-here.ipynb")
     assert "Synthetic data." in text
-    accuracies = [float(v) for v in re.findall(r"(?:concatenation\)|late\)) ([\d.]+)", text)]
-    assert len(accuracies) == 2
-    largest = float(re.search(r"largest class: ([\d.]+)", text).group(1))
-    oracle = float(re.search(r"was made: ([\d.]+)", text).group(1))
-    assert largest < min(accuracies) < max(accuracies) < oracle
-    shown = text[text.index("units of uniform:") :]
-    weights = [float(v) for v in re.findall(r"'(?:text|audio|video)': ([\d.]+)", shown)]
-    assert len(weights) == 3
+    assert headline.answer(headline.cells(Store())) in text
+    scores = text[text.index("always the largest class") :]
+    pattern = r"(?:always the largest class|concatenation|LMAM) ([\d.]+) ([\d.]+) "
+    constant, *learned = [float(weighted_f1) for _, weighted_f1 in re.findall(pattern, scores)[:3]]
+    best = float(re.search(r"accuracy is known: \*\*([\d.]+) %", text).group(1))
+    assert len(learned) == 2
+    assert constant + 20 < min(learned) < max(learned) < best
+    shown = text[text.index("units of plain averaging:") :]
+    weights = [float(v) for v in re.findall(r"(?:text|audio|video) ([\d.]+)", shown)[:3]]
     assert all(1 <= w <= 7.39 for w in weights)
     assert pictures(stage / "01-start-here.ipynb") == 3
+
+
+def test_the_visible_cells_of_start_here_train_when_pasted(tmp_path: Path) -> None:
+    """Without the book, below the parameters, as a reader would: an epoch on a few conversations."""
+    cells = [cell for cell in cells_of("01-start-here.ipynb") if cell.cell_type == "code"]
+    parameters, *visible = (
+        cell.source
+        for cell in cells
+        if "parameters" in cell.metadata.get("tags", []) or not cell.metadata.get("jupyter", {}).get("source_hidden")
+    )
+    script = "\n".join([parameters, "epochs = 1", *visible]).replace("60 if", "8 if")
+    env = {**book.chapters.environment(book.ROOT), "PYTHONPATH": str(book.ROOT)}  # the book is not to be had
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1: train ") == 2
+
+
+def test_the_answer_on_lmams_size_is_that_of_the_module() -> None:
+    assert f"= {LMAM({'text': 200}).size({'text': 200}):,}$".replace(",", "{,}") in prose("01-start-here.ipynb")
 
 
 CARDS = {
@@ -321,9 +342,9 @@ def test_a_wrong_parameter_stops_papermill_with_a_sentence(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("chapter", "given", "sentence"),
     [
-        ("01-start-here", {"rank": 0}, r"rank must lie in 1\.\.512; got 0\."),
+        ("01-start-here", {"rank": 0}, r"rank must lie in 1\.\.200; got 0\."),
         ("03-bc-lstm", {"dataset": "moci"}, "did you mean 'mosi'"),
-        ("01-start-here", {"embedding": 3}, "embedding must be one of early, early_residual, late; got 3."),
+        ("04-text-cnn", {"embedding": 3}, "embedding must be one of early, early_residual, late; got 3."),
     ],
 )
 def test_a_wrong_value_stops_with_a_sentence(
