@@ -270,7 +270,8 @@ def _parsed(path: Path, changed: int, size: int) -> Run:
         }
     )
     for part in (found, found.experiment, found.training):
-        for name, kind in _kinds(type(part)).items():
+        kinds: dict[str, Any] = _kinds(type(part))  # type: ignore[arg-type]
+        for name, kind in kinds.items():
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
     width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
-from markupsafe import Markup
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -18,12 +17,6 @@ from lmam_book.verdicts.cells import Cells, trimmed
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW
 from lmam_core.runs.run import Run
-
-
-def counts(words: pd.Series) -> Markup:
-    """`2 reproduced, 5 undecided`, as badges."""
-    found = words.value_counts().items()
-    return Markup(", ").join(Markup("{} {}").format(n, reporting.badge(str(word))) for word, n in found)
 
 
 def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
@@ -85,17 +78,6 @@ def table(cells: Cells, dataset: str) -> HTML:
     return reporting.table(found, caption)
 
 
-def answer(cells: Cells, other: str, datasets: Sequence[str]) -> Markdown | HTML:
-    """The words on "`other` beats this arm", counted, and where it stands in each dataset.
-
-    Of the first nothing is said where the paper makes no such claim.
-    """
-    rows = cells.verdicts(other, datasets).verdict
-    lines = [f"{cells.title}, {other} against the others: {counts(rows)}."] if len(rows) else []
-    lines += [line for dataset in datasets if (line := standing(cells, other, dataset))]
-    return reporting.prose("\n".join(f"- {line}" for line in lines))
-
-
 def standing(cells: Cells, other: str, dataset: str) -> str:
     """The place of an arm by its mean among those with five seeds, over the seeds that all of them have.
 
@@ -134,7 +116,7 @@ def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> F
         left=max(0, figure.axes[0].get_xlim()[0])
     )  # an interval may reach below what a score can be
     if alone:
-        figure.axes[0].axvline(np.mean(rows["text alone"]), color=reporting.INK, lw=0.9, ls=":")
+        figure.axes[0].axvline(float(np.mean(rows["text alone"])), color=reporting.INK, lw=0.9, ls=":")
     return figure
 
 

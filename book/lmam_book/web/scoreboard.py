@@ -14,7 +14,7 @@ import yaml
 
 from lmam_book.verdicts.claims import RULES, Claim, read
 from lmam_book.verdicts.headline import DATASETS
-from lmam_book.verdicts.scoreboard import slug
+from lmam_book.verdicts.rule import slug
 
 PAGE = "book/scoreboard.md"
 BLOCK = re.compile(r"(?<=<!-- verdicts:begin -->\n).*?(?=<!-- verdicts:end -->)", re.S)
