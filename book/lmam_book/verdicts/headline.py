@@ -242,17 +242,17 @@ def pooled_sentences(found: Sequence[Cell]) -> str:
 def answer(found: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(found)
-    waits = int((rows.word == NOT_TESTABLE).sum())
     n = {word: int((rows.word == word).sum()) for word in WORDS}
     start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
     parts = {
-        POSITIVE: "gain, perhaps less than half of what is reported",
-        UNDECIDED: "are undecided",
-        EXCLUDED: "rule out half of the reported gain",
-        NOT_WORKING: "decide nothing, as the model without LMAM is below a linear probe",
+        POSITIVE: ("gains", "gain", "perhaps less than half of what is reported"),
+        UNDECIDED: ("is", "are", "undecided"),
+        EXCLUDED: ("rules", "rule", "out half of the reported gain"),
+        NOT_WORKING: ("decides", "decide", "nothing, as the model without LMAM is below a linear probe"),
+        NOT_TESTABLE: ("waits", "wait", "for runs"),
     }
-    said = [f"{n[word]} {part}" for word, part in parts.items() if n[word]] + [f"{waits} wait for runs"] * bool(waits)
-    return f"**{start} the reported gain{' so far' if waits else ''}.** {_listed(said)}."
+    said = [f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]]
+    return f"**{start} the reported gain{' so far' if n[NOT_TESTABLE] else ''}.** {_listed(said)}."
 
 
 def _listed(parts: Sequence[str]) -> str:
