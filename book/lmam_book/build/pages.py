@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
@@ -92,10 +93,29 @@ def with_prose(source: Path, run: Path) -> bytes:
         if cell["cell_type"] != "code":
             cells.append(cell)
             continue
-        cells.append(next(ran))
-        while "injected-parameters" in _tags(cells[-1]):  # papermill's, which the source does not have
-            cells.append(next(ran))
+        code = next(ran)
+        while "injected-parameters" in _tags(code):  # papermill's, which the source does not have
+            cells.append(code)
+            code = next(ran)
+        cells += captioned(code)
     return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
+
+
+def captioned(cell: dict) -> Iterator[dict]:
+    """Yield a code cell as cells of which the last picture alone has the caption: myst-nb gives it to every output."""
+    outputs, figure = cell["outputs"], cell["metadata"].get("mystnb", {}).get("figure")
+    pictures = [i for i, o in enumerate(outputs) if any(kind.startswith("image/") for kind in o.get("data", {}))]
+    if not figure or pictures == [0] == list(range(len(outputs))):
+        yield cell
+        return
+    settings = {name: value for name, value in cell["metadata"]["mystnb"].items() if name != "figure"}
+    bare = {**cell, "metadata": {**cell["metadata"], "mystnb": settings}}
+    last = pictures[-1] if pictures else len(outputs)
+    yield {**bare, "outputs": outputs[:last]}
+    for i, output in enumerate(outputs[last:]):
+        of = cell["metadata"] if i == 0 else bare["metadata"]
+        hidden = {**of, "tags": ["remove-input"]}
+        yield {**cell, "id": f"{cell['id']}-{i}", "source": [], "metadata": hidden, "outputs": [output]}
 
 
 def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:

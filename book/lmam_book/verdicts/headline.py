@@ -245,7 +245,7 @@ def answer(found: Sequence[Cell]) -> str:
     n = {word: int((rows.word == word).sum()) for word in WORDS}
     start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
     parts = {
-        POSITIVE: ("gains", "gain", "perhaps less than half of what is reported"),
+        POSITIVE: ("gains,", "gain,", "perhaps less than half of what is reported"),
         UNDECIDED: ("is", "are", "undecided"),
         EXCLUDED: ("rules", "rule", "out half of the reported gain"),
         NOT_WORKING: ("decides", "decide", "nothing, as the model without LMAM is below a linear probe"),
