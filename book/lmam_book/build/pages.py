@@ -102,7 +102,10 @@ def with_prose(source: Path, run: Path) -> bytes:
 
 
 def captioned(cell: dict) -> Iterator[dict]:
-    """Yield a code cell as cells of which the last picture alone has the caption: myst-nb gives it to every output."""
+    """Yield a code cell as cells of which the last picture alone has the caption: myst-nb gives it to every output.
+
+    What follows the cell needs a source, which is not shown: without one its outputs are not, either.
+    """
     outputs, figure = cell["outputs"], cell["metadata"].get("mystnb", {}).get("figure")
     pictures = [i for i, o in enumerate(outputs) if any(kind.startswith("image/") for kind in o.get("data", {}))]
     if not figure or pictures == [0] == list(range(len(outputs))):
@@ -115,7 +118,7 @@ def captioned(cell: dict) -> Iterator[dict]:
     for i, output in enumerate(outputs[last:]):
         of = cell["metadata"] if i == 0 else bare["metadata"]
         hidden = {**of, "tags": ["remove-input"]}
-        yield {**cell, "id": f"{cell['id']}-{i}", "source": [], "metadata": hidden, "outputs": [output]}
+        yield {**cell, "id": f"{cell['id']}-{i}", "source": ["# above"], "metadata": hidden, "outputs": [output]}
 
 
 def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
