@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from lmam_book import forensics
@@ -52,7 +52,7 @@ def matrix_removed(store: Store) -> str:
     """How far apart two attention weights can be, and how many predictions stay when the trained matrix is deleted."""
     cut = spectra.cuts_table().query("kept == 0").groupby("dataset").same.mean()
     return (
-        f"Tanh before softmax keeps every attention weight within a factor of {np.e**2:.1f} of every other, and "
+        f"Tanh before softmax keeps every attention weight within a factor of {math.e**2:.1f} of every other, and "
         f"**deleting the trained matrix keeps {cut.min():.1f} % of predictions** or more."
     )
 

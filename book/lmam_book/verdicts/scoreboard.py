@@ -7,8 +7,9 @@ import io
 import pandas as pd
 
 from lmam_book.verdicts.claims import KINDS, WORDS_OF
-from lmam_book.verdicts.rule import NOT_TESTABLE, slug
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, NOT_TESTABLE, slug
 
+PLURAL = {HOLDS: "hold", IN_PART: "hold in part", DOES_NOT_HOLD: "do not hold"}
 TITLES = {
     "measured": "Measured in trained models",
     "counted": "Counted in models and data",
@@ -32,9 +33,9 @@ def tallies(claims: pd.DataFrame) -> str:
 
 
 def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
-    counts = rows.verdict.value_counts()
-    said = " · ".join(f"{counts[word]} {word}" for word in words if counts.get(word))
-    return f"| {title} | {len(rows)} | {said} |"
+    counts = {word: int((rows.verdict == word).sum()) for word in words}
+    said = (f"{n} {PLURAL.get(word, word) if n > 1 else word}" for word, n in counts.items() if n)
+    return f"| {title} | {len(rows)} | {' · '.join(said)} |"
 
 
 def waiting(claims: pd.DataFrame) -> str:
