@@ -25,7 +25,7 @@ OPEN = ("seals.csv", "scoreboard.csv", "code_versions.csv")
 
 
 def seal(table: Path, program: str) -> None:
-    """Note what a table holds now, and that `program` wrote it with the code at hand, or that it was transcribed."""
+    """Note what a table holds now, and that `program` wrote it with the present code, or that it was transcribed."""
     name = table.resolve().relative_to(paths.data().resolve()).as_posix()
     code = code_version() if program != TRANSCRIBED else ""
     row = {"file": name, "sha256": sha256(table), "program": program, "code": code}

@@ -48,7 +48,7 @@ FIELDS: dict[str, tuple[type, str]] = {
     "dialogues": (int, "keep only so many conversations of each split, for a quick look (default 0, all)"),
     "faithful": (bool, "let padding into the backbone's results where its original does"),
     "width": (int, "of the backbone's layers (default the backbone's own)"),
-    "shuffled": (str, "modalities whose utterances are dealt anew, so that they tell nothing, as in audio+video"),
+    "shuffled": (str, "modalities whose utterances are shuffled, so that they tell nothing, as in audio+video"),
     "updates": (int, "of the weights at most (default the protocol's)"),
     "dropout": (float, "of features and backbone, from 0 to below 1 (default the backbone's own)"),
     "streams": (str, "of recommendation, what is fused: channels, hops (default channels)"),

@@ -140,7 +140,7 @@ def sizes() -> Iterator[dict]:
 def test_set(found: int) -> Iterator[dict]:
     """The number of test utterances of IEMOCAP: printed, found, and what the split of Sec. V-A would leave."""
     printed = int(paper.cell(1, "test", "utterances", "count", "IEMOCAP"))
-    text = f"Table I prints {printed:,} test utterances; the supports that serve most starred rows of Table II add "
+    text = f"Table I prints {printed:,} test utterances; the supports behind most rows of Table II with LMAM add "
     text += f"up to {found:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
     record = {"table": 1, "dataset": "IEMOCAP", "row": "test", "column": "utterances", "kind": "test set"}
     other = "supports of the printed total that serve as many pairs"
@@ -148,7 +148,7 @@ def test_set(found: int) -> Iterator[dict]:
 
 
 def earlier() -> Iterator[dict]:
-    """Which rows equal numbers published before, where these are at hand."""
+    """Which rows equal numbers published before, where these are available."""
     for number, dataset in ((2, "IEMOCAP"), (3, "MELD")):
         ours = {c: paper.cell(number, "MM-DFN", c, "F1", dataset) for c in README[dataset]}
         same = [c for c, v in README[dataset].items() if v == ours[c]]
@@ -165,7 +165,7 @@ def earlier() -> Iterator[dict]:
             "chance": np.nan,
             "coincidence": tail(np.full(len(ours), 0.01), len(same)),  # within half a point, a hundred numbers
         }
-    text = "Whether other rows equal earlier publications is not testable here: their tables are not at hand in a "
+    text = "Whether other rows equal earlier publications is not testable here: their tables are not available in a "
     text += "form that can be cited."
     yield {"table": 0, "dataset": "all", "row": "", "kind": "published before", "finding": text} | {
         "tolerance": "", "refuted_by": "the tables of the publications that the rows cite", "chance": np.nan

@@ -27,7 +27,7 @@ class Link:
 
 
 def findings(store: Store) -> Iterator[Link]:
-    """Every finding that the data at hand bears out; one that needs runs is left out where they are missing."""
+    """Every finding that the data bears out; one that needs runs is left out where they are missing."""
     for find in (no_crossing, matrix_removed, video_leak, text_alone, precision, one_dialogue_less, losses, last_layer):
         if sentence := find(store):
             yield Link(sentence, PAGES[find])
@@ -80,7 +80,7 @@ def text_alone(store: Store) -> str:
 
 
 def precision(store: Store) -> str:
-    """What "Acc." of a class is in the starred rows of Table II."""
+    """What "Acc." of a class is in the rows of Table II with LMAM."""
     rows = forensics.audited("IEMOCAP").rows
     starred = rows[rows.row.str.endswith("*") & (rows.reading != "none")]
     right = int((starred.reading == "precision").sum())
