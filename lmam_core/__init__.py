@@ -29,6 +29,8 @@ The names:
 The rooms, in the order of their dependencies; each imports only those listed before it:
 
     errors         the exception that the user is meant to read
+    limits         what a file, a server or a chapter may take
+    doors          what other libraries raise, as sentences
     hashing        the digest by which a file is known
     paths          where the checkout, the data, the caches and the stores of runs lie
     batch          the batch, and the conversations that it is made of

@@ -26,6 +26,21 @@ def stage() -> Path:
     return book.ROOT / "_build" / "stage" / "notebooks"
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium; of a module, since while one is there no other event loop may run."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.test_browser import ARGUMENTS, CHROMIUM
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")

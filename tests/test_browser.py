@@ -62,23 +62,13 @@ def failed(request):
     return "ERR_ABORTED" not in (request.failure or "")
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_page(chromium, site):
+def open_page(browser, site):
     """A function that opens a page of the book and returns it with the list of everything that went wrong in it."""
     contexts = []
 
     def open_(path: str, size: str, scheme: str = "light"):
-        context = chromium.new_context(viewport=SIZES[size], color_scheme=scheme)
+        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme)
         contexts.append(context)
         page, complaints = context.new_page(), []
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)

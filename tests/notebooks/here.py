@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import html
 import io
 import re
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def execute(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPa
             names["In"].append("\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in given.items())]))
     plt.close("all")
     text = "\n".join(_text(thing) for thing in shown)
-    return re.sub(r"\s+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", text))
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", text)))
 
 
 def _run(source: str, chapter: str, names: dict[str, Any], shown: list[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def said(path: Path) -> str:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             parts.append(output.get("text") or data.get("text/html") or data.get("text/markdown") or "")
-    return re.sub(r"[ \t\n]+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", "\n".join(parts)))
+    return html.unescape(re.sub(r"[ \t\n]+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", "\n".join(parts))))
 
 
 def pictures(path: Path) -> int:

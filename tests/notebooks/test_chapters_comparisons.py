@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -195,7 +196,9 @@ def shown(path: Path) -> tuple[str, int]:
     parts = [
         o.get("text") or d.get("text/html") or d.get("text/markdown") or "" for o, d in zip(outputs, data, strict=True)
     ]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", "\n".join(parts))), sum("image/svg+xml" in d for d in data)
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", "\n".join(parts)))), sum(
+        "image/svg+xml" in d for d in data
+    )
 
 
 def test_what_chapter_14_says_of_table_nine_and_of_lmfs_size_is_so() -> None:

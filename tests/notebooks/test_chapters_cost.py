@@ -4,6 +4,7 @@ made-up runs, without its live part."""
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def said(notebook: nbformat.NotebookNode) -> tuple[str, int]:
     parts = [
         o.get("text") or d.get("text/html") or d.get("text/markdown") or "" for o, d in zip(found, data, strict=True)
     ]
-    text = re.sub(r"<[^>]+>|\*\*", " ", "\n".join(parts))
+    text = html.unescape(re.sub(r"<[^>]+>|\*\*", " ", "\n".join(parts)))
     return re.sub(r"\s+", " ", text), sum("image/svg+xml" in d for d in data)
 
 

@@ -79,7 +79,7 @@ def all_peers() -> dict[str, Peer]:
     found = {}
     for module in pkgutil.iter_modules(__path__):
         if module.name != "__main__" and not module.ispkg:
-            found |= importlib.import_module(f"tests.peers.{module.name}").PEERS
+            found |= getattr(importlib.import_module(f"tests.peers.{module.name}"), "PEERS", {})
     return found
 
 

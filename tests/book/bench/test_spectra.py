@@ -43,7 +43,7 @@ def test_the_weights_of_a_run_before_after_and_cut(tables: Store, monkeypatch: p
     assert whole.weighted_f1 == pytest.approx(run(ARMS[1]).metrics["weighted_f1"], abs=1e-3)
     assert list(cut.kept) == list(spectra.KEPT)
 
-    monkeypatch.setattr(spectra, "fit", lambda e: pytest.fail("a run that the tables hold is trained again"))
+    monkeypatch.setattr(spectra, "trained", lambda e: pytest.fail("a run that the tables hold is trained again"))
     spectra.measure(tables)
     assert len(spectra.table()) == len(found)
 

@@ -15,7 +15,7 @@ from lmam_book.bench import split_sizes as splits
 from lmam_book.build import written as pages
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
-from lmam_book.plans import plans, search, studies
+from lmam_book.plans import plans, search, studies, tasks
 from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import claims, headline, rule, scoreboard
@@ -621,5 +621,5 @@ def test_the_experiments_of_one_rule_are_those_of_its_plan() -> None:
     """Claims name plans in their advice; every one must exist."""
     found = judge(Store("nowhere"))
     named = set(found.reason.str.extractall(r"`lmam sweep (\w+)`")[0])
-    assert named <= {*plans.PLANS, *studies.STUDIES, "all"}
+    assert named <= {*plans.PLANS, *studies.STUDIES, *tasks.PLANS, "all"}
     assert named >= {"headline_bc_lstm", "bc_lstm", "fusions_emocaps", "ranks"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmam_core import paths
-from tests.test_browser import ARGUMENTS, CHROMIUM, QuietHandler
+from tests.test_browser import QuietHandler
 
 ROOT = paths.CHECKOUT
 
@@ -29,18 +29,6 @@ def root(tmp_path_factory) -> Path:
     for name in ("_config.yml", "data/scoreboard.csv", "data/scorecheck.csv"):
         shutil.copy(ROOT / name, root / name)
     return root
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium found")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
     """Labelled recordings as a dataset, and a model that was trained on it; all encoders random."""
     folder = tmp_path_factory.mktemp("sample")
     make_sample(folder, 0, 6, 3)
-    recordings.build(folder, "bert100", "opensmile100", "", weights="bert100=random", progress=False)
+    recordings.build(folder, "bert100", "acoustic96", "", weights="bert100=random", progress=False)
     return folder, fit(Experiment(dataset=str(folder), rank=4, updates=4, batch_size=2))
 
 
