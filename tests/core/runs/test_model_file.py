@@ -278,7 +278,7 @@ def test_recordings_become_predictions_in_the_order_of_their_table(sample: tuple
     whole = model.predict(str(folder)).sort_values(["dialogue", "utterance"])
     mine = found.sort_values(["dialogue", "turn"])
     np.testing.assert_allclose(mine.filter(like="p_"), whole.filter(like="p_"), atol=1e-5)
-    assert model.caution == "random encoder of text and audio"
+    assert model.caution == "random encoder of text"  # sound is measured
 
 
 def test_what_an_utterance_lacks_is_named_and_a_modality_that_all_lack_is_refused(
