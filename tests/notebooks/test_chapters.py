@@ -165,7 +165,7 @@ def test_what_all_backbones_share_stands_once(stage: Path) -> None:
     rows = [row for row in headline.table(found).to_dict("records") if row["seeds"]]
     assert headline.answer(found) in text
     for row in rows:
-        gain = f"{row['gain']:+.1f}&nbsp;({row['low']:+.1f}&nbsp;to&nbsp;{row['high']:+.1f})"
+        gain = f"{row['gain']:+.1f}\xa0({row['low']:+.1f}\xa0to\xa0{row['high']:+.1f})"
         name = f"{run_names.title(row['backbone'])}, {headline.DATASETS[row['dataset']]}"
         assert f"{name} | {row['word']} | {gain} | {row['printed gain']:+.1f} |" in text
     for name in STARRED:
