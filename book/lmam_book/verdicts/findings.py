@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lmam_book.bench.cost import lmam_parameters
 from lmam_book.paper.p_values import printed as p_values
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import over
+from lmam_book.verdicts.rule import corrected
 from lmam_core.models.lmam import LMAM
 from lmam_core.runs.store import Store
 
@@ -72,10 +74,11 @@ def text_alone(store: Store) -> str:
     gains = over(fused, tables.modality_sets("concatenation", store).of("T", "iemocap"), "iemocap")
     if not gains:
         return ""
-    better = sum(gain.low > 0 for gain in gains.values())
+    level = corrected(len(gains))
+    better = sum(dataclasses.replace(gain, level=level).low > 0 for gain in gains.values())
     return (
         f"Behind bc-LSTM on IEMOCAP **{better} of {len(gains)} ways to fuse text with audio are reliably better than "
-        "text alone** (first protocol)."
+        f"text alone** (first protocol; intervals corrected for {len(gains)} comparisons)."
     )
 
 
