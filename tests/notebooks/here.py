@@ -65,3 +65,13 @@ def _text(thing: object) -> str:
     if isinstance(data, str):
         return data
     return thing._repr_html_() if hasattr(thing, "_repr_html_") else ""
+
+
+def assert_folds_are_labelled(cells):
+    """Code that the book folds is hidden in JupyterLab too, but for the parameters, and says what it does."""
+    folded = [cell for cell in cells if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))]
+    for cell in folded:
+        editable = "parameters" in cell.metadata.tags
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) != editable
+        label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
+        assert re.match("Code: .|Parameters", label) or "remove-cell" in cell.metadata.tags

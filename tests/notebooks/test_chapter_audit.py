@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmam_book import forensics
-from tests.notebooks.here import execute
+from tests.notebooks.here import assert_folds_are_labelled, execute
 from tests.notebooks.test_chapters import cells_of, pictures, prose, said
 
 AUDIT = "18-forensic-audit"
@@ -52,9 +52,4 @@ def test_these_chapters_are_short_and_read_well_where_myst_is_not_rendered(chapt
     cells = cells_of(f"{chapter}.ipynb")
     assert len(prose(f"{chapter}.ipynb").split()) <= 1200
     assert ":::" not in prose(f"{chapter}.ipynb")
-    folded = [cell for cell in cells if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))]
-    for cell in folded:
-        editable = "parameters" in cell.metadata.tags
-        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) != editable
-        label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
-        assert re.match("Code: .|Parameters", label) or "remove-cell" in cell.metadata.tags
+    assert_folds_are_labelled(cells)

@@ -34,7 +34,7 @@ from lmam_core.runs import run as live
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import Training
-from tests.notebooks.here import execute
+from tests.notebooks.here import assert_folds_are_labelled, execute
 
 
 def said(path: Path) -> str:
@@ -151,12 +151,7 @@ def test_a_card_is_short_and_reads_well_where_myst_is_not_rendered(notebook: str
     assert len(prose(notebook).split()) <= 650
     assert ":::" not in prose(notebook)
     assert "{doc}" not in prose(notebook)
-    folded = [cell for cell in cells if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))]
-    for cell in folded:
-        editable = "parameters" in cell.metadata.tags
-        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) != editable
-        label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
-        assert re.match("Code: .|Parameters", label) or "remove-cell" in cell.metadata.tags
+    assert_folds_are_labelled(cells)
 
 
 def test_what_all_backbones_share_stands_once(stage: Path) -> None:
