@@ -50,10 +50,10 @@ def completed(audit: Audit, row: int) -> Completion | None:
     if of is None:
         return None
     shares = [(100 * t / of, 200 * t / (n + p)) for t in range(min(n, p) + 1)]
-    kept = [t for t, (a, f) in enumerate(shares) if abs(a - acc) <= half or abs(f - f1) <= half]
-    if len(kept) != 1:
+    hits = [t for t, (a, f) in enumerate(shares) if abs(a - acc) <= half or abs(f - f1) <= half]
+    if len(hits) != 1:
         return None
-    t = kept[0]
+    t = hits[0]
     a, f = shares[t]
     metric, follows = ("F1", f) if abs(a - acc) <= half else ("Acc", a)
     options[c] = [(t, p, p)]

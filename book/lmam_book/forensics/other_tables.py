@@ -27,8 +27,8 @@ def rounding_of_changes(units: float, draws: int = 200_000, seed: int = 0) -> fl
 
 def deltas() -> Iterator[dict]:
     """Printed changes that do not follow from the printed cells, and the base of bc-LSTM's."""
-    found = consistency.audit_deltas()
-    for d in found[~found["agrees"]].to_dict("records"):
+    changes = consistency.audit_deltas()
+    for d in changes[~changes["agrees"]].to_dict("records"):
         off = d["printed"] - d["recomputed"]
         text = f"{d['row']}, {d['column']} {d['metric']}: {d['printed']:.2f} is printed, the cells differ by "
         text += f"{d['recomputed']:.2f}."
@@ -36,7 +36,7 @@ def deltas() -> Iterator[dict]:
             "refuted_by": "cells from before rounding" if abs(off) < 0.0101 else "a correction of either cell",
             "chance": rounding_of_changes(100 * abs(off)),  # all of them are in tables with two decimals
         }
-    bc = found[(found["row"] == "bc-LSTM delta") & (found["agrees_with"] != "bc-LSTM+Att")]
+    bc = changes[(changes["row"] == "bc-LSTM delta") & (changes["agrees_with"] != "bc-LSTM+Att")]
     cells = ", ".join(f"{c} {m}" for c, m in bc[["column", "metric"]].itertuples(index=False))
     text = f"bc-LSTM's changes are against bc-LSTM+Att in all tables, but for {cells} of Table II, which are against "
     text += "plain bc-LSTM."
@@ -47,8 +47,8 @@ def deltas() -> Iterator[dict]:
 
 def across() -> Iterator[dict]:
     """Numbers that stand in two places and differ."""
-    found = consistency.audit_cross_table()
-    for d in found[~found["agrees"]].to_dict("records"):
+    pairs = consistency.audit_cross_table()
+    for d in pairs[~pairs["agrees"]].to_dict("records"):
         place = d["place"].removeprefix("Table ")
         text = (
             f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in {d['other_place']}."
@@ -93,8 +93,8 @@ def p_values() -> Iterator[dict]:
     """What Tables VII and VIII say beside the F1 of Tables II and III, for a paired t-test over five runs."""
     from lmam_book.paper import p_values as implied  # brings a statistics library that takes a second
 
-    found = implied.printed()
-    for r in found[found["gain"] == 0].to_dict("records"):
+    entries = implied.printed()
+    for r in entries[entries["gain"] == 0].to_dict("records"):
         main = paper.ROMAN[implied.TABLES[r["table"]][0] - 1]
         text = (
             f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and without."
@@ -107,7 +107,7 @@ def p_values() -> Iterator[dict]:
             "refuted_by": "five F1 of either side whose means differ and print as these",
             "chance": np.nan,
         }
-    for number, part in found[found["gain"] != 0].groupby("table"):
+    for number, part in entries[entries["gain"] != 0].groupby("table"):
         narrow = (part["spread"] < part["one_utterance"] / implied.RUNS**0.5).sum()
         text = f"In {narrow} of {len(part)} entries p and the printed change of F1 imply a standard deviation of the "
         text += "five differences below that of four equal ones and one that is off by a single prediction."
@@ -137,11 +137,11 @@ def sizes() -> Iterator[dict]:
     yield base | record | {"finding": text, "refuted_by": other}
 
 
-def test_set(found: int) -> Iterator[dict]:
+def test_set(total: int) -> Iterator[dict]:
     """The number of test utterances of IEMOCAP: printed, found, and what the split of Sec. V-A would leave."""
     printed = int(paper.cell(1, "test", "utterances", "count", "IEMOCAP"))
     text = f"Table I prints {printed:,} test utterances; the supports behind most rows of Table II with LMAM add "
-    text += f"up to {found:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
+    text += f"up to {total:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
     record = {"table": 1, "dataset": "IEMOCAP", "row": "test", "column": "utterances", "kind": "test set"}
     other = "supports of the printed total that serve as many pairs"
     yield record | {"finding": text, "tolerance": "none, whole numbers", "refuted_by": other, "chance": np.nan}

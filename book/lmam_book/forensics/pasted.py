@@ -30,7 +30,7 @@ RULE = re.compile(r"[\s|:+-]*")
 
 
 @dataclass(frozen=True)
-class Printed:
+class UnitTable:
     """A per-class table in units of its last digit: `acc` and `f1` (rows, classes), -1 where a cell is missing."""
 
     rows: list[str]
@@ -79,7 +79,7 @@ def paste(text: str) -> pd.DataFrame:
     return pd.DataFrame(body, index=[line[0] for line in cells[first:]], columns=pd.MultiIndex.from_tuples(columns))
 
 
-def printed(table: pd.DataFrame) -> Printed:
+def in_units(table: pd.DataFrame) -> UnitTable:
     """Check a frame and count its units; index: methods, columns: (class, `Acc` or `F1`), one may be `Average(w)`.
 
     A missing cell is allowed: nothing is said of its pair. Raises LmamError for a number outside 0..100, for what is no
@@ -105,7 +105,7 @@ def printed(table: pd.DataFrame) -> Printed:
 
     average = [[values.get((r, (AVERAGE, m))) for m in ("Acc", "F1")] for r in rows]
     means = np.array([[np.nan if v is None else float(v) for v in line] for line in average])
-    return Printed([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), means, scale)
+    return UnitTable([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), means, scale)
 
 
 def _decimal(value: object, row: object, column: tuple[str, str]) -> Decimal | None:

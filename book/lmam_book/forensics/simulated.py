@@ -23,12 +23,12 @@ def confusions(support: np.ndarray, rows: int, runs: int, rng: np.random.Generat
     What they miss goes more often to the larger classes.
     """
     classes = len(support)
-    found = np.clip(
+    recall = np.clip(
         rng.uniform(0.2, 0.95, (rows, 1, classes)) + rng.normal(0, SPREAD, (rows, runs, classes)), 0.02, 0.98
     )
     lure = support * rng.gamma(4, 1, (rows, 1, classes))
     lost = np.broadcast_to(lure[:, :, None, :], (rows, runs, classes, classes)) * (1 - np.eye(classes))
-    share = (1 - found)[..., None] * lost / lost.sum(-1, keepdims=True) + found[..., None] * np.eye(classes)
+    share = (1 - recall)[..., None] * lost / lost.sum(-1, keepdims=True) + recall[..., None] * np.eye(classes)
     return rng.multinomial(support, share)
 
 

@@ -72,8 +72,8 @@ def _third() -> dict:
 
 
 def _rank() -> dict:
-    told = paper.statements().set_index("id")["value"]
-    text, caption = (told[f"unstable_above_rank_{k}"] for k in ("text", "caption"))
+    values = paper.statements().set_index("id")["value"]
+    text, caption = (values[f"unstable_above_rank_{k}"] for k in ("text", "caption"))
     finding = f"Sec. V-H: training is unstable above rank {text}; the caption of Fig. 5 says above rank {caption}."
     return _claim(0, "IEMOCAP", "", [], []) | {"finding": finding}
 

@@ -8,8 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from lmam_book.forensics import other_tables as claims
-from lmam_book.forensics import text_claims as said
+from lmam_book.forensics import other_tables, text_claims
 from lmam_book.forensics.audit import Audit, audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
@@ -71,7 +70,7 @@ def cells() -> pd.DataFrame:
     for d in consistency.audit_deltas().itertuples():
         verdicts[d.table, d.dataset, d.row, d.column, d.metric] = _word(d.agrees)
     verdicts |= _second_places()
-    for f in claims.p_values():
+    for f in other_tables.p_values():
         if f.get("column"):
             verdicts[f["table"], f["dataset"], f["row"], f["column"], "p"] = "disagrees"
     return every.assign(verdict=list(verdicts.values()))
@@ -79,7 +78,7 @@ def cells() -> pd.DataFrame:
 
 def _second_places() -> dict[tuple, str]:
     """Verdicts on cells that repeat a cell of an earlier table: disagrees if any comparison does."""
-    found: dict[tuple, str] = {}
+    verdicts: dict[tuple, str] = {}
     across = consistency.audit_cross_table()
     names = {(number, method): row for (number, row), method in consistency.SAME_SYSTEM.items()}
     for d in across[across["other_place"].str.startswith("Table")].itertuples():
@@ -87,30 +86,30 @@ def _second_places() -> dict[tuple, str]:
         number = paper.ROMAN.index(place) + 1
         row = names.get((number, d.method), d.method) + "(R)" * residual
         key = (number, d.dataset, row, "overall", d.metric)
-        found[key] = _word(d.agrees and found.get(key) != "disagrees")
-    return found
+        verdicts[key] = _word(d.agrees and verdicts.get(key) != "disagrees")
+    return verdicts
 
 
 def _others() -> Iterator[Iterator[dict]]:
     """Findings beyond the arithmetic of one table."""
     yield _readings()
     yield _elsewhere()
-    yield claims.test_set(audited("IEMOCAP").sets[-1].total)
+    yield other_tables.test_set(audited("IEMOCAP").sets[-1].total)
     yield _left_out()
     for dataset in MAIN:
         yield _weights(dataset)
         totals = {s.name + " supports": s.total for s in audited(dataset).sets}
         for number in (MAIN[dataset], 5, 9, 10, 11):
-            yield claims.grid(number, dataset, totals)
+            yield other_tables.grid(number, dataset, totals)
     for dataset in ("CMU-MOSI", "POM"):
-        yield claims.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
+        yield other_tables.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
     yield from (
-        claims.deltas(),
-        claims.across(),
-        claims.p_values(),
-        claims.sizes(),
-        said.statements(),
-        claims.earlier(),
+        other_tables.deltas(),
+        other_tables.across(),
+        other_tables.p_values(),
+        other_tables.sizes(),
+        text_claims.statements(),
+        other_tables.earlier(),
     )
 
 
@@ -122,21 +121,20 @@ def without_dialogues() -> LeftOut:
 
 def _left_out() -> Iterator[dict]:
     """Which dialogues of the public test set, left out, leave the supports behind most rows of Table II."""
-    found, sets = without_dialogues(), [s for s in audited("IEMOCAP").sets if s.total]
-    if not found.sets:
+    without, sets = without_dialogues(), [s for s in audited("IEMOCAP").sets if s.total]
+    if not without.sets:
         return
-    names = "; ".join(" and ".join(chosen) for chosen in found.sets)
+    names = "; ".join(" and ".join(dialogues) for dialogues in without.sets)
     text = f"The supports behind most rows of Table II with LMAM ({sets[-1].total:,}) are those of the public test set "
-    text += f"without the dialogue {names}: its {found.missing.sum()} utterances have exactly the class sizes that are "
-    text += (
-        f"missing. Of all sets of dialogues, {found.same_size} have as many utterances and {len(found.sets)} has these "
-    )
-    text += "sizes. A loader that drops an incomplete last batch would do this; whether one did is not known."
+    text += f"without the dialogue {names}: its {without.missing.sum()} utterances have exactly the class sizes that "
+    text += f"are missing. Of all sets of dialogues, {without.same_size} have as many utterances and "
+    text += f"{len(without.sets)} has these sizes. A loader that drops an incomplete last batch would do this; whether "
+    text += "one did is not known."
     yield {"table": 2, "dataset": "IEMOCAP", "row": "", "column": "support", "kind": "test set", "finding": text} | {
         "tolerance": "none, whole numbers",
         "refuted_by": "predictions of the paper's own for all 31 dialogues",
         "chance": np.nan,
-        "coincidence": found.chance,
+        "coincidence": without.chance,
     }
 
 
@@ -161,13 +159,13 @@ def _readings() -> Iterator[dict]:
 
 def _elsewhere() -> Iterator[dict]:
     """Accuracy and weighted F1 of the counts behind a row, on their own utterances, beside its (R) row of Table XI."""
-    found = audited("IEMOCAP")
-    for k, name in enumerate(found.table.rows):
-        completion = completed(found, k)
-        joined = completion.joined if completion else found.whole(k)
+    main = audited("IEMOCAP")
+    for k, name in enumerate(main.table.rows):
+        completion = completed(main, k)
+        joined = completion.joined if completion else main.whole(k)
         if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
             continue
-        f1, n = found.table.f1[k] / found.table.scale, found.fits[k].supports.array
+        f1, n = main.table.f1[k] / main.table.scale, main.fits[k].supports.array
         if completion and completion.metric == "F1":
             f1[completion.column] = completion.follows
         ours = {"Acc": joined.accuracy[0], "F1": float(f1 @ n) / n.sum()}
@@ -176,7 +174,7 @@ def _elsewhere() -> Iterator[dict]:
         text = f"{name}: the counts behind Table II's row{' (one pair completed)' if completion else ''} give accuracy "
         text += f"{ours['Acc']:.2f} and weighted F1 {ours['F1']:.2f} on their own {joined.total:,} utterances; "
         text += f"Table XI prints {printed['Acc']:.2f} and {printed['F1']:.2f} for (R), Table II "
-        text += f"{found.table.average[k, 0]:.2f} and {found.table.average[k, 1]:.2f}."
+        text += f"{main.table.average[k, 0]:.2f} and {main.table.average[k, 1]:.2f}."
         yield {"table": 11, "dataset": "IEMOCAP", "row": f"{name}(R)", "kind": "counts elsewhere", "finding": text} | {
             "tolerance": "one unit of the last digit",
             "refuted_by": "another set of whole numbers that prints as the row",
@@ -187,15 +185,15 @@ def _elsewhere() -> Iterator[dict]:
 
 def _weights(dataset: str) -> Iterator[dict]:
     """With which weights the averages of a table follow from its cells."""
-    found = audited(dataset)
-    plain = largest_difference(found.table, np.full(len(found.table.classes), 1 / len(found.table.classes)))
-    weights, least = best_weights(found.table)
-    near = near_supports(found.table, found.sets[0])
+    main = audited(dataset)
+    plain = largest_difference(main.table, np.full(len(main.table.classes), 1 / len(main.table.classes)))
+    weights, least = best_weights(main.table)
+    nearby = near_supports(main.table, main.sets[0])
     text = f"With any weights that add up to one, the largest difference of the averages can be {least:.4f} at least, "
-    text += f"with {', '.join(f'{c} {w:.4f}' for c, w in zip(found.table.classes, weights, strict=True))}; plain "
+    text += f"with {', '.join(f'{c} {w:.4f}' for c, w in zip(main.table.classes, weights, strict=True))}; plain "
     text += f"means miss by {plain:.2f}; "
-    text += f"{len(near)} sets of supports within 2 utterances a class of the public ones serve every average"
-    text += f", the nearest {', '.join(map(str, near[0]))}." if near else "."
+    text += f"{len(nearby)} sets of supports within 2 utterances a class of the public ones serve every average"
+    text += f", the nearest {', '.join(map(str, nearby[0]))}." if nearby else "."
     record = {"table": MAIN[dataset], "dataset": dataset, "row": "", "column": paper.AVERAGE, "kind": "weights"}
     other = "a statement of the weights"
     yield record | {"finding": text, "tolerance": "one unit of the last digit", "refuted_by": other, "chance": np.nan}

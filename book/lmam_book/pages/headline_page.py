@@ -52,7 +52,7 @@ def _line(row: Row) -> str:
     said = (
         f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
         f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
-        f"{row['printed gain']:+.1f}: {reporting.badge(row['word'])}"
+        f"{row['reported gain']:+.1f}: {reporting.badge(row['word'])}"
     )
     return said + (f" ({row['would decide']})" if row["would decide"] else "")
 
@@ -83,7 +83,7 @@ def missing(cells: Sequence[Cell], store: str) -> str:
 def gains(cells: Sequence[Cell]) -> Figure | None:
     """The gain of every reading on every dataset of one backbone; None without runs."""
     panels = {
-        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.printed) for n, e in effects.items()}
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.reported) for n, e in effects.items()}
         for cell in cells
         if (effects := cell.effects())
     }

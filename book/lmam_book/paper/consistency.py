@@ -127,14 +127,16 @@ def _systems() -> pd.DataFrame:
 def _text_comparisons() -> list[dict]:
     """Compare each number of the text that points at cells with those cells."""
     records = []
-    for said in statements().itertuples():
-        pointer = re.fullmatch(r"table (\d+) \| (.+) \| (.+) \| (.+) \| (.+)", said.refers_to)
+    for statement in statements().itertuples():
+        pointer = re.fullmatch(r"table (\d+) \| (.+) \| (.+) \| (.+) \| (.+)", statement.refers_to)
         if not pointer:
             continue
         number, (dataset, rows, column, metric) = int(pointer[1]), pointer.groups()[1:]
         what = {"method": rows, "dataset": dataset, "metric": metric}
         value = _combined(_printed(number), dataset, rows, column, metric)
-        records.append(what | _compare(f"Table {ROMAN[number - 1]}", value, f"Sec. {said.section}", said.value))
+        records.append(
+            what | _compare(f"Table {ROMAN[number - 1]}", value, f"Sec. {statement.section}", statement.value)
+        )
     return records
 
 

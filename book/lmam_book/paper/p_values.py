@@ -120,7 +120,7 @@ def beside(measured: pd.DataFrame) -> pd.DataFrame:
     Adds `ratio`, measured over implied spread, and `expected_p`, which five runs with the printed gain and the measured
     spread would give.
     """
-    found = printed().merge(measured, on=["dataset", "row", "class"])
-    found["ratio"] = found.deviation / found.spread.replace(0, np.nan)
-    found["expected_p"] = [p_value(g, s) for g, s in zip(found.gain, found.deviation, strict=True)]
-    return found
+    rows = printed().merge(measured, on=["dataset", "row", "class"])
+    rows["ratio"] = rows.deviation / rows.spread.replace(0, np.nan)
+    rows["expected_p"] = [p_value(g, s) for g, s in zip(rows.gain, rows.deviation, strict=True)]
+    return rows

@@ -63,8 +63,8 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
 
     Raises LmamError when no cell, or more than one (a dataset must then be named), answers to the address.
     """
-    if (found := _numbers(number).get((dataset, row, column, metric))) is not None:
-        return found
+    if (value := _numbers(number).get((dataset, row, column, metric))) is not None:
+        return value
     cells = table(number)
     for key, wanted in (("dataset", dataset), ("row", row), ("column", column), ("metric", metric)):
         if wanted is None:
@@ -74,8 +74,8 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
         if cells.empty:
             raise LmamError(f"Table {number} has no such cell: {key} {wanted!r} is not one of {known}.")
     if len(cells) > 1:
-        found = ", ".join(cells["dataset"])
-        raise LmamError(f"Table {number} prints this cell for several datasets; name one of {found}.")
+        datasets = ", ".join(cells["dataset"])
+        raise LmamError(f"Table {number} prints this cell for several datasets; name one of {datasets}.")
     return Printed(cells["number"].iloc[0], cells["value"].iloc[0])
 
 

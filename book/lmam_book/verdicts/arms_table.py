@@ -45,11 +45,11 @@ def lines(runs: Sequence[Run], among: Sequence[Run], metric: str | None = None) 
     on. Raises LmamError where no run has the metric, or none touched the test set.
     """
     others = _blocks(among)
-    kept = set(map(id, runs))
+    wanted = set(map(id, runs))
     blocks = {
         block: shown
         for block, arms in others.items()
-        if (shown := {e: mine for e, arm in arms.items() if (mine := [r for r in arm if id(r) in kept])})
+        if (shown := {e: mine for e, arm in arms.items() if (mine := [r for r in arm if id(r) in wanted])})
     }
     if not blocks:
         raise LmamError("These runs leave the test set alone; `lmam results --csv` shows what they were chosen by.")

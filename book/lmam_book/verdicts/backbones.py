@@ -26,12 +26,12 @@ def padding(store: Store) -> pd.DataFrame:
         own = [r for r in held(name, store) if run_names.arm(r.experiment) == "concatenation"]
         if not mine or not own:
             continue
-        table = plugin.frame(own + mine)
+        frame = plugin.frame(own + mine)
         for dataset in sorted({r.experiment.dataset for r in mine}):
             metric = plugin.HEADLINE[dataset]
-            found = plugin.gain(table, dataset, metric, "concatenation", "concatenation, faithful")
-            if found:
-                mine = table[table.dataset == dataset]
+            gain = plugin.gain(frame, dataset, metric, "concatenation", "concatenation, faithful")
+            if gain:
+                mine = frame[frame.dataset == dataset]
                 rates = [
                     f"{mine[mine.arm == name].learning_rate.iloc[0]:g}"
                     for name in ("concatenation", "concatenation, faithful")
@@ -41,8 +41,8 @@ def padding(store: Store) -> pd.DataFrame:
                         "backbone": run_names.title(name),
                         "dataset": dataset,
                         "metric": plugin.TITLES[metric],
-                        "gain from the leak": plugin.signed(found),
-                        "n": found.n,
+                        "gain from the leak": plugin.signed(gain),
+                        "n": gain.n,
                         "rates": " and ".join(rates),
                         "what leaks": backbone_class(name).leak,
                     }

@@ -131,24 +131,24 @@ def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
 
     The columns have two levels, the metric above `paper` and `ours`.
     """
-    table: dict[str, dict[tuple[str, str], object]] = {}
+    rows: dict[str, dict[tuple[str, str], object]] = {}
     for metric in METRICS[dataset]:
         digits = 3 if metric in ("mae", "corr") else 1
         for name, by_seed in values(frame, dataset, metric).items():
             ours = interval(list(by_seed.values()))
             at_limit = int(frame[(frame.dataset == dataset) & (frame.arm == name)].at_limit.sum())
-            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
+            cells = rows.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
             number = printed(backbone, name, dataset, metric)
             cells[TITLES[metric], "paper"] = str(number) if np.isfinite(number) else "–"
             cells[TITLES[metric], "ours"] = spread(ours, digits)
-    found = pd.DataFrame(table.values())
-    return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
+    shown = pd.DataFrame(rows.values())
+    return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
 
 
-def spread(found: Interval, digits: int) -> str:
+def spread(score: Interval, digits: int) -> str:
     """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
-    half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
-    return f"{found.mean:.{digits}f}{half}"
+    half = f" ± {score.high - score.mean:.{digits}f}" if score.n > 1 else ""
+    return f"{score.mean:.{digits}f}{half}"
 
 
 def signed(gain: Effect | None, digits: int = 1) -> str:
@@ -177,9 +177,9 @@ def bar(dataset: str) -> float:
 
     Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
     """
-    table = linear_probes.table()
+    probes = linear_probes.table()
     column = "test" if HEADLINE[dataset] == "acc2" else "test_weighted_f1"
-    mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
+    mine = probes[(probes.dataset == dataset) & probes.modality.isin(["text", "audio", "text+audio"])]
     defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
     return float(defaults.loc[defaults.validation.idxmax(), column])
 
@@ -187,12 +187,12 @@ def bar(dataset: str) -> float:
 def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported: float) -> str:
     """The word on "`other` beats `baseline` by `reported`" in a dataset's headline metric (`rule.word`)."""
     metric = HEADLINE[dataset]
-    found = gain(frame, dataset, metric, baseline, other)
-    if found is None:
+    ours = gain(frame, dataset, metric, baseline, other)
+    if ours is None:
         return rule.NOT_TESTABLE
     rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
     working = rule.Baseline(float(rows[metric].mean()), bar(dataset), not shortfall(frame, dataset, baseline))
-    return rule.word([found], reported, working, not shortfall(frame, dataset, other))
+    return rule.word([ours], reported, working, not shortfall(frame, dataset, other))
 
 
 def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:

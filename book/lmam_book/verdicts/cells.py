@@ -47,8 +47,8 @@ class Cells:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
-        found = {r.experiment: r for name in self.plans for r in held(name, self.store) if self.label(r.experiment)}
-        return list(found.values())
+        runs = {r.experiment: r for name in self.plans for r in held(name, self.store) if self.label(r.experiment)}
+        return list(runs.values())
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -61,17 +61,17 @@ class Cells:
         """The runs of an arm on a dataset."""
         return list(self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)].run) if self.runs else []
 
-    def asked(self, dataset: str) -> dict[str, Experiment]:
+    def experiments(self, dataset: str) -> dict[str, Experiment]:
         """The experiment of every arm of the plans on a dataset, whether it was run or not; the first with its name."""
-        found: dict[str, Experiment] = {}
+        experiments: dict[str, Experiment] = {}
         for e in (e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset):
             if name := self.label(e):
-                found.setdefault(name, e)
-        return found
+                experiments.setdefault(name, e)
+        return experiments
 
     def arms(self, dataset: str) -> list[str]:
-        """The names of `asked`."""
-        return list(self.asked(dataset))
+        """The names of `experiments`."""
+        return list(self.experiments(dataset))
 
     def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
         """The arms with fewer than so many seeds on a dataset, and how many they have."""
@@ -93,9 +93,9 @@ class Cells:
         under different load.
         """
         metric = plugin.HEADLINE[dataset]
-        found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
+        scores, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
         for arm in self.arms(dataset):
-            values = interval(list(found.get(arm, {}).values()))
+            values = interval(list(scores.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
             row = {"arm": arm, "n": values.n, "paper": str(number) if np.isfinite(number) else "–"}
             columns = ("ours", "median", "gain", "at limit", "one class", "parameters", "of the fusion")

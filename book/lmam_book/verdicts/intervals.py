@@ -54,8 +54,8 @@ def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
     difference = interval(y - x)
     if len(seeds) < 2:
         return Comparison(difference, np.nan)
-    spread = ((x.var(ddof=1) + y.var(ddof=1)) / 2) ** 0.5
+    deviation = ((x.var(ddof=1) + y.var(ddof=1)) / 2) ** 0.5
     gain = difference.mean
     return Comparison(
-        difference, float(gain / spread) if spread > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
+        difference, float(gain / deviation) if deviation > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
     )

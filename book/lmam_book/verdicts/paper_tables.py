@@ -152,8 +152,8 @@ def modality_sets(arm: str, store: Store | None = None) -> Cells:
         if run_names.arm(e) != (alone.get(arm, arm) if len(e.modalities) == 1 else arm):
             return None
         name = "+".join(LETTERS[m] for m in e.modalities)
-        dealt = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
-        return f"{name}, {dealt} shuffled" if dealt else name
+        shuffled = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
+        return f"{name}, {shuffled} shuffled" if shuffled else name
 
     def number(subset: str, dataset: str, metric: str) -> float:
         return printed(10, {"A+V": "V+A"}.get(subset, subset), dataset, metric) if with_lmam and not others else np.nan

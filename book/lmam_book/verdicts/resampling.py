@@ -49,7 +49,7 @@ def resampled(runs: Sequence[Run], metric: str, drawn: np.ndarray) -> np.ndarray
     if metric in of_class:
         confusion = totals.reshape(*totals.shape[:-1], len(classes), len(classes))  # (S, R, C, C)
         return per_class(confusion)["f1"][..., of_class.index(metric)]
-    found = runs[0].summarise(totals)
-    if metric not in found:
-        raise LmamError(f"There is no metric '{metric}' that can be resampled; choose one of {', '.join(found)}.")
-    return found[metric]
+    metrics = runs[0].summarise(totals)
+    if metric not in metrics:
+        raise LmamError(f"There is no metric '{metric}' that can be resampled; choose one of {', '.join(metrics)}.")
+    return metrics[metric]

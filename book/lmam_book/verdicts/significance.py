@@ -58,21 +58,21 @@ def paired(a: dict[int, float], b: dict[int, float], margin: float) -> Tested:
     Fewer than two shared seeds: everything NaN. Equal values everywhere: p = 1. A difference that is the same in every
     seed: `p_t` is NaN, as it has no spread to be compared with; `p_flip` is what flipping signs gives.
     """
-    found = compare(a, b)
+    comparison = compare(a, b)
     seeds = sorted(a.keys() & b.keys())
     if len(seeds) < 2:
-        return Tested(found, *[np.nan] * 5)
+        return Tested(comparison, *[np.nan] * 5)
     d = np.array([b[s] - a[s] for s in seeds])  # (n,)
-    spread = d.std(ddof=1)
+    deviation = d.std(ddof=1)
     # The last digits of a difference that is meant to be constant differ.
-    constant = spread < 1e-9 * max(1.0, np.abs(d).max())
+    constant = deviation < 1e-9 * max(1.0, np.abs(d).max())
     if constant:
         p_t = np.nan if abs(d.mean()) > 1e-9 else 1.0
     else:
         p_t = float(stats.ttest_rel([b[s] for s in seeds], [a[s] for s in seeds]).pvalue)
-    posterior = Posterior(d.mean(), 0.0 if constant else spread**2 / len(d), len(d) - 1, margin)
+    posterior = Posterior(d.mean(), 0.0 if constant else deviation**2 / len(d), len(d) - 1, margin)
     worse, equivalent, better = (float(p) for p in posterior.probs())
-    return Tested(found, p_t, flip(d), better, equivalent, worse)
+    return Tested(comparison, p_t, flip(d), better, equivalent, worse)
 
 
 def flip(d: np.ndarray) -> float:
@@ -81,10 +81,10 @@ def flip(d: np.ndarray) -> float:
     Every one of the 2^n patterns of signs is tried up to n = 12, 10,000 random ones beyond.
     """
     resamples = np.inf if len(d) <= 12 else 9999
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (d,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(0)
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def label(e: Experiment) -> str:
@@ -114,15 +114,15 @@ def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
     A run that is given twice counts once; tuning runs and those of the released protocol are left out.
     """
-    found: dict[str, dict[str, list[Run]]] = {}
+    by_setting: dict[str, dict[str, list[Run]]] = {}
     names: dict[Experiment, str] = {}
     for e, run in {r.experiment: r for r in runs if r.experiment.protocol in ("honest", "protocol1")}.items():
-        asked, arms = dataclasses.replace(e, seed=0), found.setdefault(setting(e), {})
-        if asked not in names:
+        arm, arms = dataclasses.replace(e, seed=0), by_setting.setdefault(setting(e), {})
+        if arm not in names:
             name = label(e)
-            names[asked] = f"{name} ({e.learning_rate:g}, {e.arm}, {asked.key[:6]})" if name in arms else name
-        arms.setdefault(names[asked], []).append(run)
-    return found
+            names[arm] = f"{name} ({e.learning_rate:g}, {e.arm}, {arm.key[:6]})" if name in arms else name
+        arms.setdefault(names[arm], []).append(run)
+    return by_setting
 
 
 def of_the_book(store: Store) -> dict[str, dict[str, list[Run]]]:
@@ -212,9 +212,9 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:
     difference = tested.comparison.difference
-    found = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
-    found += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
-    return dict(zip(COLUMNS, found, strict=True))
+    values = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
+    values += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _metric(run: Run, metric: str) -> float:
@@ -243,13 +243,13 @@ def deviations(store: Store) -> pd.DataFrame:
     """
     rows = []
     for name in STARRED:
-        printed = run_names.title(name)
+        title = run_names.title(name)
         runs = held(name, store) + [r for r in held("meld", store) if r.experiment.backbone == name]
-        baselines = {printed: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
+        baselines = {title: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
         for dataset in ("iemocap", "meld"):
             for row, baseline in baselines.items():
                 arms = [_arm(runs, dataset, arm) for arm in (baseline, plugin.starred(name))]
-                rows += [{"dataset": dataset, "row": row, **found} for found in _class_deviations(*arms)]
+                rows += [{"dataset": dataset, "row": row, **of_class} for of_class in _class_deviations(*arms)]
     return pd.DataFrame(rows, columns=["dataset", "row", "class", "deviation", "n"])
 
 
@@ -265,9 +265,9 @@ def _class_deviations(baseline: dict[int, Run], other: dict[int, Run]) -> list[d
     if len(seeds) < 3:
         return []
     a, b = (np.array([_f1(arm[s]) for s in seeds]) for arm in (baseline, other))  # (n, C) each
-    spread = (b - a).std(0, ddof=1)  # (C,)
+    deviation = (b - a).std(0, ddof=1)  # (C,)
     names = baseline[seeds[0]].classes
-    return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, spread, strict=True)]
+    return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, deviation, strict=True)]
 
 
 def _f1(run: Run) -> np.ndarray:
@@ -276,19 +276,19 @@ def _f1(run: Run) -> np.ndarray:
     return per_class(run.total.reshape(C, C))["f1"]
 
 
-def plugged(found: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
+def plugged(by_setting: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
     """The settings that hold a backbone's concatenation and its starred way, with so many seeds each: its key, both.
 
     Settings without text, or without the sound that their dataset has, belong to the chapter on modalities.
     """
     keys = {run_names.title(key): key for key in STARRED}
-    kept = {}
-    for name, arms in found.items():
+    with_lmam = {}
+    for name, arms in by_setting.items():
         key = keys.get(name.split(" · ")[-1])
         pair = {a: arms.get(a, []) for a in ("concatenation", plugin.starred(key))} if key else {}
         if pair and min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
-            kept[name] = key, pair
-    return kept
+            with_lmam[name] = key, pair
+    return with_lmam
 
 
 def _whole(e: Experiment) -> bool:

@@ -41,8 +41,8 @@ ELSEWHERE = {
 
 def count(name: str, widths: Mapping[str, int], **options: Any) -> int:
     """Trainable parameters of a backbone with its own fusion, for six classes."""
-    made = backbone(name)
-    model = embed(widths, 6, made, lambda w: build("concat", w), made.native, **options)
+    backbone_class = backbone(name)
+    model = embed(widths, 6, backbone_class, lambda w: build("concat", w), backbone_class.native, **options)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

@@ -67,7 +67,7 @@ class Evidence:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._kept: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
 
     def runs(self, plan: str) -> list[Run]:
         """The measured runs of a plan."""
@@ -75,21 +75,21 @@ class Evidence:
 
     def headline(self, backbone: str, dataset: str) -> Cell | None:
         """The cell of protocol 2, with runs or without; None where none is planned."""
-        found = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
-        return found.get((backbone, dataset))
+        by_place = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
+        return by_place.get((backbone, dataset))
 
     def study(self, name: str) -> list[Run]:
         """The measured runs of a study of protocol 2."""
         return self._once(("study", name), lambda: studies.held(name, self.store))
 
-    def cells(self, table: Callable[..., Cells], *arguments: str) -> Cells:
+    def cells(self, comparison: Callable[..., Cells], *arguments: str) -> Cells:
         """A comparison of `lmam_book.verdicts.paper_tables` on this store."""
-        return self._once((table.__name__, *arguments), lambda: table(*arguments, store=self.store))
+        return self._once((comparison.__name__, *arguments), lambda: comparison(*arguments, store=self.store))
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
 
 
 KINDS = ("measured", "counted", "recomputed")

@@ -66,31 +66,31 @@ def query_weights(evidence: Evidence, module: str) -> Finding:
     unit, equal = d * d + d, (d, d, d)
     if module == "self_attention":
         layer = nn.MultiheadAttention(d, 1, device="meta")  # torch's own
-        found = 3 * (layer.in_proj_weight.numel() + layer.in_proj_bias.numel()) / unit
+        count = 3 * (layer.in_proj_weight.numel() + layer.in_proj_bias.numel()) / unit
         with_output = 3 * sum(p.numel() for p in layer.parameters()) / unit
         reason = "Counted in torch's own layer: W^Q, W^K and W^V of each modality. With its output layers it is "
         reason += f"{with_output:g}."
-        return Finding(HOLDS if found == 9 else DOES_NOT_HOLD, "9", f"{found:g}", 0, reason)
-    whole, found = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
+        return Finding(HOLDS if count == 9 else DOES_NOT_HOLD, "9", f"{count:g}", 0, reason)
+    whole, count = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
     reason = (
         f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with the "
     )
     reason += f"linear layer of Eq. 7 it is {whole:.2f}."
-    return Finding(HOLDS if found < 3 else DOES_NOT_HOLD, "below 3", f"{found:.2f}", 0, reason)
+    return Finding(HOLDS if count < 3 else DOES_NOT_HOLD, "below 3", f"{count:.2f}", 0, reason)
 
 
 @rule(COUNTED_KIND)
 def table_12_parameters(evidence: Evidence, row: str) -> Finding:
     """Table XII's parameters, counted at the paper's widths and rank; within 5 % or, in part, 20 %."""
     printed = paper.cell(12, row, "overall", "params_M")
-    counted = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
-    off = abs(counted / 1e6 / printed - 1)
+    ours = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
+    off = abs(ours / 1e6 / printed - 1)
     word = HOLDS if off <= 0.05 else IN_PART if off <= 0.2 else DOES_NOT_HOLD
     reason = (
         f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names EmoCaps "
     )
     reason += "and no widths."
-    return Finding(word, f"{printed:g} M", f"{counted / 1e6:.2f} M", 0, reason)
+    return Finding(word, f"{printed:g} M", f"{ours / 1e6:.2f} M", 0, reason)
 
 
 @rule(COUNTED_KIND)
@@ -159,12 +159,12 @@ def low_rank_form(evidence: Evidence) -> Finding:
     """
     d = WIDTHS[0]
     values = np.linalg.svd(np.eye(d), compute_uv=False)
-    kept = float((values[:RANK] ** 2).sum() / (values**2).sum())
+    share = float((values[:RANK] ** 2).sum() / (values**2).sum())
     reason = (
-        f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {kept:.0%} of its squared "
+        f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {share:.0%} of its squared "
     )
     reason += "norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained weights."
-    return Finding(DOES_NOT_HOLD if kept < 1 else HOLDS, "every weight", f"{kept:.0%} kept", 0, reason)
+    return Finding(DOES_NOT_HOLD if share < 1 else HOLDS, "every weight", f"{share:.0%} kept", 0, reason)
 
 
 @rule(COUNTED_KIND)
@@ -186,7 +186,7 @@ def plugs_into(evidence: Evidence, backbones: str) -> Finding:
 def _fitting() -> tuple[str, ...]:
     """The backbones that run and learn with an LMAM at the paper's widths, on two conversations of random numbers."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
-    made = {
+    models = {
         name: embed(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
         for name, way in STARRED.items()
     }
@@ -194,7 +194,7 @@ def _fitting() -> tuple[str, ...]:
     for length in (7, 4):
         x = {m: rng.standard_normal((length, d), np.float32) for m, d in widths.items()}
         talks.append(Conversation(str(length), x, np.arange(length) % 2, np.arange(length) % 6))
-    return tuple(name for name, model in made.items() if _learns(model, collate(talks)))
+    return tuple(name for name, model in models.items() if _learns(model, collate(talks)))
 
 
 def _learns(model: Embedded, batch: Conversations) -> bool:

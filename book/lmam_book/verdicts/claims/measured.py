@@ -65,15 +65,15 @@ def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: flo
     return sentence + (f" Of the runs with it {short[1]}." if short[1] else "")
 
 
-def decided(frame: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
+def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
     """The finding on "`other` is better than `baseline` by `reported`" (NaN: no number) from runs of protocol 1."""
     printed = f"{reported:+.2f}" if finite(reported) else "–"
     metric = plugin.HEADLINE[dataset]
-    gain = plugin.gain(frame.frame, dataset, metric, baseline, other) if frame.runs else None
+    gain = plugin.gain(cells.frame, dataset, metric, baseline, other) if cells.runs else None
     if gain is None:
         return untestable(f"Not run yet: `lmam sweep {sweep}`.", printed)
-    word = plugin.word(frame.frame, dataset, baseline, other, reported)
-    short = [plugin.shortfall(frame.frame, dataset, name) for name in (baseline, other)]
+    word = plugin.word(cells.frame, dataset, baseline, other, reported)
+    short = [plugin.shortfall(cells.frame, dataset, name) for name in (baseline, other)]
     reason = why(word, gain, reported, short, plugin.bar(dataset))
     return Finding(word, printed, plugin.signed(gain), gain.seeds, reason, 1)
 
@@ -272,7 +272,7 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
 def sessions(evidence: Evidence, metric: str) -> Finding:
     """DHCN with LMAM beats DHCN (Table XIII): the better of two readings of what its modalities are."""
     decided = table_13.decide(evidence.store, metric)
-    printed = f"{decided.printed:+.2f}"
+    printed = f"{decided.reported:+.2f}"
     if not decided.effects:
         return untestable("Not run yet: `lmam sweep sessions`.", printed)
     best = decided.effects[decided.best]

@@ -12,7 +12,7 @@ from scipy import stats
 
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts import variances as spread
+from lmam_book.verdicts import variances
 from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, untestable
 from lmam_book.verdicts.claims.measured import decided, why
 from lmam_book.verdicts.effects import Effect, contrast, effect
@@ -82,7 +82,7 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     values, printed = _stable_and_above(evidence, dataset), f"less stable above {STABLE[-1]}"
     if min(map(len, values)) < 2:
         return untestable(LACKING, printed)
-    (s0, f0), (s1, f1) = map(spread.pooled, values)
+    (s0, f0), (s1, f1) = map(variances.pooled, values)
     p = float(stats.f.sf(s1 / s0, f1, f0)) if s0 else 1.0
     within, above = np.sqrt([s0, s1])
     word = REPRODUCED if p < 0.05 else EXCLUDED if p > 0.95 else UNDECIDED
