@@ -61,17 +61,10 @@ class Cells:
         """The runs of an arm on a dataset."""
         return list(self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)].run) if self.runs else []
 
-    def experiments(self, dataset: str) -> dict[str, Experiment]:
-        """The experiment of every arm of the plans on a dataset, whether it was run or not; the first with its name."""
-        experiments: dict[str, Experiment] = {}
-        for e in (e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset):
-            if name := self.label(e):
-                experiments.setdefault(name, e)
-        return experiments
-
     def arms(self, dataset: str) -> list[str]:
-        """The names of `experiments`."""
-        return list(self.experiments(dataset))
+        """The name of every arm of the plans on a dataset, whether it was run or not."""
+        names = (self.label(e) for plan in self.plans for e in PLANS[plan].arms() if e.dataset == dataset)
+        return [name for name in dict.fromkeys(names) if name]
 
     def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
         """The arms with fewer than so many seeds on a dataset, and how many they have."""

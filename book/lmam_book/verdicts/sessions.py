@@ -79,5 +79,4 @@ def interval(difference: Effect) -> Interval:
 
 def shown(difference: Effect) -> str:
     """`+1.24 [-0.30, +2.81] (5 seeds, 499 blocks)`, blocks of `ranking.BLOCK` test sessions."""
-    ends = f"[{difference.low:+.2f}, {difference.high:+.2f}]"
-    return f"{difference.mean:+.2f} {ends} ({difference.seeds} seeds, {difference.conversations} blocks)"
+    return str(difference).replace("conversations", "blocks")
