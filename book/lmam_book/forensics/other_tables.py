@@ -50,15 +50,13 @@ def across() -> Iterator[dict]:
     pairs = consistency.audit_cross_table()
     for d in pairs[~pairs["agrees"]].to_dict("records"):
         place = d["place"].removeprefix("Table ")
-        text = (
-            f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in {d['other_place']}."
-        )
+        text = f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in "
         record = {"table": paper.ROMAN.index(place) + 1, "dataset": d["dataset"], "row": d["method"]}
-        other = "a statement that the two places report different runs"
         yield (
             record
-            | {"column": d["metric"], "kind": "two places", "finding": text, "refuted_by": other}
+            | {"column": d["metric"], "kind": "two places", "finding": f"{text}{d['other_place']}."}
             | {
+                "refuted_by": "a statement that the two places report different runs",
                 "tolerance": "half a unit of the coarser number",
                 "chance": np.nan,
             }
@@ -77,9 +75,8 @@ def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
         hit = np.array([_share(u, n, places) for u in units])
         rate = len({round(100 * k / n, places) for k in range(n + 1)}) / (100 * 10**places + 1)
         text = f"{hit.sum()} of {len(hit)} different accuracies are whole numbers out of {n:,} ({name}); of "
-        text += f"arbitrary numbers {100 * min(rate, 1):.0f} % are." + (
-            " The test has no power here." if rate > 0.9 else ""
-        )
+        text += f"arbitrary numbers {100 * min(rate, 1):.0f} % are."
+        text += " The test has no power here." if rate > 0.9 else ""
         yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "accuracies"} | {
             "finding": text,
             "tolerance": "half a unit of the last digit",
@@ -96,13 +93,11 @@ def p_values() -> Iterator[dict]:
     entries = implied.printed()
     for r in entries[entries["gain"] == 0].to_dict("records"):
         main = paper.ROMAN[implied.TABLES[r["table"]][0] - 1]
-        text = (
-            f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and without."
-        )
+        text = f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and "
         record = {"table": r["table"], "dataset": r["dataset"].upper(), "row": r["row"], "column": r["class"]}
         yield record | {
             "kind": "p-value",
-            "finding": text,
+            "finding": f"{text}without.",
             "tolerance": "none",
             "refuted_by": "five F1 of either side whose means differ and print as these",
             "chance": np.nan,
@@ -154,9 +149,8 @@ def earlier() -> Iterator[dict]:
         same = [c for c, v in README[dataset].items() if v == ours[c]]
         average = [paper.cell(number, "MM-DFN", paper.AVERAGE, m, dataset) for m in ("Acc", "F1")]
         other = "; ".join(f"{c} {ours[c]:.2f} and {v:.2f} there" for c, v in README[dataset].items() if c not in same)
-        text = f"MM-DFN: {len(same)} of {len(ours)} F1 equal those of MM-DFN's own repository" + (
-            f"; {other}" if other else ""
-        )
+        text = f"MM-DFN: {len(same)} of {len(ours)} F1 equal those of MM-DFN's own repository"
+        text += f"; {other}" if other else ""
         text += "; averages {:.2f} and {:.2f}, {:.2f} and {:.2f} there.".format(*average, *AVERAGES[dataset])
         yield {"table": number, "dataset": dataset, "row": "MM-DFN", "column": "F1", "kind": "published before"} | {
             "finding": text,

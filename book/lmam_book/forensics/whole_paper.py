@@ -103,14 +103,8 @@ def _others() -> Iterator[Iterator[dict]]:
             yield other_tables.grid(number, dataset, totals)
     for dataset in ("CMU-MOSI", "POM"):
         yield other_tables.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
-    yield from (
-        other_tables.deltas(),
-        other_tables.across(),
-        other_tables.p_values(),
-        other_tables.sizes(),
-        text_claims.statements(),
-        other_tables.earlier(),
-    )
+    yield from (other_tables.deltas(), other_tables.across(), other_tables.p_values(), other_tables.sizes())
+    yield from (text_claims.statements(), other_tables.earlier())
 
 
 def without_dialogues() -> LeftOut:
@@ -121,7 +115,7 @@ def without_dialogues() -> LeftOut:
 
 def _left_out() -> Iterator[dict]:
     """Which dialogues of the public test set, left out, leave the supports behind most rows of Table II."""
-    without, sets = without_dialogues(), [s for s in audited("IEMOCAP").sets if s.total]
+    without, sets = without_dialogues(), audited("IEMOCAP").sets
     if not without.sets:
         return
     names = "; ".join(" and ".join(dialogues) for dialogues in without.sets)
@@ -142,11 +136,8 @@ def _readings() -> Iterator[dict]:
     """How many rows of a table, without LMAM and with it, read as what."""
     for dataset, number in MAIN.items():
         rows = audited(dataset).rows
-        parts = []
-        for kind, part in (
-            ("plain", rows[~rows["row"].str.endswith("*")]),
-            ("starred", rows[rows["row"].str.endswith("*")]),
-        ):
+        parts, starred = [], rows["row"].str.endswith("*")
+        for kind, part in (("plain", rows[~starred]), ("starred", rows[starred])):
             counts = part["reading"].replace({"none": "unsettled"}).value_counts()
             parts.append(f"of {len(part)} {kind} rows " + ", ".join(f"{n} {r}" for r, n in counts.items()))
         text = f"What Acc. is by the counts that exist: {' and '.join(parts)}."

@@ -82,11 +82,11 @@ def _blocks(runs: Sequence[Run]) -> dict[Block, Arms]:
 
 def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterator[str]:
     runs = [run for arm in arms.values() for run in arm]
-    chosen = metric or METRICS.get(block[0], "weighted_f1" if runs[0].classes else "mae")
-    if chosen not in runs[0].metrics:
-        raise LmamError(f"Runs on {block[0]} have no {chosen}; they have {', '.join(runs[0].metrics)}.")
+    metric = metric or METRICS.get(block[0], "weighted_f1" if runs[0].classes else "mae")
+    if metric not in runs[0].metrics:
+        raise LmamError(f"Runs on {block[0]} have no {metric}; they have {', '.join(runs[0].metrics)}.")
     cautions = sorted({run.caution for run in runs} - {""})
-    yield from textwrap.wrap("  ".join([*block, chosen]), WIDTH, subsequent_indent="    ")
+    yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
     differing = [name for name in _TOLD if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
@@ -94,15 +94,14 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         arms,
         key=lambda e: (
             e.fusion,
-            getattr(e, "embedding", "") or "",
-            getattr(e, "variant", "") or "",
+            *(getattr(e, name, "") or "" for name in ("embedding", "variant")),
             e.rank or 0,
             str(e),
         ),
     ):
         told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
-        mean = interval([run.metrics[chosen] for run in arms[e]])
-        rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, chosen)))
+        mean = interval([run.metrics[metric] for run in arms[e]])
+        rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, metric)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
     yield f"  {'arm':{width}}  seeds  {'mean':22}  gain"
     for name, mean, gain in rows:

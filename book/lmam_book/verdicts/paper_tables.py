@@ -131,8 +131,6 @@ def rank_sweep(store: Store | None = None) -> Cells:
 
 
 LETTERS = {"text": "T", "audio": "A", "video": "V"}
-
-
 SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=others")
 """The arms of Table X's chapter, as `run_names.arm` calls them."""
 
@@ -180,8 +178,7 @@ def lmcm_parts(store: Store | None = None) -> Cells:
 
 def printed(number: int, row: str, dataset: str, metric: str) -> float:
     """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
-    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
     try:
-        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
+        return paper.cell(number, row, "overall", plugin.PRINTED[metric], plugin.PLACES[dataset][1])
     except (LmamError, KeyError):
         return np.nan

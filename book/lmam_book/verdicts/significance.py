@@ -105,7 +105,7 @@ def label(e: Experiment) -> str:
 def setting(e: Experiment) -> str:
     """What arms share: `mosi · text, audio, video · bc-LSTM`."""
     name = e.backbone.removesuffix("_att")
-    sets = ", ".join(f"{pair.split('=')[1]}" for pair in e.features.split(","))
+    sets = ", ".join(pair.split("=")[1] for pair in e.features.split(","))
     return f"{e.dataset} · {sets} · {run_names.title(name)}"
 
 
@@ -161,9 +161,8 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     rows = []
     nowhere = Interval(np.nan, np.nan, np.nan, 0)
     for metric in [*(f"f1:{name}" for name in baseline[0].classes), "weighted_f1"]:
-        values = [{r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other)]
+        a, b = ({r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other))
         name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
-        a, b = values
         gains = [b[s] - a[s] for s in sorted(a.keys() & b.keys())]
         rows.append({"class": name, "seeds": gains} | _row(paired(a, b, MARGIN["f1"]), nowhere))
     table = pd.DataFrame(rows)

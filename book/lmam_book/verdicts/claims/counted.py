@@ -48,10 +48,8 @@ def a_third(evidence: Evidence, decomposed: str) -> Finding:
     shares = [Fraction(count(output), self_attention_parameters(WIDTHS, output)) for output in (True, False)]
     most = max(shares)
     word = HOLDS if most <= Fraction(1, 3) else IN_PART if most < 1 else DOES_NOT_HOLD
-    reason = (
-        f"Counted at widths {_widths()}; {float(shares[0]):.3f} with an output layer on both sides (that of Eq. 7), "
-    )
-    reason += f"{float(shares[1]):.3f} with none on either. LMAM's norm is counted."
+    reason = f"Counted at widths {_widths()}; {float(shares[0]):.3f} with an output layer on both sides (that of Eq. "
+    reason += f"7), {float(shares[1]):.3f} with none on either. LMAM's norm is counted."
     return Finding(word, "1/3", f"{float(most):.3f}", 0, reason)
 
 
@@ -72,10 +70,8 @@ def query_weights(evidence: Evidence, module: str) -> Finding:
         reason += f"{with_output:g}."
         return Finding(HOLDS if count == 9 else DOES_NOT_HOLD, "9", f"{count:g}", 0, reason)
     whole, count = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
-    reason = (
-        f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with the "
-    )
-    reason += f"linear layer of Eq. 7 it is {whole:.2f}."
+    reason = f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with "
+    reason += f"the linear layer of Eq. 7 it is {whole:.2f}."
     return Finding(HOLDS if count < 3 else DOES_NOT_HOLD, "below 3", f"{count:.2f}", 0, reason)
 
 
@@ -86,10 +82,8 @@ def table_12_parameters(evidence: Evidence, row: str) -> Finding:
     ours = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
     off = abs(ours / 1e6 / printed - 1)
     word = HOLDS if off <= 0.05 else IN_PART if off <= 0.2 else DOES_NOT_HOLD
-    reason = (
-        f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names EmoCaps "
-    )
-    reason += "and no widths."
+    reason = f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names "
+    reason += "EmoCaps and no widths."
     return Finding(word, f"{printed:g} M", f"{ours / 1e6:.2f} M", 0, reason)
 
 
@@ -144,10 +138,8 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
     lmam = count.pop("LMAM")
     heavier = [title for title, n in count.items() if n > lmam]
     each = ", ".join(f"{title} {n / 1e6:.2f}" for title, n in sorted(count.items(), key=lambda item: item[1]))
-    reason = (
-        f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: {each}. "
-    )
-    reason += f"LMAM at rank {RANK} has {lmam / 1e6:.2f}."
+    reason = f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: "
+    reason += f"{each}. LMAM at rank {RANK} has {lmam / 1e6:.2f}."
     return Finding(counted(len(heavier), len(count)), "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
 
 
@@ -160,11 +152,9 @@ def low_rank_form(evidence: Evidence) -> Finding:
     d = WIDTHS[0]
     values = np.linalg.svd(np.eye(d), compute_uv=False)
     share = float((values[:RANK] ** 2).sum() / (values**2).sum())
-    reason = (
-        f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {share:.0%} of its squared "
-    )
-    reason += "norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained weights."
-    return Finding(DOES_NOT_HOLD if share < 1 else HOLDS, "every weight", f"{share:.0%} kept", 0, reason)
+    reason = f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {share:.0%} of its "
+    reason += "squared norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained "
+    return Finding(DOES_NOT_HOLD if share < 1 else HOLDS, "every weight", f"{share:.0%} kept", 0, f"{reason}weights.")
 
 
 @rule(COUNTED_KIND)
@@ -175,11 +165,9 @@ def plugs_into(evidence: Evidence, backbones: str) -> Finding:
     """
     fits = _fitting()
     word = HOLDS if len(fits) == int(backbones) else DOES_NOT_HOLD
-    reason = (
-        "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches every "
-        "weight of LMAM; whether that helps is "
-    )
-    return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason + "what the other claims are about.")
+    reason = "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches "
+    reason += "every weight of LMAM; whether that helps is what the other claims are about."
+    return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason)
 
 
 @cache
@@ -227,10 +215,8 @@ def runs_faster(evidence: Evidence) -> Finding:
     times = paper.table(6).query("metric == 'running_time_s'").set_index(["row", "dataset"]).number
     lower = sum(times["bc-LSTM*"] < times["bc-LSTM+Att"])
     reason = f"Faster than what is not said. In Table VI as printed {faster} of {len(grown)} running times are lower "
-    reason += (
-        f"with LMAM than without, and {lower} of {len(times['bc-LSTM*'])} lower than bc-LSTM's with self-attention."
-    )
-    return Finding(word, "faster", f"{faster} of {len(grown)}", 0, reason)
+    reason += f"with LMAM than without, and {lower} of {len(times['bc-LSTM*'])} lower than bc-LSTM's with "
+    return Finding(word, "faster", f"{faster} of {len(grown)}", 0, f"{reason}self-attention.")
 
 
 def _grown(metric: str) -> list[float]:

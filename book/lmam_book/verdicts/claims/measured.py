@@ -81,9 +81,7 @@ def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, report
 @rule(MEASURED)
 def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "concatenation") -> Finding:
     """A backbone with LMAM beats itself without (Tables II to IV), in the best of LMAM's readings (protocol 2)."""
-    other, metric = plugin.starred(backbone), plugin.HEADLINE[dataset]
-    without, with_ = (plugin.printed(backbone, name, dataset, metric) for name in (baseline, other))
-    reported = with_ - without
+    other, reported = plugin.starred(backbone), headline.reported_gain(backbone, dataset, baseline)
     if dataset == "pom":
         return untestable(POM, f"{reported:+.2f}")
     if baseline != "concatenation":

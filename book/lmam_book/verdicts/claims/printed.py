@@ -29,11 +29,9 @@ def deltas_follow(evidence: Evidence, table: str) -> Finding:
     changes = consistency.audit_deltas()
     changes = changes[changes.table == int(table)]
     off = (changes.printed - changes.recomputed).abs()
-    what = (
-        "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the last "
-    )
-    what += "digit"
-    return _agreement(changes.agrees | (off <= UNIT), f"{what}; the largest difference is {off.max():.2f}")
+    what = "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the "
+    what += f"last digit; the largest difference is {off.max():.2f}"
+    return _agreement(changes.agrees | (off <= UNIT), what)
 
 
 @rule(RECOMPUTED)
@@ -59,10 +57,8 @@ def told_alike(evidence: Evidence, places: str) -> Finding:
     pairs = pairs.sort_values("apart").drop_duplicates(["method", "dataset", "metric", "place", "table"])
     apart = pairs[~pairs.agrees].table.value_counts()
     where = ", ".join(f"{n} in {table}" for table, n in apart.items())
-    what = (
-        "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an earlier "
-    )
-    return _agreement(pairs.agrees, f"{what}table: {where}")
+    what = "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an "
+    return _agreement(pairs.agrees, f"{what}earlier table: {where}")
 
 
 @rule(RECOMPUTED)
