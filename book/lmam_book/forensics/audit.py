@@ -55,7 +55,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found; `rows`, `pairs`, `cells` and `findings` are frames."""
+    """The audit of one table; `rows`, `pairs`, `cells` and `findings` are frames."""
 
     table: UnitTable
     digits: Digits
@@ -102,7 +102,7 @@ class Audit:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """One row a method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
+        """One row per method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
         records = []
         for k, name in enumerate(self.table.rows):
             fit, joined = self.fits[k], self.whole(k)
@@ -121,7 +121,7 @@ class Audit:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row a pair: where it exists, how far from the nearest possible pair, and its verdict.
+        """One row per pair: where it exists, how far from the nearest possible pair, and its verdict.
 
         `distance` is in half units of the last digit, in the row's reading or else the nearest of all; 1 is possible.
         """
@@ -195,7 +195,7 @@ class Audit:
 
     @cached_property
     def findings(self) -> pd.DataFrame:
-        """One finding a row, in one sentence, with its tolerance, what would refute it, and the rates of chance."""
+        """One finding per row, in one sentence, with its tolerance, what would refute it, and the rates of chance."""
         from lmam_book.forensics.wording import sentences
 
         return sentences(self)
@@ -213,7 +213,7 @@ def audit(
     seed: int = 0,
     called: str = "given",
 ) -> Audit:
-    """Audit a per-class table; index: methods, columns: (class, `Acc` or `F1`), one class may be `Average(w)`.
+    """The audit of a per-class table; index: methods, columns: (class, `Acc` or `F1`), one class may be `Average(w)`.
 
     The table holds all classes of its test set; `paste` makes it from a text. `support` is the number of test
     utterances of each class, where somebody states it, and `called` its name in sentences. Supports are searched in

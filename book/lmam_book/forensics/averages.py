@@ -11,7 +11,7 @@ from lmam_book.forensics.pasted import UnitTable
 from lmam_book.forensics.supports import Supports
 
 STEP = 2
-"""Supports near the stated ones differ by at most so many utterances a class, and by twice as many in all."""
+"""Supports near the stated ones differ by at most so many utterances per class, and by twice as many in all."""
 
 
 def equations(table: UnitTable) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ class Completion:
 
 
 def completed(audit: Audit, row: int) -> Completion | None:
-    """Complete a row whose reading is named and of whose pairs one does not exist, where only one count is left for it.
+    """The counts of a named row's one impossible pair, where the other classes leave only one count for it.
 
     Predictions of all classes add up to N, so that the others' counts leave p to this class. If exactly one t then
     prints as one of its two numbers, the other one is what differs. None where that is not so.

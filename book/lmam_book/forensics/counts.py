@@ -73,7 +73,7 @@ class Solutions:
         return (self.p_low <= self.p_high).any(-1)
 
     def listed(self) -> list[tuple[int, int, int]]:
-        """(t, p_low, p_high) of a single pair, one entry a t."""
+        """(t, p_low, p_high) of a single pair, one entry per t."""
         there = self.p_low <= self.p_high
         return [tuple(map(int, s)) for s in zip(self.t[there], self.p_low[there], self.p_high[there], strict=True)]
 

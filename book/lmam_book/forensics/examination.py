@@ -1,4 +1,4 @@
-"""The audit examined: what it finds in generated tables whose truth is known."""
+"""How often the audit is right on generated tables whose truth is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmam_book.forensics.simulated import READABLE, plant, table
 
 
 def examination(support: Mapping[str, int], rows: int, tables: int, planted: int, seed: int = 0) -> pd.DataFrame:
-    """Audit generated tables whose truth is known, without and with planted errors; one row a reading.
+    """Rates at which the audit is right on generated tables, without and with planted errors; one row per reading.
 
     tables, rows; reading_found (share of rows that get their true reading on the true supports), false_alarms (share
     of correct pairs called impossible), found (share of planted errors called impossible), accuracy_found (share of

@@ -19,9 +19,9 @@ def pair(
     rounding: str = "rounded",
     n_max: int = 2000,
 ) -> pd.DataFrame:
-    """Audit one pair of printed percentages: `pair("30.56", "35.63", 144, 1623)`; as strings, so that end zeros count.
+    """What two printed percentages can be: `pair("30.56", "35.63", 144, 1623)`; as strings, so that end zeros count.
 
-    One row a reading: exists; counts, the first few (hits, predictions) for a class of n; by_chance, the share of
+    One row per reading: exists; counts, the first few (hits, predictions) for a class of n; by_chance, the share of
     arbitrary pairs within a point that exist, too. Without n: supports, the least n up to `n_max` that serve, and how
     many do. One-vs-rest accuracy needs `total`, the number of all utterances. Raises LmamError as `audit` does.
     """

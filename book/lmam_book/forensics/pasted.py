@@ -52,11 +52,11 @@ class UnitTable:
 
 
 def paste(text: str) -> pd.DataFrame:
-    """Read a per-class table that was copied from a paper: Markdown, CSV or tabs, one method a line.
+    """The frame of a per-class table that was copied from a paper: Markdown, CSV or tabs, one method per line.
 
     The head is one line (`Happy Acc`, `Happy F1`, ...) or two (classes, then metrics; a class may span its columns).
     A cell may hold both numbers of its class (`27.73 29.81`). Bold marks, citations and percent signs are dropped.
-    Returns the frame that `audit` takes. Raises LmamError, one sentence, for what cannot be read.
+    `audit` takes it. Raises LmamError, one sentence, for what cannot be read.
     """
     lines = [line for line in text.strip().splitlines() if line.strip() and not RULE.fullmatch(line)]
     separator = next((s for s in ("\t", "|", ";", ",") if any(s in line for line in lines)), None)
@@ -80,9 +80,9 @@ def paste(text: str) -> pd.DataFrame:
 
 
 def in_units(table: pd.DataFrame) -> UnitTable:
-    """Check a frame and count its units; index: methods, columns: (class, `Acc` or `F1`), one may be `Average(w)`.
+    """A frame in units of its last digit, checked; `audit` describes the frame.
 
-    A missing cell is allowed: nothing is said of its pair. Raises LmamError for a number outside 0..100, for what is no
+    A missing cell is allowed: its pair is not audited. Raises LmamError for a number outside 0..100, for what is no
     number, a class without one of its two columns, and a method named twice.
     """
     if table.columns.nlevels != 2:

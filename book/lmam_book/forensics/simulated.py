@@ -1,4 +1,4 @@
-"""The solver's own examination: correct tables with known truth, and tables with planted errors."""
+"""Generated tables to examine the audit with: correct ones with known truth, and ones with planted errors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def plant(
 def simulated(
     support: tuple[int, ...], reading: str, runs: int, places: int = 2, rows: int = 600, seed: int = 0
 ) -> pd.DataFrame:
-    """Rows of correct tables, one a row, and what the audit would measure of them.
+    """Rows of simulated correct tables, and what the audit would measure of them.
 
     `impossible` counts pairs without whole numbers in the table's own reading, `off` is how far an average lies from
     its cells in units of the last digit, `implied` the predictions over the utterances by real arithmetic.

@@ -36,11 +36,11 @@ def audited(dataset: str) -> Audit:
 
 @cache
 def findings() -> pd.DataFrame:
-    """All findings on the paper's tables, one a row; `table` is 0 where a finding is on none in particular.
+    """All findings on the paper's tables, one per row; `table` is 0 where a finding is on none in particular.
 
     Columns: id, table, dataset, row, column, kind, finding, tolerance, refuted_by, chance (the share of simulated
     correct tables of this size that show it, NaN where nothing was simulated), chance_means (the same, were cells
-    means over five runs) and coincidence (the chance that arbitrary numbers fit as well). Computed once a process;
+    means over five runs) and coincidence (the chance that arbitrary numbers fit as well). Computed once per process;
     copy before changing it.
     """
     parts = [audited(d).findings.drop(columns="id").assign(table=number, dataset=d) for d, number in MAIN.items()]

@@ -1,4 +1,4 @@
-"""What an audit found, one neutral sentence a finding, with tolerance, refutation and rates of chance."""
+"""The findings of an audit, one neutral sentence per finding, with tolerance, refutation and rates of chance."""
 
 from __future__ import annotations
 

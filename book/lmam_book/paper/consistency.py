@@ -46,9 +46,9 @@ def audit_cross_table() -> pd.DataFrame:
     """Compare what is printed in more than one place for the same method, dataset and metric.
 
     The first place in reading order is compared with each later one, and each text statement with the cells that its
-    `refers_to` names. `LMAM` of Table IX and `T+A+V` of Table X are `EmoCaps*`; Table XI prints each starred name
+    `refers_to` names. `LMAM` of Table IX and `T+A+V` of Table X are `EmoCaps*`; Table XI prints each name with *
     without and with (R), and both are compared. Agreement is to the coarser of the two printed precisions. Computed
-    once a process; copy before changing it.
+    once per process; copy before changing it.
     """
     import pandas as pd
 

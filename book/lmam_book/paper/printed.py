@@ -42,7 +42,7 @@ class Printed(float):
 
 
 def table(number: int) -> pd.DataFrame:
-    """Return one table of the paper, a printed cell a row, in printed order.
+    """Return one table of the paper, one printed cell per row, in printed order.
 
     `value` is the printed string, `number` the same as a float (NaN where the cell is `N/A`).
     Raises LmamError when the paper has no table of that number.
@@ -80,7 +80,7 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
 
 
 def statements() -> pd.DataFrame:
-    """Return the checkable statements of the paper's text, one a row, with all columns as strings."""
+    """Return the checkable statements of the paper's text, one per row, with all columns as strings."""
     return _read("statements.csv")
 
 

@@ -20,7 +20,7 @@ LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
 METRICS = {"mosi": "acc2", "diginetica": "P@20"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
-_TOLD = {
+_DIFFERING = {
     "learning_rate": "rate {:g}",
     "weight_decay": "decay {:g}",
     "dropout": "dropout {}",
@@ -88,7 +88,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
     cautions = sorted({run.caution for run in runs} - {""})
     yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _TOLD if len({getattr(e, name, None) for e in arms}) > 1]
+    differing = [name for name in _DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
     for e in sorted(
         arms,
@@ -99,9 +99,9 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             str(e),
         ),
     ):
-        told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
+        differences = [_DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
         mean = interval([run.metrics[metric] for run in arms[e]])
-        rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, metric)))
+        rows.append((", ".join([arms[e][0].arm, *differences]), mean, _gain(e, arms[e], among, metric)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
     yield f"  {'arm':{width}}  seeds  {'mean':22}  gain"
     for name, mean, gain in rows:
@@ -109,7 +109,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             yield from textwrap.wrap(name, WIDTH, initial_indent="  ", subsequent_indent="    ")
             name = ""
         ends = f" [{mean.low:.2f}, {mean.high:.2f}]" if mean.n > 1 else ""
-        yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_told(gain)}".rstrip()
+        yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
 def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: str) -> Effect | None:
@@ -126,7 +126,7 @@ def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: s
     return effect(other, arm, metric) if other and len(shared) > 1 else None
 
 
-def _told(gain: Effect | None) -> str:
+def _gain_text(gain: Effect | None) -> str:
     if gain is None:
         return ""
     word = "better" if gain.low > 0 else "worse" if gain.high < 0 else UNDECIDED

@@ -1,4 +1,4 @@
-"""What it is worth that originals let padding in."""
+"""How much a backbone gains where padding leaks in, as in its original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAKING = ("faithful_bc_lstm", "faithful")
 
 
 def padding(store: Store) -> pd.DataFrame:
-    """What a backbone's own fusion gains when padding leaks in as in its original, one row a backbone and dataset.
+    """What a backbone's own fusion gains when padding leaks in as in its original, one row per backbone and dataset.
 
     `rates` are the learning rates that tuning chose without and with the leak, by as many tuning seeds each.
     """

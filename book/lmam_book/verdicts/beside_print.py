@@ -58,10 +58,10 @@ PLACES = {
 
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run with its `arm` under the name that tables use, in the order of the plan.
+    """One row per run with its `arm` under the name that tables use, in the order of the plan.
 
-    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`; `largest_share` is
-    that of the test utterances that it gives one class; `run` is the run itself. Raises LmamError where there are none.
+    `at_limit` and `one_class` say that a run may have stopped too early: see `shortfall`; `largest_share` is the share
+    of test utterances in its most frequent class; `run` is the run itself. Raises LmamError where there are none.
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
@@ -96,7 +96,7 @@ def _largest_share(run: Run) -> float:
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
     """The paper's number for an arm of a backbone; NaN where it prints none.
 
-    The way of `arms.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
+    The way of `arms.STARRED` stands beside the row marked * of Tables II to IV; another early way beside Table XI,
     which names them.
     """
     number, printed_dataset, column = PLACES[dataset]
@@ -114,7 +114,7 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
 
 
 def starred(backbone: str) -> str:
-    """The arm that stands for the paper's starred row of a backbone."""
+    """The arm that stands for a backbone's row with LMAM in Tables II to IV, which the paper marks with *."""
     return WAYS[arms.starred(backbone)]
 
 
@@ -125,7 +125,7 @@ def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int
 
 
 def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
-    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
+    """One row per arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
 
     `at limit` counts the runs that were still within patience of their best epoch when the epochs ran out.
 

@@ -52,7 +52,7 @@ class Cells:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row a run with its `arm`."""
+        """One row per run with its `arm`."""
         if not self.runs:
             return pd.DataFrame(columns=["dataset", "arm", "seed"])
         return plugin.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
@@ -76,14 +76,13 @@ class Cells:
         return plugin.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
 
     def beside(self, dataset: str) -> pd.DataFrame:
-        """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters.
+        """One row per arm: seeds, the headline metric of the paper and ours, our gain, parameters.
 
         `ours` is a mean, which one run that went wrong can move, and `median` is not moved by it. `at limit` counts the
         runs that were still within patience of their best epoch when the epochs ran out: with more they might be
-        better. `one class` counts those that give every utterance the same class; either may mean that the arm is not
-        trained out (`plugin.shortfall`). `parameters` are all that were trained, `of the fusion` those of the method.
-        Rows without runs show dashes. The seconds of stored runs have no column: they were made at different times,
-        under different load.
+        better. `one class` counts those that give every utterance the same class; either may mean that the arm needs
+        more training (`plugin.shortfall`). `parameters` are all that were trained, `of the fusion` those of the method.
+        Rows without runs show dashes. Seconds have no column: stored runs were timed under different load.
         """
         metric = plugin.HEADLINE[dataset]
         scores, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
@@ -109,7 +108,7 @@ class Cells:
         return pd.DataFrame(rows)
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
-        """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
+        """One row per claim "`other` beats this arm" of the paper's numbers, in each dataset's headline metric."""
         rows = []
         for dataset in datasets:
             metric = plugin.HEADLINE[dataset]

@@ -62,7 +62,7 @@ def _correlated(shape: tuple[int, ...], deviation: float, rng: np.random.Generat
 
 
 def measure(simulations: int = SIMULATIONS) -> pd.DataFrame:
-    """How often each word was given, in percent, and how often the first reading's interval held the true gain.
+    """How often each word comes out, in percent, and how often the first reading's interval contains the true gain.
 
     One row per setting, reported gain, true gain, number of seeds and of readings.
     """

@@ -29,7 +29,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value a seed; equal values give a width of 0."""
+    """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value per seed; equal values give a width of 0."""
     x = np.asarray(values, dtype=np.float64)
     n, mean = len(x), float(x.mean()) if len(x) else np.nan
     half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / n**0.5) if n > 1 else np.nan

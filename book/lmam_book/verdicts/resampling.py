@@ -1,8 +1,8 @@
 """What resampling dialogues varies: metrics of many samples of conversations at once, from stored outcomes.
 
 Seeds say how much a result changes when the same model is trained again. They say nothing of other conversations: every
-seed is scored on the same test set. Drawing that many conversations from the test set with replacement, again and
-again, says how much the result hangs on which conversations happen to be in it (Efron, 1979; clusters are drawn whole).
+seed is scored on the same test set. Drawing that many conversations from the test set with replacement, many
+times, says how much the result depends on which conversations are in it (Efron, 1979; clusters are drawn whole).
 """
 
 from __future__ import annotations

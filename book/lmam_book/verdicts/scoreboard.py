@@ -18,7 +18,7 @@ TITLES = {
 
 
 def tallies(claims: pd.DataFrame) -> str:
-    """How many claims got which word, one row a kind, as a Markdown table.
+    """How many claims got which word, one row per kind, as a Markdown table.
 
     Measured claims that rest on the first protocol have a row of their own, as its runs are being replaced.
     """

@@ -53,10 +53,10 @@ class Tested:
 
 
 def paired(a: dict[int, float], b: dict[int, float], margin: float) -> Tested:
-    """Test b minus a, one value a seed, over the seeds that both have.
+    """The difference b minus a and its tests, one value per seed, over the seeds that both have.
 
     Fewer than two shared seeds: everything NaN. Equal values everywhere: p = 1. A difference that is the same in every
-    seed: `p_t` is NaN, as it has no spread to be compared with; `p_flip` is what flipping signs gives.
+    seed: `p_t` is NaN, as it has no deviation to be compared with; `p_flip` is what flipping signs gives.
     """
     comparison = compare(a, b)
     seeds = sorted(a.keys() & b.keys())
@@ -137,7 +137,7 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
     Columns: `n` shared seeds; `gain` with its 95 % interval over seeds (`low`, `high`) and `effect` (pooled standard
     deviations); `p_t`, `p_flip` and both corrected over the table by Holm's method; `better`, `equivalent`, `worse`
     (see `Tested`, margin `MARGIN`); and `dialogues_low`, `dialogues_high`, the 95 % interval of the gain, averaged
-    over shared seeds, when test conversations are drawn anew. Raises LmamError for arms on different conversations.
+    over shared seeds, over resamples of test conversations. Raises LmamError for arms on different conversations.
     """
     stacked([runs[0] for runs in arms.values()])
     sign, margin = plugin.sign(metric), MARGIN.get(metric, 1.0)
@@ -235,7 +235,7 @@ def _over_dialogues(arms: dict[str, list[Run]], samples: dict[str, np.ndarray], 
 
 
 def deviations(store: Store) -> pd.DataFrame:
-    """The measured spread that `p_values.beside` sets beside the implied one, a row a printed row and class.
+    """The measured deviations that `p_values.beside` sets beside the implied ones, one row per printed row and class.
 
     `deviation` is the standard deviation over shared seeds of the paired differences in a class's F1, with LMAM minus
     without; for `bc-LSTM+Att` minus self-attention, as Tables VII and VIII have it. Rows need at least three seeds.
@@ -276,7 +276,7 @@ def _f1(run: Run) -> np.ndarray:
 
 
 def plugged(by_setting: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
-    """The settings that hold a backbone's concatenation and its starred way, with so many seeds each: its key, both.
+    """The settings with a backbone's concatenation and LMAM in its `STARRED` way, `seeds` each: its key, both arms.
 
     Settings without text, or without the sound that their dataset has, belong to the chapter on modalities.
     """

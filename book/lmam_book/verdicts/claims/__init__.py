@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the word, the paper's number and ours as text, shared seeds (0: none needed), and why.
+    """What a rule returns: the word, the paper's number and ours as text, shared seeds (0: none needed), and why.
 
     `protocol` is the one of the runs that decided: 1, 2, or 0 where none did.
     """
@@ -63,7 +63,7 @@ class Finding:
 
 
 class Evidence:
-    """The store as rules read it: each plan and each comparison is put together once."""
+    """The store as rules read it: each plan and each comparison is read once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

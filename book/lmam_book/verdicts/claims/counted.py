@@ -38,7 +38,7 @@ LENGTH = 110
 def a_third(evidence: Evidence, decomposed: str) -> Finding:
     """LMAM has at most a third of self-attention's parameters, W whole or decomposed; less than all: in part.
 
-    Like is set against like: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
+    Both sides alike: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
     without. The worse of the two decides.
     """
 
