@@ -31,8 +31,8 @@ class LeftOut:
 
 def iemocap_dialogues(classes: Sequence[str]) -> dict[str, Counts]:
     """The class sizes of each dialogue of IEMOCAP's public test set, counted once, (C,) each."""
-    table = pd.read_csv(paths.data("iemocap_test_dialogues.csv"), index_col="dialogue")
-    return {str(name): row.to_numpy() for name, row in table[list(classes)].iterrows()}
+    counts = pd.read_csv(paths.data("iemocap_test_dialogues.csv"), index_col="dialogue")
+    return {str(name): row.to_numpy() for name, row in counts[list(classes)].iterrows()}
 
 
 def left_out(dialogues: Mapping[str, Counts], support: Counts) -> LeftOut:

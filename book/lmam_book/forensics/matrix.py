@@ -62,12 +62,12 @@ def _realisable(options: Sequence[Options], support: Sequence[int], total: int, 
                 continue
             for h, sums in reached.items():
                 if h + t <= hits:
-                    after[h + t] = after.get(h + t, 0) | (_spread(sums, high - low) << low) & keep
+                    after[h + t] = after.get(h + t, 0) | (_widened(sums, high - low) << low) & keep
         reached = after
     return bool(reached.get(hits, 0) >> total & 1)
 
 
-def _spread(bits: int, width: int) -> int:
+def _widened(bits: int, width: int) -> int:
     """Every bit set, and the `width` bits above it."""
     done = 0
     while done < width:

@@ -88,11 +88,11 @@ def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
 
 def p_values() -> Iterator[dict]:
     """What Tables VII and VIII say beside the F1 of Tables II and III, for a paired t-test over five runs."""
-    from lmam_book.paper import p_values as implied  # brings a statistics library that takes a second
+    from lmam_book.paper.p_values import RUNS, TABLES, printed  # brings a statistics library that takes a second
 
-    entries = implied.printed()
+    entries = printed()
     for r in entries[entries["gain"] == 0].to_dict("records"):
-        main = paper.ROMAN[implied.TABLES[r["table"]][0] - 1]
+        main = paper.ROMAN[TABLES[r["table"]][0] - 1]
         text = f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and "
         record = {"table": r["table"], "dataset": r["dataset"].upper(), "row": r["row"], "column": r["class"]}
         yield record | {
@@ -103,7 +103,7 @@ def p_values() -> Iterator[dict]:
             "chance": np.nan,
         }
     for number, part in entries[entries["gain"] != 0].groupby("table"):
-        narrow = (part["spread"] < part["one_utterance"] / implied.RUNS**0.5).sum()
+        narrow = (part["spread"] < part["one_utterance"] / RUNS**0.5).sum()
         text = f"In {narrow} of {len(part)} entries p and the printed change of F1 imply a standard deviation of the "
         text += "five differences below that of four equal ones and one that is off by a single prediction."
         yield {"table": number, "dataset": part["dataset"].iloc[0].upper(), "row": "", "kind": "p-value"} | {

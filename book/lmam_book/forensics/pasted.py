@@ -103,9 +103,9 @@ def in_units(table: pd.DataFrame) -> UnitTable:
         cells = [[values[r, (c, metric)] for c in classes] for r in rows]
         return np.array([[-1 if v is None else int(v * scale) for v in line] for line in cells], np.int64)
 
-    average = [[values.get((r, (AVERAGE, m))) for m in ("Acc", "F1")] for r in rows]
-    means = np.array([[np.nan if v is None else float(v) for v in line] for line in average])
-    return UnitTable([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), means, scale)
+    decimals = [[values.get((r, (AVERAGE, m))) for m in ("Acc", "F1")] for r in rows]
+    average = np.array([[np.nan if v is None else float(v) for v in line] for line in decimals])
+    return UnitTable([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), average, scale)
 
 
 def _decimal(value: object, row: object, column: tuple[str, str]) -> Decimal | None:

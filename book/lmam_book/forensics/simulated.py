@@ -13,7 +13,7 @@ from lmam_book.forensics.matrix import implied_predictions
 from lmam_book.paper.printed import AVERAGE
 
 READABLE = ("recall", "precision")
-SPREAD = 0.03
+DEVIATION = 0.03
 """Standard deviation of a class's recall from run to run, where a table holds means over runs."""
 
 
@@ -24,7 +24,7 @@ def confusions(support: np.ndarray, rows: int, runs: int, rng: np.random.Generat
     """
     classes = len(support)
     recall = np.clip(
-        rng.uniform(0.2, 0.95, (rows, 1, classes)) + rng.normal(0, SPREAD, (rows, runs, classes)), 0.02, 0.98
+        rng.uniform(0.2, 0.95, (rows, 1, classes)) + rng.normal(0, DEVIATION, (rows, runs, classes)), 0.02, 0.98
     )
     lure = support * rng.gamma(4, 1, (rows, 1, classes))
     lost = np.broadcast_to(lure[:, :, None, :], (rows, runs, classes, classes)) * (1 - np.eye(classes))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import held
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_print
 from lmam_core.models.backbones import backbone as backbone_class
 from lmam_core.runs import names as run_names
 from lmam_core.runs.store import Store
@@ -26,10 +26,10 @@ def padding(store: Store) -> pd.DataFrame:
         own = [r for r in held(name, store) if run_names.arm(r.experiment) == "concatenation"]
         if not mine or not own:
             continue
-        frame = plugin.frame(own + mine)
+        frame = beside_print.frame(own + mine)
         for dataset in sorted({r.experiment.dataset for r in mine}):
-            metric = plugin.HEADLINE[dataset]
-            gain = plugin.gain(frame, dataset, metric, "concatenation", "concatenation, faithful")
+            metric = beside_print.HEADLINE[dataset]
+            gain = beside_print.gain(frame, dataset, metric, "concatenation", "concatenation, faithful")
             if gain:
                 mine = frame[frame.dataset == dataset]
                 rates = [
@@ -40,8 +40,8 @@ def padding(store: Store) -> pd.DataFrame:
                     {
                         "backbone": run_names.title(name),
                         "dataset": dataset,
-                        "metric": plugin.TITLES[metric],
-                        "gain from the leak": plugin.signed(gain),
+                        "metric": beside_print.TITLES[metric],
+                        "gain from the leak": beside_print.signed(gain),
                         "n": gain.n,
                         "rates": " and ".join(rates),
                         "what leaks": backbone_class(name).leak,
