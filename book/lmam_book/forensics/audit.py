@@ -14,7 +14,7 @@ from lmam_book.forensics.bounds import beyond_means
 from lmam_book.forensics.counts import READINGS, Digits, distance, possible, solutions
 from lmam_book.forensics.matrix import Whole, implied_predictions, whole
 from lmam_book.forensics.pasted import UnitTable, in_units
-from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, given, search, tail
+from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, search, tail
 from lmam_book.paper.printed import AVERAGE
 from lmam_core.errors import LmamError
 
@@ -46,10 +46,12 @@ class Fit:
 
     @property
     def count(self) -> int:
+        """How many of the row's pairs exist."""
         return int(self.exist.sum())
 
     @property
     def named(self) -> bool:
+        """Whether as many would exist by coincidence less often than `SIGNIFICANT`."""
         return self.p < SIGNIFICANT
 
 
@@ -232,7 +234,7 @@ def audit(
         n = {c: support[c] for c in units.classes}
         if wrong := [c for c, k in n.items() if isinstance(k, bool) or not isinstance(k, Integral) or k < 1]:
             raise LmamError(f"The support of {wrong[0]!r} must be a whole number of at least 1; got {n[wrong[0]]}.")
-        stated = given(n, called)
+        stated = Supports.of(n, called)
         if total is not None and stated.total != total:
             raise LmamError(f"The supports add up to {stated.total}, not to the total of {total}; correct either.")
     most = total or (stated.total if stated else n_max)

@@ -2,8 +2,8 @@
 
 A class of n utterances, among N in all, of which t are found with p predictions:
 
-    recall t / n      precision t / p      F1 2t / (n + p)      accuracy, one class against the rest, (N - n - p + 2t)
-    / N
+    recall t / n      precision t / p      F1 2t / (n + p)
+    accuracy, one class against the rest, (N - n - p + 2t) / N
 
 Everything is compared in whole numbers, so that no floating point decides a case.
 """
@@ -59,9 +59,7 @@ class Digits:
 
 @dataclass(frozen=True)
 class Solutions:
-    """Numbers of hits t with the predictions p_low..p_high that go with each, along the last axis; none if p_low >
-    p_high.
-    """
+    """Hits t with the predictions p_low..p_high of each, along the last axis; none where p_low > p_high."""
 
     t: np.ndarray
     p_low: np.ndarray

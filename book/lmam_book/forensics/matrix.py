@@ -32,7 +32,7 @@ class Whole:
 
 
 def whole(options: Sequence[Options], support: Sequence[int], total: int) -> Whole:
-    """Join the classes of one row; `options[c]` must not be empty.
+    """What the classes of one row are together; `options[c]`, what class c can be, must not be empty.
 
     Misses r_c = n_c - t_c and false alarms f_c = p_c - t_c are the row and column sums of a matrix of whole numbers
     >= 0 with a zero diagonal if and only if sum r = sum f and r_c + f_c <= sum r for every c. (The second says that

@@ -29,14 +29,15 @@ class Supports:
     n: dict[str, int]
     total: int
 
+    @classmethod
+    def of(cls, support: Mapping[str, int], name: str = "given") -> Supports:
+        """The supports that somebody states, under the name that sentences call them by."""
+        return cls(name, dict(support), sum(support.values()))
+
     @property
     def array(self) -> np.ndarray:
+        """The supports in the order of the classes, (classes,)."""
         return np.array(list(self.n.values()), np.int64)
-
-
-def given(support: Mapping[str, int], name: str = "given") -> Supports:
-    """The supports that somebody states, under the name that sentences call them by."""
-    return Supports(name, dict(support), sum(support.values()))
 
 
 def fits(
@@ -140,7 +141,7 @@ def candidates(
         named = classes[classes["named"]].set_index("class")["n"].to_dict()
         n = {c: int(named.get(c, stated.n[c] if stated else 0)) for c in table.classes}
         if all(n.values()) and n not in [s.n for s in sets] and sum(n.values()) <= most:
-            sets.append(given(n, f"searched ({reading})"))
+            sets.append(Supports.of(n, f"searched ({reading})"))
     return sets
 
 

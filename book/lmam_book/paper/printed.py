@@ -42,7 +42,7 @@ class Printed(float):
 
 
 def table(number: int) -> pd.DataFrame:
-    """Return one table of the paper, one printed cell per row, in printed order.
+    """One table of the paper, one printed cell per row, in printed order.
 
     `value` is the printed string, `number` the same as a float (NaN where the cell is `N/A`).
     Raises LmamError when the paper has no table of that number.
@@ -59,7 +59,7 @@ def table(number: int) -> pd.DataFrame:
 
 
 def cell(number: int, row: str, column: str, metric: str, dataset: str | None = None) -> Printed:
-    """Return one printed number, in the unit that its metric names (NaN where the cell is `N/A`).
+    """One printed number, in the unit that its metric names (NaN where the cell is `N/A`).
 
     Raises LmamError when no cell, or more than one (a dataset must then be named), answers to the address.
     """
@@ -80,7 +80,7 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
 
 
 def statements() -> pd.DataFrame:
-    """Return the checkable statements of the paper's text, one per row, with all columns as strings."""
+    """The checkable statements of the paper's text, one per row, with all columns as strings."""
     return _read("statements.csv")
 
 

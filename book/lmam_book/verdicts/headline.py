@@ -110,6 +110,7 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def row(cell: Cell) -> dict[str, object]:
+    """The row of `table` for one cell; without runs it ends with the word and 0 seeds."""
     effects = cell.effects()
     row: dict[str, object] = {
         "backbone": cell.backbone,
@@ -226,6 +227,7 @@ def page(cells: Sequence[Cell]) -> str:
 
 
 def pooled_sentences(cells: Sequence[Cell]) -> str:
+    """The pooled gain of LMAM as printed, one Markdown line per dataset that has one."""
     lines = []
     for dataset, title in DATASETS.items():
         mine = [cell for cell in cells if cell.dataset == dataset]

@@ -12,7 +12,7 @@ from lmam_book.forensics.audit import Audit
 from lmam_book.forensics.counts import READINGS, Digits, possible, solutions
 from lmam_book.forensics.pasted import in_units
 from lmam_book.forensics.simulated import plant, table
-from lmam_book.forensics.supports import coincidence, fits, given
+from lmam_book.forensics.supports import Supports, coincidence, fits
 from lmam_book.web import audit
 from lmam_core.errors import LmamError
 
@@ -97,7 +97,7 @@ def test_verdicts_readings_and_averages_are_alike(arithmetic, tables):
     some = tables[:60]
     for (frame, n, rounding), page in zip(some, arithmetic.evaluate(JUDGE, given_to_page(some)), strict=True):
         mine = in_units(paste(audit.text(frame)))
-        supports = given(dict(zip(mine.classes, n, strict=True)))
+        supports = Supports.of(dict(zip(mine.classes, n, strict=True)))
         python = Audit(mine, Digits(mine.scale, rounding), [supports], {})
         # Python draws 200 arbitrary pairs for its rate of coincidences, the page counts all of them.
         rates = coincidence(mine, supports, "recall", python.digits)

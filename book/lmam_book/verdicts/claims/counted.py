@@ -124,8 +124,7 @@ def quadratic_eased(evidence: Evidence) -> Finding:
 
 @rule(COUNTED_KIND)
 def lighter_than_methods(evidence: Evidence) -> Finding:
-    """LMAM has fewer parameters, as we read "complexity", than each other fusion method of Table IX; than most: in
-    part.
+    """LMAM has fewer parameters (our reading of "complexity") than each fusion method of Table IX; than most: in part.
 
     Each at its default size, that of its original where one is known, on the features' widths; without LoRA.
     """
@@ -159,7 +158,7 @@ def low_rank_form(evidence: Evidence) -> Finding:
 
 @rule(COUNTED_KIND)
 def plugs_into(evidence: Evidence, backbones: str) -> Finding:
-    """LMAM can be put into so many backbones without changing them: each runs and learns with LMAM in its starred way.
+    """LMAM can be put into so many backbones without changing them: each runs and learns with it in its `STARRED` way.
 
     A backbone counts where it gives an output for every utterance, and the loss reaches all that LMAM has.
     """

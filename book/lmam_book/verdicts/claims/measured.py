@@ -229,8 +229,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
 
 @rule(MEASURED)
 def second_modality(evidence: Evidence, dataset: str) -> Finding:
-    """What modalities add to each other: LMAM that matches modalities, on text with audio, over the same with audio of
-    other utterances (bc-LSTM)."""
+    """LMAM that matches modalities gains from audio of the same utterance, over audio of others (bc-LSTM)."""
     cells, metric = evidence.cells(tables.modality_sets, "LMAM late, keys=others"), beside_print.HEADLINE[dataset]
     gain = cells.gain("T+A", dataset, metric, "T+A, A shuffled") if cells.runs else None
     if gain is None or gain.seeds < FEW:
