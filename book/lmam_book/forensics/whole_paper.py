@@ -13,6 +13,7 @@ from lmam_book.forensics.audit import Audit, audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.left_out import LeftOut, iemocap_dialogues, left_out
+from lmam_book.forensics.other_tables import finding
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 
@@ -124,12 +125,8 @@ def _left_out() -> Iterator[dict]:
     text += f"are missing. Of all sets of dialogues, {without.same_size} have as many utterances and "
     text += f"{len(without.sets)} has these sizes. A loader that drops an incomplete last batch would do this; whether "
     text += "one did is not known."
-    yield {"table": 2, "dataset": "IEMOCAP", "row": "", "column": "support", "kind": "test set", "finding": text} | {
-        "tolerance": "none, whole numbers",
-        "refuted_by": "predictions of the paper's own for all 31 dialogues",
-        "chance": np.nan,
-        "coincidence": without.chance,
-    }
+    place, other = (2, "IEMOCAP", "", "test set"), "predictions of the paper's own for all 31 dialogues"
+    yield finding(*place, text, "none, whole numbers", other, "support", coincidence=without.chance)
 
 
 def _readings() -> Iterator[dict]:
@@ -141,11 +138,8 @@ def _readings() -> Iterator[dict]:
             counts = part["reading"].replace({"none": "unsettled"}).value_counts()
             parts.append(f"of {len(part)} {kind} rows " + ", ".join(f"{n} {r}" for r, n in counts.items()))
         text = f"What Acc. is by the counts that exist: {' and '.join(parts)}."
-        yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "readings", "finding": text} | {
-            "tolerance": "half a unit of the last digit",
-            "refuted_by": "one reading with one set of supports that serves as many pairs",
-            "chance": np.nan,
-        }
+        other = "one reading with one set of supports that serves as many pairs"
+        yield finding(number, dataset, "", "readings", text, "half a unit of the last digit", other, "Acc")
 
 
 def _elsewhere() -> Iterator[dict]:
@@ -166,12 +160,10 @@ def _elsewhere() -> Iterator[dict]:
         text += f"{ours['Acc']:.2f} and weighted F1 {ours['F1']:.2f} on their own {joined.total:,} utterances; "
         text += f"Table XI prints {printed['Acc']:.2f} and {printed['F1']:.2f} for (R), Table II "
         text += f"{main.table.average[k, 0]:.2f} and {main.table.average[k, 1]:.2f}."
-        yield {"table": 11, "dataset": "IEMOCAP", "row": f"{name}(R)", "kind": "counts elsewhere", "finding": text} | {
-            "tolerance": "one unit of the last digit",
-            "refuted_by": "another set of whole numbers that prints as the row",
-            "chance": np.nan,
-            "coincidence": 0.03 ** len(same),  # three of the hundred values within half a point either way
-        }
+        tolerance, other = "one unit of the last digit", "another set of whole numbers that prints as the row"
+        chance = 0.03 ** len(same)  # three of the hundred values within half a point either way
+        place = (11, "IEMOCAP", f"{name}(R)", "counts elsewhere")
+        yield finding(*place, text, tolerance, other, coincidence=chance)
 
 
 def _weights(dataset: str) -> Iterator[dict]:
@@ -185,9 +177,8 @@ def _weights(dataset: str) -> Iterator[dict]:
     text += f"means miss by {plain:.2f}; "
     text += f"{len(nearby)} sets of supports within 2 utterances a class of the public ones serve every average"
     text += f", the nearest {', '.join(map(str, nearby[0]))}." if nearby else "."
-    record = {"table": MAIN[dataset], "dataset": dataset, "row": "", "column": paper.AVERAGE, "kind": "weights"}
-    other = "a statement of the weights"
-    yield record | {"finding": text, "tolerance": "one unit of the last digit", "refuted_by": other, "chance": np.nan}
+    tolerance, other = "one unit of the last digit", "a statement of the weights"
+    yield finding(MAIN[dataset], dataset, "", "weights", text, tolerance, other, paper.AVERAGE)
 
 
 def _word(agrees: bool) -> str:

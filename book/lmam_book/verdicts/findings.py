@@ -30,9 +30,9 @@ class Link:
 
 def findings(store: Store) -> Iterator[Link]:
     """Every finding that the data supports; one that needs runs is left out where they are missing."""
-    for find in (no_crossing, matrix_removed, video_leak, text_alone, precision, one_dialogue_less, losses, last_layer):
+    for find, page in PAGES.items():
         if sentence := find(store):
-            yield Link(sentence, PAGES[find])
+            yield Link(sentence, page)
 
 
 def no_crossing(store: Store) -> str:

@@ -187,7 +187,7 @@ COLUMNS = (
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `p_t_holm` and `p_flip_holm`, Holm's correction over its rows; NaN is not counted."""
+    """The table with `p_t_holm` and `p_flip_holm`, Holm's correction over its rows; NaN stays and is not counted."""
     for name in ("p_t", "p_flip"):
         p = table[name].to_numpy(float)
         there = np.isfinite(p)
