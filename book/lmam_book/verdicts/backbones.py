@@ -13,6 +13,8 @@ from lmam_core.runs.store import Store
 
 LEAKING = ("faithful_bc_lstm", "faithful")
 """The plans of backbones that let padding in."""
+ARMS = ("concatenation", "concatenation, faithful")
+"""Without the leak and with it."""
 
 
 def padding(store: Store) -> pd.DataFrame:
@@ -22,20 +24,14 @@ def padding(store: Store) -> pd.DataFrame:
     """
     leaking, rows = [r for name in LEAKING for r in held(name, store)], []
     for name in STARRED:
-        mine = [r for r in leaking if r.experiment.backbone == name]
+        faithful = [r for r in leaking if r.experiment.backbone == name]
         own = [r for r in held(name, store) if run_names.arm(r.experiment) == "concatenation"]
-        if not mine or not own:
+        if not faithful or not own:
             continue
-        frame = beside_print.frame(own + mine)
-        for dataset in sorted({r.experiment.dataset for r in mine}):
-            metric = beside_print.HEADLINE[dataset]
-            gain = beside_print.gain(frame, dataset, metric, "concatenation", "concatenation, faithful")
-            if gain:
-                mine = frame[frame.dataset == dataset]
-                rates = [
-                    f"{mine[mine.arm == name].learning_rate.iloc[0]:g}"
-                    for name in ("concatenation", "concatenation, faithful")
-                ]
+        frame = beside_print.frame(own + faithful)
+        for dataset in sorted({r.experiment.dataset for r in faithful}):
+            metric, mine = beside_print.HEADLINE[dataset], frame[frame.dataset == dataset]
+            if gain := beside_print.gain(frame, dataset, metric, *ARMS):
                 rows.append(
                     {
                         "backbone": run_names.title(name),
@@ -43,7 +39,7 @@ def padding(store: Store) -> pd.DataFrame:
                         "metric": beside_print.TITLES[metric],
                         "gain from the leak": beside_print.signed(gain),
                         "n": gain.n,
-                        "rates": " and ".join(rates),
+                        "rates": " and ".join(f"{mine[mine.arm == arm].learning_rate.iloc[0]:g}" for arm in ARMS),
                         "what leaks": backbone_class(name).leak,
                     }
                 )
