@@ -17,7 +17,7 @@ from lmam_book.pages import headline_page, live_runs
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.plans.studies import TYPICAL
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline, sizes
@@ -193,7 +193,7 @@ class Card:
         """Loss and validation score by epoch of two measured runs, without and with LMAM; None where there are none."""
         runs = [run for cell in self.cells for some in cell.runs.values() for run in some]
         groups: dict[tuple[str, str, int], dict[str, Training]] = {}
-        for run in runs + held(self.backbone, Store(paths.store(self.asked.store))):
+        for run in runs + stored_runs(self.backbone, Store(paths.store(self.asked.store))):
             e = run.experiment
             groups.setdefault((e.dataset, e.protocol, e.seed), {})[run_names.arm(e)] = run.training
         for (dataset, *_), found in sorted(groups.items(), key=lambda group: group[0][0] != "iemocap"):
@@ -205,7 +205,9 @@ class Card:
     def first_protocol(self) -> HTML:
         """The paper's numbers beside those of the first protocol's runs, folded away; nothing without runs."""
         store = Store(paths.store(self.asked.store))
-        runs = held(self.backbone, store) + [r for r in held("meld", store) if r.experiment.backbone == self.backbone]
+        runs = stored_runs(self.backbone, store) + [
+            r for r in stored_runs("meld", store) if r.experiment.backbone == self.backbone
+        ]
         if not runs:
             return HTML("")
         frame = plugin.frame(runs)

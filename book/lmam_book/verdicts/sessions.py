@@ -48,7 +48,7 @@ def decide(store: Store, metric: str = HEADLINE) -> Decided:
 
     The baseline works where it is at least what counting reaches on the same training sessions.
     """
-    runs = tasks.held("sessions", store)
+    runs = tasks.stored_runs("sessions", store)
     level = corrected(len(READINGS))
     found = {name: gain(runs, tasks.BASE, name, metric, level) for name in READINGS}
     effects = {name: e for name, e in found.items() if e is not None}
