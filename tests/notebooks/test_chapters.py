@@ -19,7 +19,7 @@ from lmam_book import build as book
 from lmam_book.bench import epochs, linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans.arms import STARRED
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import backbones as compared
 from lmam_book.verdicts import headline, sizes
 from lmam_book.verdicts.effects import effect
@@ -183,7 +183,11 @@ def test_video_that_knows_the_answer_says_so_from_probes_and_runs(stage: Path) -
     assert f"right on {table.validation} % of the validation utterances" in text
     assert f"on {table.test} % of the test utterances" in text
     late = [
-        [r for r in held(plan, Store()) if r.experiment.dataset == "mosi" and run_names.arm(r.experiment) == name]
+        [
+            r
+            for r in stored_runs(plan, Store())
+            if r.experiment.dataset == "mosi" and run_names.arm(r.experiment) == name
+        ]
         for plan in ("bc_lstm", "bc_lstm_clean")
         for name in ("concatenation, late", "LMAM late, released variant")
     ]

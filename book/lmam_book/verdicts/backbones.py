@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from lmam_book.plans.arms import STARRED
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import beside_print
 from lmam_core.models.backbones import backbone as backbone_class
 from lmam_core.runs import names as run_names
@@ -22,10 +22,10 @@ def padding(store: Store) -> pd.DataFrame:
 
     `rates` are the learning rates that tuning chose without and with the leak, by as many tuning seeds each.
     """
-    leaking, rows = [r for name in LEAKING for r in held(name, store)], []
+    leaking, rows = [r for name in LEAKING for r in stored_runs(name, store)], []
     for name in STARRED:
         faithful = [r for r in leaking if r.experiment.backbone == name]
-        own = [r for r in held(name, store) if run_names.arm(r.experiment) == "concatenation"]
+        own = [r for r in stored_runs(name, store) if run_names.arm(r.experiment) == "concatenation"]
         if not faithful or not own:
             continue
         frame = beside_print.frame(own + faithful)

@@ -1,6 +1,6 @@
 """The paper beside ours for a backbone's chapter: arms, printed cells, gains and words.
 
-Everything here is a function of a plan's runs in the store (`plans.held`) and of `data/paper`.
+Everything here is a function of a plan's runs in the store (`plans.stored_runs`) and of `data/paper`.
 """
 
 from __future__ import annotations

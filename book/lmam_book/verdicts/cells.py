@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from lmam_book.plans.plans import FIRST, PLANS, held
+from lmam_book.plans.plans import FIRST, PLANS, stored_runs
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
@@ -47,7 +47,9 @@ class Cells:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
-        runs = {r.experiment: r for name in self.plans for r in held(name, self.store) if self.label(r.experiment)}
+        runs = {
+            r.experiment: r for name in self.plans for r in stored_runs(name, self.store) if self.label(r.experiment)
+        }
         return list(runs.values())
 
     @cached_property

@@ -48,7 +48,7 @@ def decide(store: Store, metric: str = HEADLINE) -> Decided:
 
     The baseline works where it is at least what counting reaches on the same training sessions.
     """
-    runs = tasks.held("sessions", store)
+    runs = tasks.stored_runs("sessions", store)
     level = corrected(len(READINGS))
     effects = {name: e for name in READINGS if (e := gain(runs, tasks.BASE, name, metric, level)) is not None}
     reported = reported_gain(metric)

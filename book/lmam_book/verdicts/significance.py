@@ -1,7 +1,8 @@
 """Whether two arms differ: every pair of a setting, tested in what seeds vary and in what resampling dialogues varies.
 
 A setting is what two arms must share to be compared: dataset, feature sets (and so modalities), and backbone. The
-functions take runs from anywhere: a plan's (`plans.held`), or all of a store of your own (`list(Store("my-runs"))`).
+functions take runs from anywhere: a plan's (`plans.stored_runs`), or all of a store of your own
+(`list(Store("my-runs"))`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from baycomp.single import Posterior
 from scipy import stats
 
 from lmam_book.plans.arms import STARRED
-from lmam_book.plans.plans import PLANS, held
+from lmam_book.plans.plans import PLANS, stored_runs
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.intervals import Comparison, Interval, compare
@@ -127,7 +128,7 @@ def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
 def of_the_book(store: Store) -> dict[str, dict[str, list[Run]]]:
     """The settings of all plans of the book."""
-    runs = {r.experiment: r for name in PLANS for r in held(name, store)}
+    runs = {r.experiment: r for name in PLANS for r in stored_runs(name, store)}
     return settings(list(runs.values()))
 
 
@@ -243,7 +244,7 @@ def deviations(store: Store) -> pd.DataFrame:
     rows = []
     for name in STARRED:
         title = run_names.title(name)
-        runs = held(name, store) + [r for r in held("meld", store) if r.experiment.backbone == name]
+        runs = stored_runs(name, store) + [r for r in stored_runs("meld", store) if r.experiment.backbone == name]
         baselines = {title: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
         for dataset in ("iemocap", "meld"):
             for row, baseline in baselines.items():

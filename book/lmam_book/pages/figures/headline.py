@@ -15,7 +15,7 @@ from lmam_core.runs import names
 
 
 def forest(cells: Sequence[Cell]) -> Figure:
-    """One panel a dataset, one row a backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
+    """One panel per dataset, one row per backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
 
     Ours is the best reading of LMAM, its interval corrected for the number of readings; grey where the baseline does
     not work. A backbone without runs has the paper's diamond alone.

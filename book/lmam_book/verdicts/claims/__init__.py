@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmam_book.plans import studies
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.headline import Cell, cells
 from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, WORDS
@@ -71,7 +71,7 @@ class Evidence:
 
     def runs(self, plan: str) -> list[Run]:
         """The measured runs of a plan."""
-        return self._once(("runs", plan), lambda: held(plan, self.store))
+        return self._once(("runs", plan), lambda: stored_runs(plan, self.store))
 
     def headline(self, backbone: str, dataset: str) -> Cell | None:
         """The cell of protocol 2, with runs or without; None where none is planned."""
@@ -80,7 +80,7 @@ class Evidence:
 
     def study(self, name: str) -> list[Run]:
         """The measured runs of a study of protocol 2."""
-        return self._once(("study", name), lambda: studies.held(name, self.store))
+        return self._once(("study", name), lambda: studies.stored_runs(name, self.store))
 
     def cells(self, comparison: Callable[..., Cells], *arguments: str) -> Cells:
         """A comparison of `lmam_book.verdicts.paper_tables` on this store."""
