@@ -72,15 +72,15 @@ def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None)
     return f"{len(splits)} dialogues ({counts}) with {utterances} utterances and {target}"
 
 
-def check(name: str, splits: list[str], classes: tuple[str, ...] | None, found: str = "") -> None:
+def check(name: str, splits: list[str], classes: tuple[str, ...] | None, remarks: str = "") -> None:
     """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes.
 
-    `found` are sentences on what was found in place of splits.
+    `remarks` are sentences on what stands in place of splits.
     """
     for split in ("train", "test"):
         if split not in splits:
             raise LmamError(
-                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {found}".strip()
+                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {remarks}".strip()
             )
     if classes is not None and len(classes) < 2:
         raise LmamError(f"{name} has one class only, {', '.join(classes)}; there is nothing to tell apart.")
@@ -185,18 +185,18 @@ def description(path: Path | str) -> dict[str, Any]:
 
 def record(path: Path | str) -> Record:
     """What the catalogue needs to know of a stored dataset."""
-    found = description(path)
+    described = description(path)
     return Record(
-        name=slug(found["name"]),
+        name=slug(described["name"]),
         kind="real",
-        about=found["about"],
+        about=described["about"],
         missing="",
-        licence=found["licence"],
-        feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in found["feature_sets"].items()},
-        sha256=found["sha256"],
+        licence=described["licence"],
+        feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in described["feature_sets"].items()},
+        sha256=described["sha256"],
         build=partial(_build, str(place(path))),
         file=str(place(path) / ARRAYS),
-        bytes=found["bytes"],
+        bytes=described["bytes"],
     )
 
 
@@ -211,20 +211,20 @@ def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
     path = folder / DESCRIPTION
     with doors.door(path, "the description of a dataset", b"{", "build the dataset again"):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != _FORMAT:
-            raise LmamError(f"{path} has the format {found['format']!r:.50}; build the dataset again.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise LmamError(f"{path} has the format {content['format']!r:.50}; build the dataset again.")
         fields = {"name": str, "about": str, "licence": str, "sha256": str, "bytes": int, "notes": list}
-        wrong = [name for name, kind in fields.items() if not isinstance(found[name], kind)]
-        for m, sets in found["feature_sets"].items():
+        wrong = [name for name, kind in fields.items() if not isinstance(content[name], kind)]
+        for m, sets in content["feature_sets"].items():
             of_set = {"array": str, "width": int, "missing": int, "weights": str}
             wrong += [m] if m not in MODALITIES or not sets else []
             for name, described in sets.items():
                 wrong += [] if _NAME.fullmatch(name) else [name]
                 wrong += [key for key, kind in of_set.items() if not isinstance(described[key], kind)]
-        if wrong or not found["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", found["sha256"]):
+        if wrong or not content["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", content["sha256"]):
             raise TypeError(f"{wrong[0] if wrong else 'feature_sets or sha256'!r:.50} cannot stand there")
-        return found  # type: ignore[no-any-return]
+        return content  # type: ignore[no-any-return]
 
 
 def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
@@ -233,10 +233,10 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
     encoders = {m: str(described[m][name].get("weights", "")) for m, name in features.items()}
     with doors.door(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
         classes = tuple(str(c) for c in arrays["classes"]) or None
-        owner, split, ids, given = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
+        owner, split, ids, raw = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
         x, speaker = this.read(arrays, features), arrays["speaker"]
-        label = given.astype(np.int64 if classes else np.float32)
-        if (label != given).any() and classes:
+        label = raw.astype(np.int64 if classes else np.float32)
+        if (label != raw).any() and classes:
             raise ValueError("a label is no whole number")
         if {len(a) for a in (owner, speaker, label, *x.values())} != {len(owner)} or len(ids) != len(split):
             raise ValueError("its arrays are of different lengths")

@@ -57,8 +57,8 @@ class CrossAttention(nn.Module):
         self.attention, self.dropout, self.residual = Attention(width, heads), nn.Dropout(dropout), residual
 
     def forward(self, x: Tensor, queries: Tensor, keys: Tensor, places: Places) -> Tensor:
-        found = self.dropout(self.attention(queries, keys, keys, places))  # (N, d)
-        return x + found if self.residual else found
+        attended = self.dropout(self.attention(queries, keys, keys, places))  # (N, d)
+        return x + attended if self.residual else attended
 
 
 class LMCM(nn.Module):

@@ -31,7 +31,7 @@ from lmam_core.runs.predictions import decided, table
 from lmam_core.runs.provenance import code_version
 from lmam_core.runs.record import Progress
 from lmam_core.runs.run import assemble, one_thread, trained
-from lmam_core.runs.training import TEST_BATCH, Training, outputs
+from lmam_core.runs.training import TEST_BATCH, Training, infer
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT = 1
@@ -215,11 +215,11 @@ class Model:
             for name, rows in read.dialogues.items()
         ]
         order = np.concatenate([rows for rows in read.dialogues.values()])
-        found = decided(np.concatenate(self._outputs(talks)), self.classes).iloc[np.argsort(order)]
+        predicted = decided(np.concatenate(self._outputs(talks)), self.classes).iloc[np.argsort(order)]
         lacking = {m: np.isnan(values).any(1) for m, values in read.features.items()}
         columns = {name: [getattr(r, name) for r in read.rows] for name in ("line", "dialogue", "turn", "speaker")}
         columns["missing"] = ["+".join(m for m in lacking if lacking[m][i]) for i in range(len(read.rows))]
-        frame = pd.concat([pd.DataFrame(columns), found.reset_index(drop=True)], axis=1)
+        frame = pd.concat([pd.DataFrame(columns), predicted.reset_index(drop=True)], axis=1)
         frame.attrs["notes"] = read.notes
         return frame
 
@@ -233,8 +233,8 @@ class Model:
             for m, (mean, _) in self.scaling.items():
                 if m not in c.features:
                     raise LmamError(f"The model reads {m}, which conversation {c.id} does not have.")
-                if (found := c.features[m].shape[-1]) != len(mean):
-                    raise LmamError(f"The model reads {m} of width {len(mean)}; conversation {c.id} has width {found}.")
+                if (width := c.features[m].shape[-1]) != len(mean):
+                    raise LmamError(f"The model reads {m} of width {len(mean)}; conversation {c.id} has width {width}.")
             if not knows:  # then it does not matter how many there are
                 c = dataclasses.replace(c, speaker=np.zeros_like(c.speaker))
             elif (voices := int(c.speaker.max()) + 1) > self.module.speakers:
@@ -251,15 +251,15 @@ class Model:
                 yield collate(ready[start : start + TEST_BATCH])
 
         with one_thread():
-            return outputs(self.module, batches(), torch.device("cpu"))
+            return infer(self.module, batches(), torch.device("cpu"))
 
-    def _check_encoder(self, modality: str, found: str) -> None:
+    def _check_encoder(self, modality: str, encoder: str) -> None:
         """Raise LmamError where features were computed by other weights than those that the model was trained on."""
         known = self.encoders.get(modality, "")
-        if (known and found and known != found) or (not known and found.startswith("random (tiny")):
+        if (known and encoder and known != encoder) or (not known and encoder.startswith("random (tiny")):
             raise LmamError(
                 f"The model was trained on {modality} features {self.features[modality]} of "
-                f"'{known or 'a trained encoder'}', and these are of '{found}'; give the same --weights."
+                f"'{known or 'a trained encoder'}', and these are of '{encoder}'; give the same --weights."
             )
 
 

@@ -127,7 +127,7 @@ def numbers(asked: Record, whole: Sequence[str], real: Sequence[str]) -> dict[st
 
     Raises LmamError for what is no whole number, and no number.
     """
-    found: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     for name in (*whole, *real):
         value = getattr(asked, name)
         if value is None and getattr(type(asked), name) is None:
@@ -135,8 +135,8 @@ def numbers(asked: Record, whole: Sequence[str], real: Sequence[str]) -> dict[st
         try:
             if isinstance(value, bool) and name in whole:  # an index to Python, a slip to whoever wrote it
                 raise TypeError
-            found[name] = operator.index(value) if name in whole else float(value)
+            converted[name] = operator.index(value) if name in whole else float(value)
         except (TypeError, ValueError):
             kind = "a whole number" if name in whole else "a number"
             raise LmamError(f"{name} must be {kind}; got {value!r}.") from None
-    return found
+    return converted

@@ -31,7 +31,7 @@ from lmam_core.runs.peak_memory import PeakMemory
 from lmam_core.runs.predictions import table
 from lmam_core.runs.provenance import provenance
 from lmam_core.runs.record import Measured, Progress, Record, arm, key
-from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, outputs, scored, train
+from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, infer, scored, train
 
 
 @dataclass(frozen=True)
@@ -229,17 +229,17 @@ def carry_out(
     def measure() -> Measured:
         model, data, training = _fit(e, device, progress)
         test = [] if e.protocol in UNTESTED else data.splits["test"]
-        given = outputs(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
-        kept[:] = model, data, test, given
-        found = scored(test, given, data.outputs if data.classes else None)
+        outputs = infer(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
+        kept[:] = model, data, test, outputs
+        outcomes = scored(test, outputs, data.outputs if data.classes else None)
         extra = sum(count(part) for part in _fusion_parts(model))
         origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
-        return Measured(found, data.classes, training, count(model), extra, origin)
+        return Measured(outcomes, data.classes, training, count(model), extra, origin)
 
     result = _carried_out(e, device, measure)
-    model, data, test, given = kept
+    model, data, test, outputs = kept
     if predictions:
-        result = dataclasses.replace(result, predictions=table(test, given, data.classes))
+        result = dataclasses.replace(result, predictions=table(test, outputs, data.classes))
     return result, model.cpu(), data
 
 
@@ -247,21 +247,21 @@ def _carried_out(e: Record, device: str, measure: Callable[[], Measured]) -> Run
     exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with PeakMemory(device) as memory, one_thread(), exact:
         started = time.perf_counter()
-        found = measure()
+        measured = measure()
         seconds = time.perf_counter() - started
-    classes = len(found.classes) if found.classes else None
-    metrics = e.summarise(total(found.outcomes), classes) if found.outcomes else {}
+    classes = len(measured.classes) if measured.classes else None
+    metrics = e.summarise(total(measured.outcomes), classes) if measured.outcomes else {}
     return Run(
         experiment=e,
         metrics={name: float(value) for name, value in metrics.items()},
-        outcomes=found.outcomes,
-        classes=found.classes,
-        training=found.training,
-        parameters=found.parameters,
-        fusion_parameters=found.fusion_parameters,
+        outcomes=measured.outcomes,
+        classes=measured.classes,
+        training=measured.training,
+        parameters=measured.parameters,
+        fusion_parameters=measured.fusion_parameters,
         seconds=seconds,
         peak_memory_mb=memory.megabytes,
-        provenance=provenance(e.task, found.origin, device),
+        provenance=provenance(e.task, measured.origin, device),
     )
 
 

@@ -111,14 +111,14 @@ class Store:
         data = run.experiment.dataset
         if catalogue.is_path(data) and catalogue.fingerprint(data) != run.provenance.get("data_sha256"):
             raise LmamError(f"The dataset {data} was built anew while the run went on; run it again.")
-        held, kept = path.exists(), self.predictions(run.experiment)
-        if held and (run.predictions is None or kept.exists()):
+        stored, predictions = path.exists(), self.predictions(run.experiment)
+        if stored and (run.predictions is None or predictions.exists()):
             raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
-        if held and not _same(read(path), run):
+        if stored and not _same(read(path), run):
             raise LmamError(f"Here the run {path.name} came out otherwise, so that its predictions are not kept.")
         if run.predictions is not None:
-            _write(kept, run.predictions.to_csv(index=False))
-        if not held:
+            _write(predictions, run.predictions.to_csv(index=False))
+        if not stored:
             _write(path, _text(run))
         return path
 
@@ -260,7 +260,7 @@ def read(path: Path) -> Run:
 def _parsed(path: Path, changed: int, size: int) -> Run:
     fields = json.loads(path.read_text(encoding="utf-8"))
     classes, task = fields["classes"], fields.pop("task", CONVERSATION)
-    found = Run(
+    run = Run(
         **fields
         | {
             "experiment": record(task).stored(fields["experiment"]),
@@ -269,18 +269,18 @@ def _parsed(path: Path, changed: int, size: int) -> Run:
             "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
         }
     )
-    for part in (found, found.experiment, found.training):
+    for part in (run, run.experiment, run.training):
         kinds: dict[str, Any] = _kinds(type(part))  # type: ignore[arg-type]
         for name, kind in kinds.items():
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
-    width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49
-    if task != CONVERSATION and found.outcomes:
-        width = next(iter(found.outcomes.values())).size
-    for counts in found.outcomes.values():
+    width = len(run.classes) ** 2 if run.classes else len(SUMS) + 49
+    if task != CONVERSATION and run.outcomes:
+        width = next(iter(run.outcomes.values())).size
+    for counts in run.outcomes.values():
         if counts.shape != (width,) or counts.dtype.kind not in "if":
             raise TypeError(f"an outcome is not {width} numbers")
-    return found
+    return run
 
 
 @lru_cache(maxsize=10_000)

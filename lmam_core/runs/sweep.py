@@ -138,10 +138,10 @@ class _Sweep:
         except LmamError as error:  # its dataset was built anew meanwhile
             self.failures.append(f"{named}: {error}")
             return
-        held = sum(self.store.complete(other, self.predictions) for other in self.experiments)
+        done = sum(self.store.complete(other, self.predictions) for other in self.experiments)
         name, value = next(iter((result.metrics or {"validation": result.training.best_score}).items()))
         print(
-            f"[{held}/{len(self.experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
+            f"[{done}/{len(self.experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
             f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s"
             + (f" ({result.caution})" if result.caution else ""),
             flush=True,

@@ -50,14 +50,14 @@ def utterances(
     each other in length, and an utterance whose label is no class or no number, are left out with a sentence in
     `notes`. Raises LmamError where none is left.
     """
-    given = list(dialogues)
+    dialogues = list(dialogues)
     widths = Counter[Widths]()
-    for d in given:
+    for d in dialogues:
         widths[_widths(d)] += len(d.label)
     usual = max(widths, key=widths.__getitem__, default=())
     kept: list[Dialogue] = []
     rows: list[np.ndarray] = []
-    for d in given:
+    for d in dialogues:
         if fault := _fault(d, usual):
             notes.append(f"dialogue {d.id} is left out: {fault}.")
             continue
@@ -134,9 +134,11 @@ def _present(
     label = np.concatenate([np.asarray(d.label, np.float64)[g] for d, g in zip(kept, rows, strict=True)])
     if classes is None:
         return None, label
-    found = np.unique(label).astype(int)
-    notes += [f"no utterance has the class {name}; it is dropped." for k, name in enumerate(classes) if k not in found]
-    return tuple(classes[k] for k in found), np.searchsorted(found, label)
+    present = np.unique(label).astype(int)
+    notes += [
+        f"no utterance has the class {name}; it is dropped." for k, name in enumerate(classes) if k not in present
+    ]
+    return tuple(classes[k] for k in present), np.searchsorted(present, label)
 
 
 def matrix(rows: Sequence[Any], what: str, notes: list[str]) -> np.ndarray:
@@ -166,13 +168,13 @@ class Means:
         Numbers that are not finite, or beyond float32, count as 0, as the public loaders have it.
         """
         with np.errstate(over="ignore"):
-            given = np.asarray(steps, np.float32)
-        if not (finite := np.isfinite(given)).all():
+            x = np.asarray(steps, np.float32)
+        if not (finite := np.isfinite(x)).all():
             self.numbers += int((~finite).sum())
             self.utterances += 1
-        given = np.where(finite, given, np.float32(0))
-        there = given.any(1)  # (T,)
-        return given[there].mean(0) if there.any() else np.full(given.shape[1], np.nan, np.float32)
+        x = np.where(finite, x, np.float32(0))
+        nonzero = x.any(1)  # (T,)
+        return x[nonzero].mean(0) if nonzero.any() else np.full(x.shape[1], np.nan, np.float32)
 
     def told(self, what: str) -> list[str]:
         """The note on what was not finite."""

@@ -69,11 +69,11 @@ def meld_multimodal(path: Path) -> stored.Utterances:
 
 
 def _read(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> stored.Utterances:
-    found = pickles.load(path)
-    if not isinstance(found, list | tuple) or len(found) != len(names):
-        size = f"{len(found)} entries" if isinstance(found, list | tuple) else f"a {type(found).__name__}"
+    content = pickles.load(path)
+    if not isinstance(content, list | tuple) or len(content) != len(names):
+        size = f"{len(content)} entries" if isinstance(content, list | tuple) else f"a {type(content).__name__}"
         raise LmamError(f"{path} holds {size} where this layout has {len(names)}; name another with --as.")
-    entries = dict(zip(names, found, strict=True))
+    entries = dict(zip(names, content, strict=True))
     notes: list[str] = []
     return utterances(path, _dialogues(entries, notes), classes, notes, _LICENCE)
 

@@ -103,13 +103,13 @@ def given_split(cells: Iterable[str]) -> str:
     """The split that a dialogue's rows name; raises LmamError where they name none, two, or something else."""
     names = {c: split_of(c) for c in cells if c}
     unknown = sorted(c for c, split in names.items() if split is None)
-    found = {split for split in names.values() if split is not None}
+    splits = {split for split in names.values() if split is not None}
     if unknown:
         hint = " (is it validation or test?)" if unknown[0].casefold().startswith("eval") else ""
         raise LmamError(f"its split '{unknown[0]}' is none of train, validation and test{hint}")
-    if len(found) != 1:
-        raise LmamError(f"its utterances name {' and '.join(sorted(found)) or 'no'} split" + "s" * (len(found) > 1))
-    return found.pop()
+    if len(splits) != 1:
+        raise LmamError(f"its utterances name {' and '.join(sorted(splits)) or 'no'} split" + "s" * (len(splits) > 1))
+    return splits.pop()
 
 
 def deal(dialogues: Mapping[str, set[int]]) -> dict[str, str]:

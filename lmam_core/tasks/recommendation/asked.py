@@ -161,7 +161,7 @@ def fit(
     torch.manual_seed(e.seed)
     best = BestOnTest() if e.protocol == "best_on_test" else None
     parts: dict[str, Any] = {"optimizer": optimizer} | ({} if best is None else {"best": best})
-    kept = None if own else Checkpoint(paths.CACHE / "unfinished" / f"{e.key}.pt", order, **parts)
+    checkpoint = None if own else Checkpoint(paths.CACHE / "unfinished" / f"{e.key}.pt", order, **parts)
 
     def one_epoch() -> float:
         model.train()
@@ -169,17 +169,17 @@ def fit(
         return float(torch.stack(losses).mean())
 
     def score() -> float:
-        found = evaluate(model, data.validation if best is None else data.test, where)
+        outcomes = evaluate(model, data.validation if best is None else data.test, where)
         if best is not None:
-            best.read(found)
-        return float(ranking.summarise(total(found))[SELECTION])
+            best.read(outcomes)
+        return float(ranking.summarise(total(outcomes))[SELECTION])
 
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, 0.0)
     per_epoch = -(-len(data.train) // e.batch_size)
     quiet: Progress = lambda epoch, loss, score: None  # noqa: E731
-    training = follow(model, budget, per_epoch, one_epoch, score, 1, progress or quiet, kept)
-    if kept is not None:
-        kept.end()
+    training = follow(model, budget, per_epoch, one_epoch, score, 1, progress or quiet, checkpoint)
+    if checkpoint is not None:
+        checkpoint.end()
     return model, data, training, best
 
 
@@ -209,10 +209,10 @@ class BestOnTest:
         self.names: list[str] = []
         self.best: Tensor | None = None  # (blocks, 7)
 
-    def read(self, found: Mapping[str, np.ndarray]) -> None:
+    def read(self, outcomes: Mapping[str, np.ndarray]) -> None:
         """Take over the columns of a further epoch that sum to more."""
-        new = torch.from_numpy(np.stack(list(found.values())))
-        self.names = list(found)
+        new = torch.from_numpy(np.stack(list(outcomes.values())))
+        self.names = list(outcomes)
         self.best = new if self.best is None else torch.where(new.sum(0) > self.best.sum(0), new, self.best)
 
     def outcomes(self) -> dict[str, np.ndarray]:

@@ -181,8 +181,7 @@ def hypergraph(train: Sequences, items: int) -> sparse.csr_matrix:
     edges.data[:] = 1  # an item that is clicked twice is in its session once
     degree = np.asarray(edges.sum(0)).ravel()
     per_edge = sparse.diags(1 / np.maximum(np.asarray(edges.sum(1)).ravel(), 1))
-    found = sparse.diags(1 / np.maximum(degree, 1)) @ (edges.T @ (per_edge @ edges))
-    return sparse.csr_matrix(found)
+    return sparse.csr_matrix(sparse.diags(1 / np.maximum(degree, 1)) @ (edges.T @ (per_edge @ edges)))
 
 
 def neighbours(graph: sparse.csr_matrix, size: int = 64) -> np.ndarray:
@@ -219,16 +218,16 @@ def prepare(
     first = len(offsets) - 1 - max(1, (len(offsets) - 1) // fraction)
     items, offsets = items[offsets[first] :], offsets[first:] - offsets[first]
     sessions = len(offsets) - 1
-    held = np.zeros(sessions, bool)
+    held_out = np.zeros(sessions, bool)
     if validation:
-        held[np.random.default_rng(seed).permutation(sessions)[: max(1, round(VALIDATION * sessions))]] = True
+        held_out[np.random.default_rng(seed).permutation(sessions)[: max(1, round(VALIDATION * sessions))]] = True
     every = beginnings(items, offsets)
-    training = every.of(~held)
-    if not len(training) or (validation and not len(every.of(held))):
+    training = every.of(~held_out)
+    if not len(training) or (validation and not len(every.of(held_out))):
         raise LmamError(
             f"{sessions} training sessions are too few: training and validation need sessions of two or more clicks."
         )
-    seen = np.unique(items[np.repeat(~held, np.diff(offsets))])
+    seen = np.unique(items[np.repeat(~held_out, np.diff(offsets))])
     size = int(max(items.max(), test.items.max(initial=0), test.target.max(initial=0))) + 1
     index = np.full(size, UNSEEN)
     index[seen] = np.arange(len(seen))
@@ -238,7 +237,7 @@ def prepare(
     return Sessions(
         items=seen[order],
         train=training.numbered(index),
-        validation=every.of(held).numbered(index),
+        validation=every.of(held_out).numbered(index),
         test=test.numbered(index),
         graph=sparse.csr_matrix(graph[order][:, order]),
         sha256=sha256,
