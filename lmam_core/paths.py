@@ -34,10 +34,10 @@ CACHE = _cache()
 """What was downloaded or computed, and can be had again."""
 
 MINE = Path("my-runs")
-"""The store of one's own runs, in the folder at hand."""
+"""The store of one's own runs, in the current folder."""
 
 STORE = CHECKOUT / "data" / "results" if CHECKOUT else MINE
-"""What `Store()` opens: the book's own store, and where that is not at hand, one's own."""
+"""What `Store()` opens: the book's own store, and without a checkout, one's own."""
 
 
 def given(text: str | Path) -> Path:

@@ -75,6 +75,16 @@ class Dataset:
         return len(self.classes) if self.classes else 1
 
     @property
+    def speakers(self) -> int:
+        """The largest number of speakers in a conversation of any split."""
+        return 1 + max(int(c.speaker.max()) for split in self.splits.values() for c in split)
+
+    @property
+    def longest(self) -> int:
+        """The number of utterances of the longest conversation of any split."""
+        return max(len(c) for split in self.splits.values() for c in split)
+
+    @property
     def caution(self) -> str:
         """What must stand beside numbers from this dataset: that it is synthetic, or an encoder random; else ""."""
         untrained = [m for m in self.feature_sets if self.encoders.get(m, "").startswith("random")]
@@ -125,9 +135,9 @@ class Dataset:
         return replace(self, splits=splits, scaling=scaling)
 
     def with_shuffled(self, modality: str, seed: int) -> Dataset:
-        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more.
+        """One modality's utterances shuffled within each split: it keeps its values and tells nothing any more.
 
-        Another modality with the same seed is dealt otherwise, so that the two part as well.
+        Another modality with the same seed is shuffled otherwise, so that the two part as well.
         """
         rng = np.random.default_rng([seed, MODALITIES.index(modality)])
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -138,14 +138,11 @@ def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
 
 
 def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict, notes: list[str]) -> None:
-    """Both files, each written beside its place and moved there, the description last."""
     counts = {s: u.splits.count(s) for s in SPLITS if s in u.splits}
-    unfinished = [folder / f"{name}.{os.getpid()}.tmp" for name in (ARRAYS, DESCRIPTION)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with unfinished[0].open("wb") as file:
+    with written(folder, ARRAYS, DESCRIPTION, "dataset") as (npz, description):
+        with npz.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        description = {
+        content = {
             "format": _FORMAT,
             "name": slug(u.name),
             "about": u.about,
@@ -156,14 +153,29 @@ def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict
             "licence": u.licence,
             "notes": notes,
             "sources": dict(u.sources),
-            "bytes": unfinished[0].stat().st_size,
-            "sha256": sha256(unfinished[0]),
+            "bytes": npz.stat().st_size,
+            "sha256": sha256(npz),
         }
-        unfinished[1].write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for path, name in zip(unfinished, (ARRAYS, DESCRIPTION), strict=True):
-            path.replace(folder / name)
+        description.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def written(folder: Path, contents: str, description: str, what: str) -> Iterator[tuple[Path, Path]]:
+    """The paths at which to write two files of a folder, beside their places, to which they then move.
+
+    The description goes first and comes last, so that an old one never stands beside new contents. Where the block
+    raises, the folder stays as it was; raises LmamError for `what` that cannot be written.
+    """
+    files = [folder / contents, folder / description]
+    unfinished = [path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in files]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield unfinished[0], unfinished[1]
+        files[1].unlink(missing_ok=True)
+        for path, place in zip(unfinished, files, strict=True):
+            path.replace(place)
     except OSError as error:
-        raise LmamError(f"The dataset could not be written to {folder} ({error.strerror}).") from error
+        raise LmamError(f"The {what} could not be written to {folder} ({error.strerror}).") from error
     finally:
         for path in unfinished:
             with suppress(OSError):

@@ -181,7 +181,7 @@ def hub(extractor: Extractor) -> Path | None:
 
 
 def _checked(folder: Path, tensors: str) -> Path:
-    """A snapshot whose safetensors are whole; what is damaged on this machine is not downloaded anew by itself."""
+    """A snapshot whose safetensors are whole; what is damaged on this machine is not downloaded again by itself."""
     for file in folder.glob(tensors):
         check(file)
     return folder
@@ -197,7 +197,7 @@ def _converted(repository: str) -> str | None:
 
 @cache
 def online() -> bool:
-    """Whether the hub answers, asked once a process and for at most a few seconds; HF_HUB_OFFLINE means no."""
+    """Whether the hub answers, asked once per process and for at most a few seconds; HF_HUB_OFFLINE means no."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     from huggingface_hub.constants import ENDPOINT

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ from lmam_core.batch import Conversation, collate
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset, scaled
 from lmam_core.data.recordings import unlabelled
+from lmam_core.data.stored import written
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import Embedded
-from lmam_core.runs.experiment import Experiment, pairs
+from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.predictions import decided, table
 from lmam_core.runs.provenance import code_version
 from lmam_core.runs.record import Progress
@@ -67,23 +66,13 @@ class Model:
     @classmethod
     def of(cls, experiment: Experiment, module: Embedded, data: Dataset, training: Training) -> Model:
         """The model of an experiment, after training on `data`, which is standardised."""
-        longest = max(len(c) for split in data.splits.values() for c in split)
-        return cls(
-            experiment=experiment.resolved(),
-            module=module.eval(),
-            classes=data.classes,
-            scaling=data.scaling,
-            encoders=data.encoders,
-            about=data.about,
-            caution=data.caution,
-            longest=longest,
-            training=training,
-        )
+        e, of = experiment.resolved(), (data.encoders, data.about, data.caution, data.longest)
+        return cls(e, module.eval(), data.classes, data.scaling, *of, training)
 
     @property
     def features(self) -> dict[str, str]:
         """The name of the feature set of each modality that it reads."""
-        return pairs(self.experiment.features, "features")
+        return self.experiment.feature_sets
 
     def save(self, folder: Path | str) -> Path:
         """Write the folder; returns it. Raises LmamError where it cannot be written or holds something else."""
@@ -108,21 +97,10 @@ class Model:
             "torch": torch.__version__,
         }
         text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-        contents = {WEIGHTS: save({k: t.clone() for k, t in tensors.items()}), DESCRIPTION: text.encode()}
         check_place(folder)
-        unfinished = {folder / f"{name}.{os.getpid()}.tmp": folder / name for name in contents}
-        try:
-            for path, content in zip(unfinished, contents.values(), strict=True):
-                path.write_bytes(content)
-            (folder / DESCRIPTION).unlink(missing_ok=True)  # never an old description beside new weights
-            for path, final in unfinished.items():
-                path.replace(final)
-        except OSError as error:
-            raise LmamError(f"The model could not be written to {folder} ({error.strerror}).") from error
-        finally:
-            for path in unfinished:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+        with written(folder, WEIGHTS, DESCRIPTION, "model") as (weights, description):
+            weights.write_bytes(save({k: t.clone() for k, t in tensors.items()}))
+            description.write_text(text, encoding="utf-8")
         return folder
 
     @classmethod
@@ -149,17 +127,9 @@ class Model:
             with torch.random.fork_rng(devices=[]):
                 module = assemble(e, widths, len(classes or (1,)), speakers, longest)
             _fill(module, {name.removeprefix("model."): t for name, t in tensors.items()})
-            return cls(
-                experiment=e,
-                module=module.eval(),
-                classes=classes,
-                scaling=scaling,
-                encoders={m: str(of) for m, of in described["encoders"].items()},
-                about=str(described["about"]),
-                caution=str(described["caution"]),
-                longest=longest,
-                training=training,
-            )
+            encoders = {m: str(of) for m, of in described["encoders"].items()}
+            about, caution = str(described["about"]), str(described["caution"])
+            return cls(e, module.eval(), classes, scaling, encoders, about, caution, longest, training)
         except LmamError as error:
             raise LmamError(f"The model in {folder} does not fit this version: {error}") from error
         except (AttributeError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
@@ -280,9 +250,7 @@ def fit(experiment: Experiment, device: str = "cpu", progress: Progress | None =
     >>> fit(Experiment(rank=4, epochs=1, dialogues=12)).experiment.fusion
     'lmam'
     """
-    e = experiment.resolved()
-    module, data, training = trained(e, device, progress)
-    return Model.of(e, module, data, training)
+    return Model.of(experiment, *trained(experiment, device, progress))
 
 
 def _description(folder: Path) -> dict[str, Any]:

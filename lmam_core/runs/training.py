@@ -210,7 +210,7 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
         except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start anew.") from error
+            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start again.") from error
         for name, part in ({"model": model} | self.parts).items():
             part.load_state_dict(state[name])
         self.order.set_state(state["order"].cpu())

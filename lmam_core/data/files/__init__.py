@@ -1,6 +1,6 @@
 """Readers of the field's well-known files of features: one layout a module.
 
-None of these files comes with this project, and none was at hand when the readers were written: each follows the
+None of these files comes with this project, and none was available when the readers were written: each follows the
 public program that loads the file, which its docstring names, and is tested on small files made in that layout.
 """
 

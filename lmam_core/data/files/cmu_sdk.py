@@ -28,7 +28,7 @@ def read(path: Path) -> stored.Utterances:
     """`mosi_data.pkl`, `mosi_raw.pkl` and their kin: a video is a conversation of one speaker.
 
     An utterance's features are the mean over its words (steps that are not all zeros), since this book's models read
-    one vector an utterance; -inf and NaN count as 0. A row without any word gets the training mean. Labels are real
+    one vector per utterance; -inf and NaN count as 0. A row without any word gets the training mean. Labels are real
     numbers, or two classes where they are two whole numbers alone (`humor.pkl`). Utterances without an id that names
     their video are conversations of their own. Raises LmamError where there are several labels for an utterance.
     """

@@ -1,6 +1,6 @@
 """Tuples of dicts by dialogue, the layout of DialogueRNN and of all that came after it.
 
-Each dict maps a dialogue's id to a list with one item an utterance; the last two or three entries are the ids of train
+Each dict maps a dialogue's id to a list with one item per utterance; the last two or three entries are the ids of train
 and test. Verified in the public loaders: `DialogueRNN/dataloader.py` of github.com/declare-lab/conv-emotion (IEMOCAP,
 and MELD without pictures), `dataloader.py` of github.com/hujingwen6666/MMGCN and `code/dataloader.py` of
 github.com/zerohd4869/MM-DFN (both with pictures), `dataloader.py` of github.com/yuntaoshou/LMAM (four RoBERTa layers

@@ -21,7 +21,7 @@ from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 
 CLASSES = "classes.txt"
-"""An optional file with the classes, one a line, in the order that tables show; other labels are then refused."""
+"""An optional file with the classes, one per line, in the order that tables show; other labels are then refused."""
 
 _MEDIA = {"text": "a transcript", "audio": "a wav or mp4 file", "video": "an mp4 file"}
 
@@ -119,7 +119,7 @@ def _allowed(folder: Path) -> list[str] | None:
     with doors.door(path, "UTF-8 text", advice="save it as UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if len({n.casefold() for n in names}) < max(2, len(names)):
-        raise LmamError(f"{path} must name at least two classes, one a line, none of them twice.")
+        raise LmamError(f"{path} must name at least two classes, one per line, none of them twice.")
     return names
 
 
@@ -140,7 +140,7 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
     if 10 * len(again) > len(usable):
         notes.append(
             f"{len(again)} of {len(usable)} utterances have the dialogue and the turn of another; do the ids of "
-            "dialogues begin anew in each film, season or file? Then name that in the id too."
+            "dialogues start again in each film, season or file? Then name that in the id too."
         )
     if classes is None:
         notes += labels.remarks(np.array([v for _, v in usable]))
@@ -150,7 +150,7 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
 
 
 def _apart(rows: list[Row], notes: list[str]) -> list[Row]:
-    """The rows with the split in the dialogue's id where ids begin anew in each split, as in MELD's three tables.
+    """The rows with the split in the dialogue's id where ids start again in each split, as in MELD's three tables.
 
     That is so where most of the dialogues that name several splits have the same turns in two of them.
     """

@@ -97,7 +97,7 @@ def _pitch(sounds, counts: list[int], p: Prosody, f0: float, rng: np.random.Gene
 def _source(pitch: np.ndarray, amount: np.ndarray, tilt: float, rng: np.random.Generator) -> np.ndarray:
     """Glottal pulses and noise, sample by sample; `tilt` is the pole of a low-pass over the pulses."""
     phase = np.cumsum(pitch / RATE)
-    pulse = np.diff(np.floor(phase), prepend=0.0) - pitch / RATE  # one impulse a period, no mean
+    pulse = np.diff(np.floor(phase), prepend=0.0) - pitch / RATE  # one impulse per period, no mean
     pulse = lfilter([1.0 - tilt], [1.0, -tilt], lfilter([1.0], [1.0, -0.95], pulse))
     noise = rng.standard_normal(len(phase))
     return amount[:, 0] * pulse + 0.25 * amount[:, 1] * noise

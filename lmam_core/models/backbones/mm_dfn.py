@@ -170,9 +170,9 @@ def alike(lengths: Iterable[int]) -> list[int]:
 
 @register("mm_dfn")
 class MmDfn(Backbone):
-    """MM-DFN: Linear to 200 a modality, GRUs over conversation and parties, a gated graph, then one Linear.
+    """MM-DFN: Linear to 200 per modality, GRUs over conversation and parties, a gated graph, then one Linear.
 
-    widths: d_m a modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
+    widths: d_m per modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
     through a GRU over the conversation; `party_weights` times the parties' GRU is added to each modality. Hidden 100,
     16 layers, α 0.2, λ 0.5, dropout 0.4, as in the original's IEMOCAP script (which also tries 32 layers and dropout
     0.2; in MELD's, audio and video weigh 0.5 and text 1.5). With 100, 100 and 512 wide modalities and six classes it

@@ -40,7 +40,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "channels": ("hypergraph", "line", "session"),
     "hops": ("hop0", "hop1", "hop2", "hop3"),
 }
-"""What the modalities are read as; the paper does not say. One row a click, each d wide:
+"""What the modalities are read as; the paper does not say. One row per click, each d wide:
 
 * `channels`: the item in the hypergraph channel, X_h; the item as the line-graph channel starts from it, X; the
   session, its mean and the click's reversed position.
@@ -49,7 +49,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
 
 
 class _Propagation(torch.autograd.Function):
-    """X, A X, ..., A^L X and their mean for a constant A, whose transpose is at hand, so that no step sorts it.
+    """X, A X, ..., A^L X and their mean for a constant A, whose transpose is given, so that no step sorts it.
 
     Backward in Horner's scheme, G_l + A^T (G_{l+1} + A^T (...)), with what reaches the mean in every G_l.
     """
