@@ -105,12 +105,12 @@ class Dataset:
                 raise LmamError(f"{self.name}: {len(train)} training conversations cannot spare a validation split.")
             rng = np.random.default_rng(seed)
             for _ in range(DRAWS):
-                chosen = set(rng.permutation(len(train))[:count].tolist())
-                kept = [c for i, c in enumerate(train) if i not in chosen]
-                if not self._unseen(kept):
+                drawn = set(rng.permutation(len(train))[:count].tolist())
+                training = [c for i, c in enumerate(train) if i not in drawn]
+                if not self._unseen(training):
                     break
-            splits["validation"] = [c for i, c in enumerate(train) if i in chosen]
-            splits["train"] = kept
+            splits["validation"] = [c for i, c in enumerate(train) if i in drawn]
+            splits["train"] = training
         if missing := self._unseen(splits["train"]):
             raise LmamError(
                 f"{self.name}: no training utterance has the class {', '.join(missing)}; "
@@ -141,13 +141,13 @@ class Dataset:
         """
         rng = np.random.default_rng([seed, MODALITIES.index(modality)])
 
-        def deal(conversations: list[Conversation]) -> list[Conversation]:
+        def shuffle(conversations: list[Conversation]) -> list[Conversation]:
             x = rng.permutation(np.concatenate([c.features[modality] for c in conversations]))
-            dealt = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
-            pairs = zip(conversations, dealt, strict=True)
+            parts = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
+            pairs = zip(conversations, parts, strict=True)
             return [replace(c, features=c.features | {modality: part}) for c, part in pairs]
 
-        return replace(self, splits={s: deal(cs) if cs else [] for s, cs in self.splits.items()})
+        return replace(self, splits={s: shuffle(cs) if cs else [] for s, cs in self.splits.items()})
 
     def select(self, modalities: Sequence[str]) -> Dataset:
         """The dataset with these modalities only, in the fixed order; raises LmamError for one that it lacks."""
@@ -156,14 +156,14 @@ class Dataset:
         for m in modalities:
             if m not in self.widths:
                 raise LmamError(f"{self.name} has no modality '{m}'; it has {', '.join(self.widths)}.")
-        kept = [m for m in MODALITIES if m in modalities]
+        names = [m for m in MODALITIES if m in modalities]
 
         def pick(c: Conversation) -> Conversation:
-            return replace(c, features={m: c.features[m] for m in kept})
+            return replace(c, features={m: c.features[m] for m in names})
 
         return replace(
             self,
-            feature_sets={m: self.feature_sets[m] for m in kept},
+            feature_sets={m: self.feature_sets[m] for m in names},
             splits={s: [pick(c) for c in cs] for s, cs in self.splits.items()},
         )
 
@@ -173,9 +173,9 @@ class Dataset:
         order = (
             torch.randperm(len(conversations), generator=generator).tolist() if generator else range(len(conversations))
         )
-        chosen = [conversations[i] for i in order]
-        for start in range(0, len(chosen), batch_size):
-            yield collate(chosen[start : start + batch_size])
+        conversations = [conversations[i] for i in order]
+        for start in range(0, len(conversations), batch_size):
+            yield collate(conversations[start : start + batch_size])
 
 
 def scaled(c: Conversation, scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Conversation:

@@ -117,8 +117,8 @@ def blocks(media: Media, seconds: float = BLOCK) -> Iterator[np.ndarray]:
                 raise MediaError(f"{media.path.name} holds more than {LONGEST / 3600:g} hours of sound; cut it.")
         if not count and media.start:
             ends = _end(container, stream, origin)
-            known = "" if ends is None else f": it ends at {max(ends, shown):g} s"
-            raise MediaError(f"{media.path.name} has no sound at {media.start:g} s{known}.")
+            hint = "" if ends is None else f": it ends at {max(ends, shown):g} s"
+            raise MediaError(f"{media.path.name} has no sound at {media.start:g} s{hint}.")
         if length:
             yield np.concatenate(pieces)
 

@@ -362,8 +362,7 @@ class LMAM(Fusion):
     def _matched(self, query: str) -> tuple[str, ...]:
         """The modalities whose utterances the queries of `query` are matched with; alone, a modality has itself."""
         others = tuple(m for m in self.modalities if m != query)
-        chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
-        return chosen[self.keys]
+        return {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}[self.keys]
 
     def _queries_and_keys(
         self, i: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]

@@ -100,8 +100,8 @@ class Experiment(Record):
             if m not in record.feature_sets:
                 raise LmamError(f"{self.dataset} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
         modalities = tuple(m for m in MODALITIES if m in modalities)
-        chosen = self.feature_sets
-        for m, name in chosen.items():
+        sets = self.feature_sets
+        for m, name in sets.items():
             if name not in record.feature_sets.get(m, ()):
                 raise LmamError(f"{self.dataset} has no features '{m}={name}'; see `lmam data`.")
             if m not in modalities:
@@ -109,7 +109,7 @@ class Experiment(Record):
                     f"Features are chosen for {m}, but the modalities are {', '.join(modalities)}; add {m} to them or "
                     "leave it out of the features."
                 )
-        features = {m: chosen.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
+        features = {m: sets.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
         embedding = self.embedding or backbone(self.backbone).native
         if embedding not in EMBEDDINGS:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
@@ -177,10 +177,10 @@ class Experiment(Record):
         if not 0 <= self.seed < 2**63:
             raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
 
-    def asked(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """The fields of which the key is made; a dropout of 0 is not the backbone's own and stays."""
         dropout = {} if self.dropout is None else {"dropout": self.dropout}
-        return super().asked() | {"protocol": self.filed} | dropout
+        return super().key_fields() | {"protocol": self.filed} | dropout
 
     @property
     def filed(self) -> str:
@@ -190,11 +190,11 @@ class Experiment(Record):
     @classmethod
     def stored(cls, fields: Mapping[str, Any]) -> Experiment:
         """The experiment of a run's file; one from before updates were counted is of the first protocol."""
-        asked = dict(fields) | {"modalities": tuple(fields["modalities"])}
-        if "updates" not in asked:
+        fields = dict(fields) | {"modalities": tuple(fields["modalities"])}
+        if "updates" not in fields:
             first = {name: protocol for protocol, name in _FILED.items()}
-            asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
-        return cls(**asked)
+            fields["protocol"] = first.get(fields["protocol"], fields["protocol"])
+        return cls(**fields)
 
     def parts(self) -> list[str]:
         """What is compared: `lmam`, `late`, `paper`, `r45`, ..."""

@@ -170,8 +170,8 @@ class Model:
         return pd.concat(parts, ignore_index=True)
 
     def _of_recordings(self, folder: Path, weights: str | None, progress: bool) -> pd.DataFrame:
-        known = {self.features[m]: of for m, of in self.encoders.items()}
-        read = unlabelled.read(folder, self.features, unlabelled.chosen(known, weights), progress)
+        encoders = {self.features[m]: of for m, of in self.encoders.items()}
+        read = unlabelled.read(folder, self.features, unlabelled.chosen(encoders, weights), progress)
         for m, of in read.encoders.items():
             self._check_encoder(m, of)
         x = {m: np.where(np.isnan(values), self.scaling[m][0], values) for m, values in read.features.items()}
@@ -225,11 +225,11 @@ class Model:
 
     def _check_encoder(self, modality: str, encoder: str) -> None:
         """Raise LmamError where features were computed by other weights than those that the model was trained on."""
-        known = self.encoders.get(modality, "")
-        if (known and encoder and known != encoder) or (not known and encoder.startswith("random (tiny")):
+        own = self.encoders.get(modality, "")
+        if (own and encoder and own != encoder) or (not own and encoder.startswith("random (tiny")):
             raise LmamError(
                 f"The model was trained on {modality} features {self.features[modality]} of "
-                f"'{known or 'a trained encoder'}', and these are of '{encoder}'; give the same --weights."
+                f"'{own or 'a trained encoder'}', and these are of '{encoder}'; give the same --weights."
             )
 
 

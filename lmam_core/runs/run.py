@@ -62,10 +62,10 @@ class Run:
     @property
     def dataset(self) -> str:
         """The dataset's label as `catalogue.label` gave it when the run was made; the dataset itself may be gone."""
-        asked, p = self.experiment.dataset, self.provenance
-        if asked in catalogue.names(None):
-            return asked
-        return f"{p.get('data') or Path(asked).name}-{p.get('data_sha256', '')[:8]}"
+        name, p = self.experiment.dataset, self.provenance
+        if name in catalogue.names(None):
+            return name
+        return f"{p.get('data') or Path(name).name}-{p.get('data_sha256', '')[:8]}"
 
     @property
     def arm(self) -> str:
@@ -80,8 +80,8 @@ class Run:
     @property
     def caution(self) -> str:
         """`Dataset.caution` when the run was made; of runs from before it was kept, what the catalogue knows."""
-        asked = self.experiment.dataset
-        synthetic = asked in catalogue.names() and catalogue.entry(asked).kind == "synthetic"
+        name = self.experiment.dataset
+        synthetic = name in catalogue.names() and catalogue.entry(name).kind == "synthetic"
         return str(self.provenance.get("caution", "synthetic data" if synthetic else ""))
 
     @property
@@ -108,8 +108,8 @@ def prepared(experiment: Experiment) -> Dataset:
 
 def _data(e: Experiment) -> Dataset:
     seed = e.seed if e.shuffled or e.protocol in IN_UPDATES else 0
-    asked = {name: getattr(e, name) for name in ("features", "modalities", "protocol", "dialogues", "shuffled")}
-    return _prepared(Experiment(e.dataset, seed=seed, **asked), catalogue.fingerprint(e.dataset))
+    fields = {name: getattr(e, name) for name in ("features", "modalities", "protocol", "dialogues", "shuffled")}
+    return _prepared(Experiment(e.dataset, seed=seed, **fields), catalogue.fingerprint(e.dataset))
 
 
 @lru_cache(maxsize=4)
@@ -146,11 +146,11 @@ def assemble(
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
     options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant} | e.reading_options
-    chosen = backbone(e.backbone)
+    kind = backbone(e.backbone)
     model = embed(
         widths,
         outputs,
-        chosen,
+        kind,
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
         speakers,
@@ -158,8 +158,8 @@ def assemble(
         input_dropout=e.dropout or 0.0,
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
-        **({chosen.widened: e.width} if e.width else {}),
-        **({"longest": longest} if chosen.longest is not None and longest > chosen.longest else {}),
+        **({kind.widened: e.width} if e.width else {}),
+        **({"longest": longest} if kind.longest is not None and longest > kind.longest else {}),
     )
     if base is not None:
         model.load_state_dict(base)

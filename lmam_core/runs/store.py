@@ -168,14 +168,14 @@ class Store:
 def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
-    asked = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
-    asked |= {"dataset": run.dataset}
-    chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
+    fields = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
+    fields |= {"dataset": run.dataset}
+    selection = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
         {"task": run.experiment.task, "run": run.key, "arm": run.arm}
-        | asked
+        | fields
         | run.metrics
-        | chosen
+        | selection
         | {"parameters": run.parameters, "fusion_parameters": run.fusion_parameters}
         | {"seconds_per_epoch": run.training.seconds_per_epoch, "seconds": run.seconds}
         | {"peak_memory_mb": run.peak_memory_mb}

@@ -151,8 +151,8 @@ def follow(
     seconds: list[float] = []
     best, best_epoch = -float("inf"), 0
     state: dict[str, Tensor] | None = None
-    if checkpoint and (kept := checkpoint.read(model)):
-        losses, scores, seconds, best, best_epoch, state = kept
+    if checkpoint and (reached := checkpoint.read(model)):
+        losses, scores, seconds, best, best_epoch, state = reached
     for epoch in range(len(losses) + 1, _epochs(budget, per_epoch) + 1):
         if losses and _patience_ends(budget, epoch - 1, best_epoch, per_epoch):
             break

@@ -57,12 +57,12 @@ def read(file: Path | str, to: Path | str, layout: str | None = None) -> Path:
 
 
 def _layout(file: Path, name: str | None) -> Layout:
-    known = ", ".join(layout.name for layout in LAYOUTS)
+    names = ", ".join(layout.name for layout in LAYOUTS)
     for layout in LAYOUTS:
         if name == layout.name or (name is None and file.name.casefold() in map(str.casefold, layout.files)):
             return layout
     if name is None and file.is_dir():
         return LAYOUTS[-1]
     if name is None:
-        raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {known}.")
-    raise LmamError(f"There is no layout '{name}'; choose one of {known}.")
+        raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {names}.")
+    raise LmamError(f"There is no layout '{name}'; choose one of {names}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from lmam_core.data import stored
 from lmam_core.data.notes import reasons
@@ -73,7 +74,7 @@ def utterances(
     classes, label = _present(classes, kept, rows, notes)
     if classes is None:
         notes += remarks(label)
-    voices = [np.array(_codes(d.speaker))[g] for d, g in zip(kept, rows, strict=True)]
+    voices = [pd.factorize(np.array(list(map(str, d.speaker)), object))[0][g] for d, g in zip(kept, rows, strict=True)]
     first = kept[0].features
     features = {
         m: {s: np.concatenate([d.features[m][s][g] for d, g in zip(kept, rows, strict=True)]) for s in sets}
@@ -120,11 +121,6 @@ def _fault(d: Dialogue, usual: Widths) -> str | None:
         return None if np.asarray(d.label, np.float64).ndim == 1 else "its labels are several for an utterance"
     except (TypeError, ValueError, OverflowError):
         return f"its labels are no numbers, as {str(d.label[0])[:40]!r}"
-
-
-def _codes(speakers: Sequence[Any]) -> list[int]:
-    codes: dict[str, int] = {}
-    return [codes.setdefault(str(s), len(codes)) for s in speakers]
 
 
 def _present(

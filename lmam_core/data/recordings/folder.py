@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmam_core import doors, paths
 from lmam_core.data import stored
@@ -60,7 +61,7 @@ def build(
     extract = extract or _extract()
     rows, columns, notes = table.read(folder / table.TABLE)
     rows = _apart(rows, notes)
-    chosen = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
+    extractors = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
     labelled = _label(rows, _allowed(folder), notes)
     dialogues = _dialogues(labelled, "split" in columns, notes)
     kept, classes = _classes(labelled, dialogues, notes)
@@ -70,9 +71,9 @@ def build(
     stored.check(folder.resolve().name, splits, classes, remarks)  # before hours of extraction
     media = _media(folder, kept.rows, columns, notes)
     if extract is _extract():  # what stands in for it needs no weights
-        _ready([entry for m, entry in chosen.items() if _items(m, media)], weights, notes)
+        _ready([entry for m, entry in extractors.items() if _items(m, media)], weights, notes)
     features, identities = {}, {}
-    for m, entry in chosen.items():
+    for m, entry in extractors.items():
         extracted = _features(entry, media, kept.rows, extract, weights, progress, notes)
         if extracted is not None:
             features[m], identities[entry.name] = {entry.name: extracted[0]}, extracted[1]
@@ -85,7 +86,7 @@ def build(
         dialogues=list(order),
         splits=splits,
         owner=np.array([order[r.dialogue] for r in kept.rows]),
-        speaker=_codes([r.speaker for r in kept.rows]),
+        speaker=pd.factorize(np.array([r.speaker for r in kept.rows], object))[0],
         label=np.array(kept.values),
         classes=classes,
         features=features,
@@ -231,20 +232,14 @@ def _classes(labelled: _Labelled, splits: dict[str, str], notes: list[str]) -> t
 def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
     """What each utterance gives: its text, and its recording with the span or None."""
     files: list[tuple[Path, str] | None] = []
-    known: dict[str, Path | str] = {}
+    opened: dict[str, Path | str] = {}
     some = any(r.file for r in rows)
     for row in rows:
-        recording = table.recording(folder, row.file, known) if row.file else "it names no file"
+        recording = table.recording(folder, row.file, opened) if row.file else "it names no file"
         if isinstance(recording, str) and some:
             notes.append(f"{row.where} has no recording: {recording}.")
         files.append(None if isinstance(recording, str) else recording)
     return {"text": [r.text for r in rows], "file": files}
-
-
-def _codes(names: Sequence[str]) -> np.ndarray:
-    """A number for each name, the same for the same."""
-    codes: dict[str, int] = {}
-    return np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)
 
 
 def _features(

@@ -31,15 +31,15 @@ def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[st
     """
     if allowed is not None:
         return tuple(allowed)
-    given = [c for c in cells if not missing(c)]
-    numbers = {c: v for c in set(given) if (v := number(c)) is not None}
+    written = [c for c in cells if not missing(c)]
+    numbers = {c: v for c in set(written) if (v := number(c)) is not None}
     codes = len(set(numbers.values())) <= 2 and all(v % 1 == 0 for v in numbers.values())
-    count = sum(c in numbers for c in given)
-    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in given)
-    if not codes and 2 * count > len(given) and 20 * decimals >= count > 0:
+    count = sum(c in numbers for c in written)
+    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in written)
+    if not codes and 2 * count > len(written) and 20 * decimals >= count > 0:
         return None
     spelt: dict[str, Counter[str]] = {}
-    for cell in given:
+    for cell in written:
         spelt.setdefault(_folded(cell), Counter())[cell] += 1
     names = [max(sorted(counts), key=counts.__getitem__) for counts in spelt.values()]
     return tuple(sorted(names, key=lambda c: (math.inf if (v := number(c)) is None else v, c.casefold())))

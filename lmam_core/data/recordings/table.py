@@ -337,19 +337,19 @@ def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def recording(folder: Path, name: str, known: dict[str, Path | str]) -> tuple[Path, str] | str:
+def recording(folder: Path, name: str, opened: dict[str, Path | str]) -> tuple[Path, str] | str:
     """The recording that a cell names, with its span (`#t=12.5,16`, in s, or ""), or why it cannot be taken.
 
     Only a wav or mp4 file inside the folder is taken, by its name and its first bytes: a name that leads out of it, by
-    `..`, as an absolute path or through a link, is refused. `known` keeps what was found, so that a film of many
+    `..`, as an absolute path or through a link, is refused. `opened` keeps what was found, so that a film of many
     utterances is opened once.
     """
     span = ""
     if (match := _SPAN.fullmatch(name)) and not os.path.exists(folder / name):
         name, span = match["path"], match["span"]
-    if name not in known:
-        known[name] = _file(folder, name)
-    path = known[name]
+    if name not in opened:
+        opened[name] = _file(folder, name)
+    path = opened[name]
     return path if isinstance(path, str) else (path, span)
 
 

@@ -30,9 +30,9 @@ def conversations(
         out |= {i: f"{m}: {reason}" for i, reason in extracted.failed.items() if i not in out}
     if unknown := sorted(set(table.label) - set(classes)):
         raise LmamError(f"The label '{unknown[0]}' is none of {', '.join(classes)}.")
-    kept = table.reset_index(drop=True).drop(index=list(out)).sort_values(["dialogue", "turn"], kind="stable")
+    usable = table.reset_index(drop=True).drop(index=list(out)).sort_values(["dialogue", "turn"], kind="stable")
     talks = []
-    for name, talk in kept.groupby("dialogue", sort=False):
+    for name, talk in usable.groupby("dialogue", sort=False):
         speaker, _ = pd.factorize(talk.speaker)  # 0 is whoever speaks first
         x = {m: features[m].values[talk.index] for m in MODALITIES if m in features}
         label = np.array([classes.index(name) for name in talk.label], np.int64)

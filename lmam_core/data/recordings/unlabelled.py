@@ -45,13 +45,13 @@ def are_recordings(path: Path | str) -> bool:
     return False
 
 
-def chosen(known: Mapping[str, str], weights: str | None) -> str | None:
+def chosen(encoders: Mapping[str, str], weights: str | None) -> str | None:
     """Whose weights extractors take, as `extract` reads it: what is asked for, else what they had in training."""
     if weights is not None:
         return weights
     parts = [
         f"{name}={'random' if of.startswith('random') else of.removeprefix('local: ')}"
-        for name, of in known.items()
+        for name, of in encoders.items()
         if of.startswith(("random (tiny", "local: "))
     ]
     return ",".join(parts) or None

@@ -41,8 +41,8 @@ class Sequences:
 
     def of(self, sessions: np.ndarray) -> Sequences:
         """Those of some sessions, given as a mask over all."""
-        kept = sessions[self.session]
-        return replace(self, **{n: getattr(self, n)[kept] for n in ("start", "stop", "target", "session")})
+        rows = sessions[self.session]
+        return replace(self, **{n: getattr(self, n)[rows] for n in ("start", "stop", "target", "session")})
 
     def numbered(self, index: np.ndarray) -> Sequences:
         """The same with items renumbered by `index`; clicks on unseen items are left out, their targets stay `UNSEEN`.
@@ -62,18 +62,18 @@ class Sequences:
     def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Clicks]:
         """Batches of `size` sequences, shuffled by `order`, in stored order without one."""
         n = len(self)
-        chosen = torch.randperm(n, generator=order).numpy() if order else np.arange(n)
+        rows = torch.randperm(n, generator=order).numpy() if order else np.arange(n)
         for first in range(0, n, size):
-            yield self.batch(chosen[first : first + size])
+            yield self.batch(rows[first : first + size])
 
-    def batch(self, chosen: np.ndarray) -> Clicks:
+    def batch(self, rows: np.ndarray) -> Clicks:
         """Some sequences as one batch, with their last `LONGEST` clicks."""
-        start, stop = self.start[chosen], self.stop[chosen]
+        start, stop = self.start[rows], self.stop[rows]
         length = np.minimum(stop - start, LONGEST)
         back = np.arange(max(1, length.max(initial=1)))
         mask = back < length[:, None]  # (B, L)
         items = np.where(mask, self.items[np.where(mask, stop[:, None] - 1 - back, 0)], 0) if len(self.items) else mask
-        arrays = (items.astype(np.int64), mask, length, self.target[chosen])
+        arrays = (items.astype(np.int64), mask, length, self.target[rows])
         return Clicks(*(torch.from_numpy(a) for a in arrays))
 
 

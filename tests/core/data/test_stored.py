@@ -265,9 +265,10 @@ def test_a_move_that_fails_leaves_no_old_description_beside_new_arrays(tmp_path,
             for path in paths:
                 path.write_text("new")
 
-    with monkeypatch.context() as patch, pytest.raises(LmamError, match=r"The toy could not .* \(No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        rewrite()
+        with pytest.raises(LmamError, match=r"The toy could not .* \(No space left"):
+            rewrite()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"new.npz": "old"}
     rewrite()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"new.npz": "new", "new.json": "new"}
