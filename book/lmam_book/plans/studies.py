@@ -65,9 +65,15 @@ def products(name: str) -> list[Experiment]:
     return [dataclasses.replace(late, fusion=fusion) for fusion in ("concat", *PRODUCTS, "lmam")]
 
 
+def context(name: str) -> list[Experiment]:
+    """A backbone on text alone, without and with LMAM as printed: what LMAM gains where there is nothing to fuse."""
+    return [dataclasses.replace(arm, modalities=("text",)) for arm in headline(name, DATASETS, ["own"])]
+
+
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "context_text_cnn": lambda: context("text_cnn"),
     "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
     "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
