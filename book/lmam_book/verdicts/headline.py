@@ -260,6 +260,23 @@ def arms_fold(rows: pd.DataFrame) -> str:
     return "\n".join([*lines, ":::"])
 
 
+def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") -> dict[str, Effect]:
+    """What LMAM as printed gains a backbone on text alone, where there is nothing to fuse, and on text and audio.
+
+    Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
+    """
+    metric, effects = beside_print.HEADLINE[dataset], {}
+    for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
+        plain, lmam = (
+            arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
+        )
+        gain = effect(a, b, metric) if (a := _runs(plain, store)) and (b := _runs(lmam, store)) else None
+        if gain is None or gain.seeds < FEW:
+            return {}
+        effects[title] = gain
+    return effects
+
+
 def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame) -> str:
     """What the headline page says of the cells and of `arms`, as Markdown; cells without runs are only counted."""
     rows = table(cells)
