@@ -44,32 +44,41 @@ SENTENCE = 40
 
 
 def style() -> None:
-    """Set matplotlib up for the book: transparent SVG in mid-tones that read in the light and the dark scheme."""
+    """Set matplotlib up for the book, and have every figure give its narrow form, for a phone, beside itself."""
     import matplotlib as mpl
+    from IPython.core.getipython import get_ipython
+    from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+    from lmam_book.pages.narrow import bundle
+
     set_matplotlib_formats("svg", metadata={"Date": None})
-    mpl.rcParams.update(
-        {
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "savefig.transparent": True,
-            "figure.figsize": (7.0, 3.2),
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "axes.prop_cycle": mpl.cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
-            "svg.hashsalt": "lmam",  # the same figure gives the same bytes
-            **dict.fromkeys(
-                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"),
-                INK,
-            ),
-        }
-    )
+    mpl.rcParams.update(look())
+    if shell := get_ipython():
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, bundle)
+
+
+def look() -> dict[str, Any]:
+    """Matplotlib's settings: transparent SVG in mid-tones that read in the light and the dark scheme."""
+    from cycler import cycler
+
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+    return {
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "savefig.transparent": True,
+        "figure.figsize": (7.0, 3.2),
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "axes.prop_cycle": cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
+        "svg.hashsalt": "lmam",  # the same figure gives the same bytes
+        **dict.fromkeys(inked, INK),
+    }
 
 
 def source(thing: Callable[..., Any] | type) -> Markdown:

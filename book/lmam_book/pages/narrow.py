@@ -1,0 +1,106 @@
+"""Figures for a phone: the same figure once more, as wide as the screen, its panels below each other."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import textwrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
+
+NARROW = "application/x-lmam-narrow"
+"""The kind of output, beside `image/svg+xml`, that holds the narrow SVG; JupyterLab does not show it."""
+WIDTH = 3.4
+"""Inches: 326 pixels, which a phone has between its margins."""
+SMALLEST = 7.6
+"""Points: letters of 10 pixels."""
+LINE, LABEL = 36, 20
+"""Characters of a line across the figure, and of one beside an axis."""
+CELLS = 100
+"""A table of so many written numbers does not fit."""
+
+
+def narrow(figure: Figure) -> str | None:
+    """A figure as an SVG of `WIDTH` with no letter below `SMALLEST`; None for one that is narrow already, for drawings,
+    whose axes are off, and for tables. The figure itself stays as it is.
+    """
+    tables = any(len(ax.texts) > CELLS for ax in figure.axes)
+    if tables or figure.get_figwidth() <= WIDTH or not any(ax.axison for ax in figure.axes):
+        return None
+    copy = pickle.loads(pickle.dumps(figure))
+    try:
+        _stack(copy)
+        for ax in copy.axes:
+            _label(ax)
+        for text in filter(None, (copy._suptitle, copy._supxlabel)):
+            text.set_text(_broken(text.get_text()))
+        for legend in list(copy.legends):
+            names = [text.get_text() for text in legend.get_texts()]
+            legend.remove()
+            copy.legend(
+                legend.legend_handles,
+                [_broken(name) for name in names],
+                loc="outside upper left",
+                ncols=2 if max(map(len, names)) <= LABEL else 1,
+                fontsize=8,
+                title=legend.get_title().get_text() or None,
+            )
+        for text in copy.findobj(Text):
+            text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+        out = io.StringIO()
+        copy.savefig(out, format="svg", bbox_inches="tight", pad_inches=0.02, metadata={"Date": None})
+        return out.getvalue()
+    finally:
+        plt.close(copy)
+
+
+def bundle(figure: Figure, **_: Any) -> dict[str, str]:
+    """What IPython puts beside a figure's usual output."""
+    svg = narrow(figure)
+    return {NARROW: svg} if svg else {}
+
+
+def _stack(figure: Figure) -> None:
+    """Put panels that stand beside each other below each other; those that are off go."""
+    height = figure.get_figheight()
+    panels = [ax for ax in figure.axes if ax.axison and ax.get_subplotspec()]
+    rows, columns = max(ax.get_gridspec().get_geometry() for ax in panels)
+    if columns > 1:
+        for ax in set(figure.axes) - set(panels):
+            ax.remove()
+        stack = figure.add_gridspec(len(panels), 1)
+        for k, ax in enumerate(panels):
+            ax.set_subplotspec(stack[k])
+            ax.tick_params(labelleft=True, labelbottom=True)
+        height = len(panels) * max(0.8 * height / rows, 1.8)
+    figure.set_size_inches(WIDTH, height)
+
+
+def _label(ax: Axes) -> None:
+    """Break long labels into lines; names on the x-axis that are many stand upright."""
+    ax.set_xlabel(_broken(ax.get_xlabel()), fontsize=9)
+    for where in ("left", "center", "right"):
+        if title := ax.get_title(loc=where):
+            ax.set_title(_broken(title), loc=where, fontsize=9)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_tick_params(labelsize=8)
+        if names := _names(axis):
+            axis.set_ticks(axis.get_majorticklocs(), [_broken(name, LABEL) for name in names])
+    if len(_names(ax.xaxis)) > 6:
+        ax.tick_params(axis="x", rotation=90)
+
+
+def _names(axis: Axis) -> list[str]:
+    """What somebody wrote beside an axis; empty where it has numbers of its own."""
+    fixed = isinstance(axis.get_major_formatter(), FixedFormatter)
+    return [text.get_text() for text in axis.get_majorticklabels()] if fixed else []
+
+
+def _broken(text: str, at: int = LINE) -> str:
+    return "\n".join(textwrap.fill(line, at) for line in text.split("\n"))
