@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -92,6 +93,12 @@ def gains(cells: Sequence[Cell]) -> Figure | None:
 
 def classes(cells: Sequence[Cell]) -> Figure | None:
     """The gain of a backbone's best reading in the F1 of each class, over seeds alone; None without runs."""
+    panels = by_class(cells)
+    return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
+
+
+def by_class(cells: Sequence[Cell]) -> dict[str, dict[str, Gain]]:
+    """What `classes` draws, by dataset with its best reading, and by class."""
     panels = {}
     for cell in cells:
         effects = cell.effects()
@@ -105,7 +112,55 @@ def classes(cells: Sequence[Cell]) -> Figure | None:
             name: Gain(interval(column), _printed_class(cell, name))
             for name, column in zip(names, gain.T.tolist(), strict=True)
         }
-    return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
+    return panels
+
+
+def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML:
+    """A table of each backbone behind its tab; all sets of such tabs show the same backbone."""
+    of = {backbone: [cell for cell in cells if cell.backbone == backbone] for backbone in _backbones(cells)}
+    return reporting.tabs("backbone", {name: (title(name), table(mine)) for name, mine in of.items()})
+
+
+def _backbones(cells: Sequence[Cell]) -> list[str]:
+    return list(dict.fromkeys(cell.backbone for cell in cells))
+
+
+def readings_table(cells: Sequence[Cell]) -> HTML:
+    """One backbone on every dataset, by reading: gain, interval, seeds, what the paper reports, both scores, the word.
+
+    A dataset without runs has the reported gain alone.
+    """
+    rows = []
+    for cell in cells:
+        word, effects = str(headline.row(cell)["word"]), cell.effects()
+        data = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}"
+        for name, e in effects.items():
+            shared = cell.shared(name)
+            rows.append(
+                {"data": data, "keys": name, "gain (interval)": f"{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})"}
+                | {"reported": f"{cell.printed:+.1f}", "without": f"{cell.mean('concatenation', shared):.1f}"}
+                | {"with LMAM": f"{cell.mean(name, shared):.1f}", "seeds": e.seeds, "word": reporting.badge(word)}
+            )
+        if not effects:
+            unmeasured = dict.fromkeys(("keys", "gain (interval)", "without", "with LMAM", "seeds"), "–")
+            rows.append({"data": data, **unmeasured, "reported": f"{cell.printed:+.1f}", "word": reporting.badge(word)})
+    order = ["data", "keys", "gain (interval)", "reported", "without", "with LMAM", "seeds", "word"]
+    return reporting.table(pd.DataFrame(rows)[order])
+
+
+def classes_table(cells: Sequence[Cell]) -> HTML:
+    """One backbone's gain in the F1 of each class; a sentence without runs."""
+    rows = [
+        {
+            "data, keys": where,
+            "class": name,
+            "gain (interval)": f"{g.ours.mean:+.1f} ({g.ours.low:+.1f} to {g.ours.high:+.1f})",
+        }
+        | {"reported": "–" if np.isnan(g.printed) else f"{g.printed:+.1f}"}
+        for where, gains in by_class(cells).items()
+        for name, g in gains.items()
+    ]
+    return reporting.table(pd.DataFrame(rows)) if rows else HTML("<p>Not measured yet.</p>")
 
 
 def _f1(run: Run) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import platform
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -113,6 +114,28 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
 def fold(summary: str, *parts: HTML) -> HTML:
     """Outputs under a line that opens them."""
     return HTML(f"<details><summary>{summary}</summary>{''.join(part.data for part in parts)}</details>")
+
+
+def tabs(group: str, panels: Mapping[str, tuple[str, HTML]]) -> HTML:
+    """Panels of which one shows, by a tab: `panels` maps a key to title and content. All sets of a `group` go together.
+
+    The markup is sphinx-design's, whose script keeps sets in step, on other pages too. The choice itself needs none:
+    each tab is a radio button, so that arrow keys work. In print all panels show.
+    """
+    name, parts = f"{group}-{next(_SETS)}", []
+    for k, (key, (title, content)) in enumerate(panels.items()):
+        checked = " checked" if k == 0 else ""
+        parts.append(
+            f"<input type='radio' id='{name}-{k}' name='{name}'{checked}><label class='sd-tab-label' for='{name}-{k}' "
+            f"data-sync-group='{group}' data-sync-id='{key}'>{escape(title)}</label>"
+            f"<div class='sd-tab-content'>{content.data}</div>"
+        )
+    # JupyterLab does not have sphinx-design's style.
+    style = "<style>.sd-tab-set > input:not(:checked) + label + .sd-tab-content { display: none; }</style>"
+    return HTML(f"{style}<div class='sd-tab-set' role='radiogroup' aria-label='{group}'>{''.join(parts)}</div>")
+
+
+_SETS = itertools.count(1)
 
 
 def prose(text: str) -> Markdown | HTML:

@@ -18,8 +18,8 @@ def forest(cells: Sequence[Cell]) -> Figure:
     """One panel a dataset, one row a backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
 
     Ours is the best reading of LMAM, its interval corrected for the number of readings; grey where the baseline does
-    not work. A backbone without runs has the paper's diamond alone. Each cell's row is named `cell-<backbone>-<dataset>`
-    in the SVG.
+    not work. A backbone without runs has the paper's diamond alone. A row is named `cell-<backbone>-<dataset>` in the
+    SVG.
     """
     shown = {d: [c for c in cells if c.dataset == d] for d in DATASETS}
     backbones = list(dict.fromkeys(c.backbone for c in cells))
