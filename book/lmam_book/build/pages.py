@@ -158,13 +158,13 @@ def narrowed(stage: Path, html: Path) -> None:
     forms = {}
     for chapter in (stage / "notebooks").glob("*.ipynb"):
         for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
-            for data in (output.get("data", {}) for output in cell.get("outputs", [])):
-                if NARROW in data:
-                    wide, small = ("".join(data[kind]) for kind in ("image/svg+xml", NARROW))
+            for output in cell.get("outputs", []):
+                if small := output.get("metadata", {}).get(NARROW):
+                    wide = "".join(output["data"]["image/svg+xml"])
                     forms["\n".join(wide.splitlines())] = small  # as myst-nb writes it
     for path in list((html / "_images").glob("*.svg")):
-        if small := forms.get(path.read_text(encoding="utf-8")):
-            path.with_suffix(".narrow.svg").write_text(small, encoding="utf-8")
+        if found := forms.get(path.read_text(encoding="utf-8")):
+            path.with_suffix(".narrow.svg").write_text(found, encoding="utf-8")
 
     def pair(picture: re.Match[str]) -> str:
         small = picture[1].replace(".svg", ".narrow.svg")

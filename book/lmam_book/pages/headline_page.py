@@ -144,7 +144,7 @@ def readings_table(cells: Sequence[Cell]) -> HTML:
         if not effects:
             unmeasured = dict.fromkeys(("keys", "gain (interval)", "without", "with LMAM", "seeds"), "–")
             rows.append({"data": data, **unmeasured, "reported": f"{cell.printed:+.1f}", "word": reporting.badge(word)})
-    order = ["data", "keys", "gain (interval)", "reported", "without", "with LMAM", "seeds", "word"]
+    order = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
     return reporting.table(pd.DataFrame(rows)[order])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import textwrap
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -14,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-NARROW = "application/x-lmam-narrow"
-"""The kind of output, beside `image/svg+xml`, that holds the narrow SVG; JupyterLab does not show it."""
+NARROW = "lmam-narrow"
+"""The entry of an output's metadata that holds the narrow SVG, where only the building of pages looks for it."""
 WIDTH = 3.4
 """Inches: 326 pixels, which a phone has between its margins."""
 SMALLEST = 7.6
@@ -60,10 +59,10 @@ def narrow(figure: Figure) -> str | None:
         plt.close(copy)
 
 
-def bundle(figure: Figure, **_: Any) -> dict[str, str]:
-    """What IPython puts beside a figure's usual output."""
+def beside(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
+    """What IPython adds to a figure's usual output: no data, and the narrow form as metadata."""
     svg = narrow(figure)
-    return {NARROW: svg} if svg else {}
+    return {}, {NARROW: svg} if svg else {}
 
 
 def _stack(figure: Figure) -> None:
@@ -84,7 +83,7 @@ def _stack(figure: Figure) -> None:
 
 def _label(ax: Axes) -> None:
     """Break long labels into lines; names on the x-axis that are many stand upright."""
-    ax.set_xlabel(_broken(ax.get_xlabel()), fontsize=9)
+    ax.set_xlabel(_broken(ax.get_xlabel()), fontsize=9, loc="right")  # beside it is room for names
     for where in ("left", "center", "right"):
         if title := ax.get_title(loc=where):
             ax.set_title(_broken(title), loc=where, fontsize=9)

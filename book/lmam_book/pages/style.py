@@ -51,12 +51,12 @@ def style() -> None:
     from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    from lmam_book.pages.narrow import bundle
+    from lmam_book.pages.narrow import beside
 
     set_matplotlib_formats("svg", metadata={"Date": None})
     mpl.rcParams.update(look())
     if shell := get_ipython():
-        shell.display_formatter.mimebundle_formatter.for_type(Figure, bundle)
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, beside)
 
 
 def look() -> dict[str, Any]:
