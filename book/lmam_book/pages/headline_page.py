@@ -17,8 +17,9 @@ from lmam_book.paper import printed as paper
 from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
+from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
-from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.intervals import Interval, interval
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
@@ -50,12 +51,12 @@ def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _line(row: Row) -> str:
-    said = (
+    text = (
         f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
         f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
-        f"{row['printed gain']:+.1f}: {reporting.badge(row['word'])}"
+        f"{row['reported gain']:+.1f}: {reporting.badge(row['word'])}"
     )
-    return said + (f" ({row['would decide']})" if row["would decide"] else "")
+    return text + (f" ({row['would decide']})" if row["would decide"] else "")
 
 
 def _below(rows: Sequence[Row]) -> str:
@@ -77,14 +78,13 @@ def missing(cells: Sequence[Cell], store: str) -> str:
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    command = f"lmam sweep headline_{cells[0].backbone} --store {store}"
-    return f"Not measured yet on {names}: `{command}` makes the runs."
+    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone} --store {store}` makes the runs."
 
 
 def gains(cells: Sequence[Cell]) -> Figure | None:
     """The gain of every reading on every dataset of one backbone; None without runs."""
     panels = {
-        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.printed) for n, e in effects.items()}
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.reported) for n, e in effects.items()}
         for cell in cells
         if (effects := cell.effects())
     }
@@ -117,12 +117,9 @@ def by_class(cells: Sequence[Cell]) -> dict[str, dict[str, Gain]]:
 
 def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML:
     """A table of each backbone behind its tab; all sets of such tabs show the same backbone."""
-    of = {backbone: [cell for cell in cells if cell.backbone == backbone] for backbone in _backbones(cells)}
-    return reporting.tabs("backbone", {name: (title(name), table(mine)) for name, mine in of.items()})
-
-
-def _backbones(cells: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.backbone for cell in cells))
+    backbones = dict.fromkeys(cell.backbone for cell in cells)
+    tables = {name: table([cell for cell in cells if cell.backbone == name]) for name in backbones}
+    return reporting.tabs("backbone", {name: (title(name), shown) for name, shown in tables.items()})
 
 
 def readings_table(cells: Sequence[Cell]) -> HTML:
@@ -130,37 +127,32 @@ def readings_table(cells: Sequence[Cell]) -> HTML:
 
     A dataset without runs has the reported gain alone.
     """
+    columns = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
     rows = []
     for cell in cells:
-        word, effects = str(headline.row(cell)["word"]), cell.effects()
-        data = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}"
+        reported, word = f"{cell.reported:+.1f}", reporting.badge(str(headline.row(cell)["word"]))
+        data, effects = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", cell.effects()
         for name, e in effects.items():
-            shared = cell.shared(name)
-            rows.append(
-                {"data": data, "keys": name, "gain (interval)": f"{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})"}
-                | {"reported": f"{cell.printed:+.1f}", "without": f"{cell.mean('concatenation', shared):.1f}"}
-                | {"with LMAM": f"{cell.mean(name, shared):.1f}", "seeds": e.seeds, "word": reporting.badge(word)}
-            )
+            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in ("concatenation", name)]
+            rows.append([data, name, _interval(e), reported, word, *scores, str(e.seeds)])
         if not effects:
-            unmeasured = dict.fromkeys(("keys", "gain (interval)", "without", "with LMAM", "seeds"), "–")
-            rows.append({"data": data, **unmeasured, "reported": f"{cell.printed:+.1f}", "word": reporting.badge(word)})
-    order = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
-    return reporting.table(pd.DataFrame(rows)[order])
+            rows.append([data, "–", "–", reported, word, "–", "–", "–"])
+    return reporting.table(pd.DataFrame(rows, columns=columns))
 
 
 def classes_table(cells: Sequence[Cell]) -> HTML:
     """One backbone's gain in the F1 of each class; a sentence without runs."""
     rows = [
-        {
-            "data, keys": where,
-            "class": name,
-            "gain (interval)": f"{g.ours.mean:+.1f} ({g.ours.low:+.1f} to {g.ours.high:+.1f})",
-        }
-        | {"reported": "–" if np.isnan(g.printed) else f"{g.printed:+.1f}"}
+        [where, name, _interval(gain.ours), "–" if np.isnan(gain.printed) else f"{gain.printed:+.1f}"]
         for where, gains in by_class(cells).items()
-        for name, g in gains.items()
+        for name, gain in gains.items()
     ]
-    return reporting.table(pd.DataFrame(rows)) if rows else HTML("<p>Not measured yet.</p>")
+    columns = ["data, keys", "class", "gain (interval)", "reported"]
+    return reporting.table(pd.DataFrame(rows, columns=columns)) if rows else HTML("<p>Not measured yet.</p>")
+
+
+def _interval(e: Effect | Interval) -> str:
+    return f"{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})"
 
 
 def _f1(run: Run) -> np.ndarray:

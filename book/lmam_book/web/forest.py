@@ -54,7 +54,7 @@ def told(cell: Cell) -> tuple[str, str]:
     ours = "not measured yet"
     if row["seeds"]:
         ours = f"{row['gain']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f}), {row['seeds']} seeds"
-    return f"{where}: {ours}", f"the paper reports {cell.printed:+.1f}: {row['word']}"
+    return f"{where}: {ours}", f"the paper reports {cell.reported:+.1f}: {row['word']}"
 
 
 def _live(svg: str, known: Sequence[Cell], whole_rows: bool) -> str:
@@ -62,9 +62,9 @@ def _live(svg: str, known: Sequence[Cell], whole_rows: bool) -> str:
     rows: dict[str, tuple[list[str], list[str]]] = {}
     of = {(cell.backbone, cell.dataset): cell for cell in known}
     for backbone, dataset, path in HIT.findall(svg):
-        paths, said = rows.setdefault(backbone if whole_rows else f"{backbone} {dataset}", ([], []))
+        paths, lines = rows.setdefault(backbone if whole_rows else f"{backbone} {dataset}", ([], []))
         paths.append(path)
-        said += ["; ".join(told(of[backbone, dataset]))] if whole_rows else told(of[backbone, dataset])
+        lines += ["; ".join(told(of[backbone, dataset]))] if whole_rows else told(of[backbone, dataset])
     svg = UNUSED.sub("", HIT.sub("", svg[svg.index("<svg") :]))
     width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
     top = LINE * (1 + len(DATASETS) * whole_rows)
@@ -80,11 +80,11 @@ def _lowest(paths: Sequence[str]) -> float:
     return max(float(y) for path in paths for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", path))
 
 
-def _row(paths: Sequence[str], said: Sequence[str], width: float, y: float) -> str:
+def _row(paths: Sequence[str], lines: Sequence[str], width: float, y: float) -> str:
     """A row with what it says, which stands on the page's own ground from y on."""
-    lines = "".join(f'<tspan x="2" dy="{LINE}">{html.escape(line)}</tspan>' for line in said)
+    text = "".join(f'<tspan x="2" dy="{LINE}">{html.escape(line)}</tspan>' for line in lines)
     spans = "".join(f'<path d="{path}"/>' for path in paths)
     return (
-        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{html.escape(". ".join(said))}">{spans}'
-        f'<rect y="{y:.1f}" width="{width}" height="{LINE * len(said) + 4}"/><text y="{y:.1f}">{lines}</text></g>'
+        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{html.escape(". ".join(lines))}">{spans}'
+        f'<rect y="{y:.1f}" width="{width}" height="{LINE * len(lines) + 4}"/><text y="{y:.1f}">{text}</text></g>'
     )

@@ -35,7 +35,7 @@ def test_a_row_says_gain_interval_seeds_report_and_word(page, cell):
     said = page.locator(".lmam-dot text:visible").text_content()
     for told in (f"{row['gain']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})", f"{row['seeds']} seeds"):
         assert told in said
-    assert f"the paper reports {cell.printed:+.1f}: {row['word']}" in said
+    assert f"the paper reports {cell.reported:+.1f}: {row['word']}" in said
     assert page.locator(".lmam-dot:focus").get_attribute("aria-label").startswith("TextCNN, IEMOCAP")
     assert page.locator(".lmam-hint:visible").count() == 0
 
