@@ -42,7 +42,7 @@ def test_panels_stand_below_each_other_and_can_be_read() -> None:
     svg = narrow(panels())
     width, height = size(svg)
     assert width <= 72 * WIDTH * 1.04
-    assert height > 3 * width
+    assert height > 2 * width
     assert svg.count('id="axes_') == 5
     assert min(map(float, re.findall(r"font(?:-size)?:[^;]*?([\d.]+)px", svg))) >= SMALLEST
     assert svg.count(">first<") == 5  # the names of rows that only the first column had
