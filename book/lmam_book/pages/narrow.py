@@ -26,15 +26,19 @@ CELLS = 100
 
 
 def narrow(figure: Figure) -> str | None:
-    """A figure as an SVG of `WIDTH` with no letter below `SMALLEST`; None for one that is narrow already, for drawings,
-    whose axes are off, and for tables. The figure itself stays as it is.
+    """A figure as an SVG of `WIDTH` with no letter below `SMALLEST`. The figure itself stays as it is.
+
+    None for one that is narrow already, for drawings, whose axes are off, for tables, and for panels with a colour bar.
     """
-    tables = any(len(ax.texts) > CELLS for ax in figure.axes)
-    if tables or figure.get_figwidth() <= WIDTH or not any(ax.axison for ax in figure.axes):
+    panels = [ax for ax in figure.axes if ax.axison]
+    grids = [grid for ax in panels if (grid := ax.get_gridspec())]
+    columns = max((grid.ncols for grid in grids), default=1)
+    tables = any(len(ax.texts) > CELLS for ax in panels)
+    if not grids or tables or figure.get_figwidth() <= WIDTH or columns > 1 and len(grids) < len(panels):
         return None
     copy = pickle.loads(pickle.dumps(figure))
     try:
-        _stack(copy)
+        _stack(copy, max(grid.nrows for grid in grids), columns)
         for ax in copy.axes:
             _label(ax)
         for text in filter(None, (copy._suptitle, copy._supxlabel)):
@@ -65,12 +69,11 @@ def beside(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
     return {}, {NARROW: svg} if svg else {}
 
 
-def _stack(figure: Figure) -> None:
+def _stack(figure: Figure, rows: int, columns: int) -> None:
     """Put panels that stand beside each other below each other; those that are off go."""
     height = figure.get_figheight()
-    panels = [ax for ax in figure.axes if ax.axison and ax.get_subplotspec()]
-    rows, columns = max(ax.get_gridspec().get_geometry() for ax in panels)
     if columns > 1:
+        panels = [ax for ax in figure.axes if ax.axison]
         for ax in set(figure.axes) - set(panels):
             ax.remove()
         stack = figure.add_gridspec(len(panels), 1)

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -32,7 +33,8 @@ LINE = 13
 def figure(root: Path) -> str:
     """The figure wide and, for a phone, narrow, as SVG that needs no script."""
     known = cells(Store(root / "data" / "results"))
-    with mpl.rc_context({**look(), "svg.fonttype": "none", "font.size": 11}):
+    settings: Any = {**look(), "svg.fonttype": "none", "font.size": 11}
+    with mpl.rc_context(settings):
         drawn = forest(known)
         out = io.StringIO()
         drawn.savefig(out, format="svg", metadata={"Date": None})

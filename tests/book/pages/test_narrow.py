@@ -58,9 +58,12 @@ def test_the_figure_itself_stays_as_it_is() -> None:
     assert plt.get_fignums() == others
 
 
-def test_drawings_tables_and_narrow_figures_have_none(monkeypatch) -> None:
+def test_drawings_tables_panels_with_a_colour_bar_and_narrow_figures_have_none(monkeypatch) -> None:
     assert narrow(common.embeddings("TextCNN", ("text", "audio"), True, ("late",))) is None
     assert narrow(plt.figure(figsize=(3, 2))) is None
+    figure, axes = plt.subplots(1, 2)
+    figure.colorbar(axes[0].imshow([[0, 1]]), ax=axes)
+    assert narrow(figure) is None
     monkeypatch.setattr(module, "CELLS", 2)
     figure, ax = plt.subplots()
     for k in range(3):
