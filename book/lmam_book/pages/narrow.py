@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 NARROW = "lmam-narrow"
 """The entry of an output's metadata that holds the narrow SVG, where only the building of pages looks for it."""
@@ -34,7 +34,7 @@ def narrow(figure: Figure) -> str | None:
     grids = [grid for ax in panels if (grid := ax.get_gridspec())]
     columns = max((grid.ncols for grid in grids), default=1)
     tables = any(len(ax.texts) > CELLS for ax in panels)
-    if not grids or tables or figure.get_figwidth() <= WIDTH or columns > 1 and len(grids) < len(panels):
+    if not grids or tables or figure.get_figwidth() <= WIDTH or (columns > 1 and len(grids) < len(panels)):
         return None
     copy = pickle.loads(pickle.dumps(figure))
     try:
@@ -100,7 +100,7 @@ def _label(ax: Axes) -> None:
 
 def _names(axis: Axis) -> list[str]:
     """What somebody wrote beside an axis; empty where it has numbers of its own."""
-    fixed = isinstance(axis.get_major_formatter(), FixedFormatter)
+    fixed = isinstance(axis.get_major_locator(), FixedLocator)
     return [text.get_text() for text in axis.get_majorticklabels()] if fixed else []
 
 

@@ -46,6 +46,14 @@ def test_panels_stand_below_each_other_and_can_be_read() -> None:
     assert svg.count('id="axes_') == 5
     assert min(map(float, re.findall(r"font(?:-size)?:[^;]*?([\d.]+)px", svg))) >= SMALLEST
     assert svg.count(">first<") == 5  # the names of rows that only the first column had
+    assert svg.count(">a name of more than<") == 5  # broken into lines
+
+
+def test_many_names_of_an_axis_stand_upright() -> None:
+    figure, ax = plt.subplots(figsize=(7, 3))
+    ax.plot(range(8))
+    ax.set_xticks(range(8), [f"rank {k}" for k in range(8)])
+    assert re.search(r"rotate\(-90[^>]*>rank 7<", narrow(figure))
 
 
 def test_the_figure_itself_stays_as_it_is() -> None:
