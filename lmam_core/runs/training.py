@@ -151,8 +151,8 @@ def follow(
     seconds: list[float] = []
     best, best_epoch = -float("inf"), 0
     state: dict[str, Tensor] | None = None
-    if checkpoint and (kept := checkpoint.read(model)):
-        losses, scores, seconds, best, best_epoch, state = kept
+    if checkpoint and (reached := checkpoint.read(model)):
+        losses, scores, seconds, best, best_epoch, state = reached
     for epoch in range(len(losses) + 1, _epochs(budget, per_epoch) + 1):
         if losses and _patience_ends(budget, epoch - 1, best_epoch, per_epoch):
             break
@@ -210,7 +210,7 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
         except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start anew.") from error
+            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start again.") from error
         for name, part in ({"model": model} | self.parts).items():
             part.load_state_dict(state[name])
         self.order.set_state(state["order"].cpu())
@@ -303,31 +303,31 @@ def _class_weights(data: Dataset) -> Tensor:
 
 
 @torch.no_grad()
-def outputs(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
+def infer(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
     """What a model puts out for each conversation, (L, outputs) each: logits, or the regression's value."""
     model.eval()
-    found: list[np.ndarray] = []
+    outputs: list[np.ndarray] = []
     for batch in batches:
         output = model(batch.to(device)).cpu().numpy()  # (B, L, outputs)
-        found += [output[b, :n] for b, n in enumerate(batch.lengths.tolist())]
-    return found
+        outputs += [output[b, :n] for b, n in enumerate(batch.lengths.tolist())]
+    return outputs
 
 
 def scored(
-    conversations: Sequence[Conversation], found: Sequence[np.ndarray], classes: int | None
+    conversations: Sequence[Conversation], outputs: Sequence[np.ndarray], classes: int | None
 ) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation by its id, given what a model put out for it."""
-    decided = [x.argmax(-1) if classes else x[:, 0] for x in found]
+    decided = [x.argmax(-1) if classes else x[:, 0] for x in outputs]
     return {c.id: outcomes(c.label, d, classes) for c, d in zip(conversations, decided, strict=True)}
 
 
 def evaluate(model: Embedded, data: Dataset, split: str, device: torch.device) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation of a split, by conversation id."""
-    found = outputs(model, data.batches(split, TEST_BATCH), device)
-    return scored(data.splits[split], found, data.outputs if data.classes else None)
+    outputs = infer(model, data.batches(split, TEST_BATCH), device)
+    return scored(data.splits[split], outputs, data.outputs if data.classes else None)
 
 
 def score(model: Embedded, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
     """The metrics of a trained model on a split; see `metrics.summarise`."""
-    found = evaluate(model, data, split, torch.device(device))
-    return summarise(total(found), data.outputs if data.classes else None)
+    outcomes = evaluate(model, data, split, torch.device(device))
+    return summarise(total(outcomes), data.outputs if data.classes else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from lmam_core.errors import LmamError
 from lmam_core.runs import training
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import summarise
-from lmam_core.runs.run import build, prepared, run, trained
+from lmam_core.runs.run import build, carry_out, prepared, run, trained
+from lmam_core.runs.store import Store
 from lmam_core.runs.training import Budget, _loss, evaluate, train
 
 
@@ -50,6 +52,18 @@ def test_the_key_of_a_stored_question_stays_what_it_is() -> None:
     e = Experiment(dataset="mosi", modalities=("text", "audio", "video"), fusion="concat", seed=3)
     e = dataclasses.replace(e, protocol="protocol1")
     assert e.key == "fb37bc8225c11643"
+
+
+def test_a_public_function_resolves_an_experiment_once(
+    quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e = dataclasses.replace(quick, fusion="lora_trained", rank=None)  # which trains its base first
+    data, calls, resolved = prepared(e), [], Experiment.resolved
+    monkeypatch.setattr(Experiment, "resolved", lambda self: calls.append(self) or resolved(self))
+    for function in (prepared, lambda e: build(e, data), trained, carry_out, run, Store(tmp_path).path):
+        calls.clear()
+        function(e)
+        assert calls == [e], function
 
 
 def test_the_same_experiment_gives_the_same_numbers(quick: Experiment) -> None:
