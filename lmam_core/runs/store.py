@@ -298,16 +298,17 @@ def _kinds(of: Any) -> dict[str, Any]:
 
 def _is(value: Any, kind: Any) -> bool:
     """Whether a value read from JSON is of the type that a field of a record is declared with."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_is(value, one) for one in get_args(kind))
+    if kind in (int, float):  # first, as most values are
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
     if kind is Any:
         return True
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    if not isinstance(value, get_origin(kind) or kind):
+    of, parts = get_origin(kind), get_args(kind)
+    if of in (Union, types.UnionType):
+        return any(_is(value, one) for one in parts)
+    if not isinstance(value, of or kind):
         return False
     if isinstance(value, dict):
-        return all(_is(v, get_args(kind)[1]) for v in value.values())
+        return all(_is(v, parts[1]) for v in value.values())
     if isinstance(value, (list, tuple)):
-        return all(_is(v, get_args(kind)[0]) for v in value)
+        return all(_is(v, parts[0]) for v in value)
     return True
