@@ -25,7 +25,6 @@ from lmam_core import paths
 from lmam_core.batch import collate
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
-from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS, Embedded
 from lmam_core.runs import names as run_names
@@ -80,8 +79,6 @@ class Card:
         now = Asked(**{field.name: self.names[field.name] for field in dataclasses.fields(Asked)})
         if now != self._checked:
             check_parameters(self.names, **RULES)
-            if not (folder := paths.store(now.store)).is_dir():
-                raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
             arm = self._arm(now, "lmam")
             prepared(arm)  # says how a file that is missing can be had
             check_rank(arm)
@@ -134,7 +131,7 @@ class Card:
     def parts(self) -> HTML:
         """The parameters of the live run's two models by part."""
         arms = (self._arm(self.asked, fusion).resolved() for fusion in ("concat", "lmam"))
-        return parts({run_names.arm(e): build(e, self.data) for e in arms})
+        return parts({run_names.arm(e): build(e, self.data) for e in arms}, self._arm(self.asked, "lmam"))
 
     def original(self) -> HTML:
         """What the comparison with the original gave, in a sentence, with tables of it and of the sizes folded away."""
@@ -257,14 +254,15 @@ def _compared(known: pd.DataFrame) -> HTML:
     return HTML(said + reporting.fold("Times beside the original", reporting.table(pd.DataFrame(rows), caption)).data)
 
 
-def parts(models: Mapping[str, Embedded]) -> HTML:
-    """The parameters of named models by part."""
+def parts(models: Mapping[str, Embedded], asked: Experiment) -> HTML:
+    """The parameters of named models by part; `asked` is the one with LMAM."""
     rows = []
     for name, made in models.items():
         of = {"fusion": made.fusion, "backbone": made.backbone, "classifier": made.classifier}
         count = {k: sum(p.numel() for p in part.parameters()) for k, part in of.items()}
         rows.append({"arm": name} | {k: f"{n:,}" for k, n in (count | {"all": sum(count.values())}).items()})
-    return reporting.table(pd.DataFrame(rows))
+    caption = f"Parameters of {run_names.title(asked.backbone)} on {asked.dataset}, rank {asked.rank}"
+    return reporting.table(pd.DataFrame(rows), caption)
 
 
 def padding(model: Embedded, data: Dataset) -> float:

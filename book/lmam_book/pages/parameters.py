@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs.device import usable
@@ -24,8 +25,8 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
 
     A rule is a `range` (whole numbers within it), a sequence of allowed values, or a type (`str`, `int`, `float`,
     `bool`; a float takes whole numbers too). Raises LmamError, one sentence, for a name that papermill set and the
-    notebook does not have (papermill itself only warns), for a value that breaks its rule, and for a `device` that the
-    machine does not have.
+    notebook does not have (papermill itself only warns), for a value that breaks its rule, for a `device` that the
+    machine does not have, and for a `store` that is no folder.
     """
     for name in _injected(namespace):
         if name not in rules:
@@ -61,6 +62,9 @@ def _check(name: str, value: Any, rule: Rule) -> None:
             raise LmamError(f"{name} must be a whole number; got {value!r}.")
         if value not in rule:
             raise LmamError(f"{name} must lie in {rule.start}..{rule.stop - 1}; got {value}.")
+    elif name == "store" and isinstance(value, str):
+        if not (folder := paths.store(value)).is_dir():
+            raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
     elif isinstance(rule, type):
         number = rule is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, rule) or (rule is int and isinstance(value, bool))):

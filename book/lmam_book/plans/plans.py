@@ -8,6 +8,7 @@ run with `SEEDS`, which are other seeds, under `protocol1`. `studies` has the pl
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -29,6 +30,7 @@ from lmam_book.plans.arms import (
     ranks,
     ways,
 )
+from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.runs.experiment import Experiment
@@ -117,6 +119,12 @@ def measured(chosen: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequ
     """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
     best = [tuned(chosen, arm, store) for arm in arms]
     return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in best]
+
+
+def command(name: str, store: Store) -> str:
+    """What makes a plan's runs where a page reads them: `lmam sweep bc_lstm --store book`."""
+    book = paths.CHECKOUT is not None and store.root == paths.data("results")
+    return f"lmam sweep {name} --store {'book' if book else shlex.quote(str(store.root))}"
 
 
 def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:

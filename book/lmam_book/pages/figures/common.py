@@ -326,7 +326,9 @@ def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[
         for name, s in curves_.items():
             kept = np.asarray(s)[np.asarray(s) > 0]
             colour, line = styles[name]
-            ax.plot(range(1, len(kept) + 1), kept / kept[0], line, color=COLOURS[colour], lw=1.3, label=name)
+            ax.plot(
+                range(1, len(kept) + 1), kept / kept.max(initial=0), line, color=COLOURS[colour], lw=1.3, label=name
+            )
         for name, x in (marks or {}).items():
             ax.axvline(x, color=INK, lw=0.8)
             ax.annotate(name, (x, 1), xytext=(3, -2), textcoords="offset points", fontsize=7)
