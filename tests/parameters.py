@@ -161,7 +161,7 @@ def _smaller(m: pytest.MonkeyPatch) -> None:
     few = lambda folder, seed, dialogues, turns: make(folder, seed, 5 + dialogues // 20, turns // 3 + 1)  # noqa: E731
     m.setattr(sample, "make_sample", few)
     m.setattr(examination, "examination", lambda s, rows, tables, planted: examined(s, 4, min(tables, 2), 2))
-    m.setattr(supports, "arbitrary", lambda table, draws, seed: arbitrary(table, draws=min(draws, 2), seed=seed))
+    m.setattr(supports, "arbitrary", lambda table, draws, seed: arbitrary(table, 2 if draws == 25 else draws, seed))
 
     def reached(extractor: Any, given: Any, fallback: bool = True) -> weights.Weights:
         if given is None and extractor.weights == "hub":

@@ -328,7 +328,7 @@ def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.Com
 def test_a_wrong_parameter_stops_papermill_with_a_sentence(tmp_path: Path) -> None:
     done = papermill("03-bc-lstm.ipynb", tmp_path, "rnak=30")
     assert done.returncode != 0
-    assert "This notebook has no parameter 'rnak'; did you mean 'rank'?" in done.stderr
+    assert "This notebook has no parameter 'rnak' (did you mean 'rank'?)" in done.stderr
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     errors = [o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert len(errors) == 1

@@ -16,7 +16,7 @@ from lmam_core.limits import CELL_BYTES as OUTPUT
 
 
 def run_one(source: str, output: str, notes: str, root: str) -> None:
-    """Execute one notebook with the parameters that it is stored with, and have its kernel and all processes below note what they read of `root`."""
+    """Execute one notebook, and have its kernel and all processes below note what they read of `root`."""
     # For the kernel, not for this process: a chapter does not depend on what builds the book.
     os.environ.update(LMAM_TRACE=notes, LMAM_TRACE_ROOT=root, PYTHONPATH=search_path(TRACING))
     place = {"kernel_name": "python3", "language": "python", "cwd": Path(source).parent}

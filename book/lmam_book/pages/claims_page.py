@@ -105,5 +105,5 @@ def missing(some: Iterable[Cells], dataset: str) -> str:
         for plan in cells.plans
         if any(e.dataset == dataset and cells.label(e) in few for e in PLANS[plan].arms())
     }
-    names = ", ".join(cells.where for cells, _ in lacking)
-    return f"Fewer than {FIRST} seeds in some arm of {names}: {' and '.join(commands)} {'make' if len(commands) > 1 else 'makes'} the runs."
+    told = f"Fewer than {FIRST} seeds in some arm of {', '.join(cells.where for cells, _ in lacking)}: "
+    return f"{told}{' and '.join(commands)} {'make' if len(commands) > 1 else 'makes'} the runs."

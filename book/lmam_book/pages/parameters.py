@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 from lmam_core import paths
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, alike
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, prepared
@@ -30,9 +29,7 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
     """
     for name in _injected(namespace):
         if name not in rules:
-            close = difflib.get_close_matches(name, rules, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(rules)}."
-            raise LmamError(f"This notebook has no parameter '{name}'; {hint}")
+            raise LmamError(f"This notebook has no parameter '{name}'{alike(name, rules)}; it has {', '.join(rules)}.")
     for name, rule in rules.items():
         _check(name, namespace[name], rule)
 
@@ -74,9 +71,8 @@ def _check(name: str, value: Any, rule: Rule) -> None:
     elif name == "dataset" and isinstance(value, str) and catalogue.is_path(value):
         catalogue.entry(value)
     elif value not in rule:
-        close = difflib.get_close_matches(str(value), [str(v) for v in rule], 1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        raise LmamError(f"{name} must be one of {', '.join(map(str, rule))}; got {value!r}{hint}.")
+        there = [str(v) for v in rule]
+        raise LmamError(f"{name} must be one of {', '.join(there)}; got {value!r}{alike(value, there)}.")
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:

@@ -31,7 +31,7 @@ from lmam_book.plans.arms import (
     ways,
 )
 from lmam_core import paths
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -90,7 +90,7 @@ def plan(name: str) -> Plan:
     if name not in PLANS and name in BACKBONES:
         return Plan(plugged(name))
     if name not in PLANS:
-        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(PLANS)}, all.")
+        raise unknown("There is no plan", name, [*PLANS, "all"])
     return PLANS[name]
 
 
