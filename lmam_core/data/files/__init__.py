@@ -13,7 +13,7 @@ from pathlib import Path
 from lmam_core import doors, paths
 from lmam_core.data import stored
 from lmam_core.data.files import cmu_sdk, dialogues, ur_funny
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,4 @@ def _layout(file: Path, name: str | None) -> Layout:
         return LAYOUTS[-1]
     if name is None:
         raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {known}.")
-    raise LmamError(f"There is no layout '{name}'; choose one of {known}.")
+    raise unknown("There is no layout", name, [layout.name for layout in LAYOUTS])
