@@ -112,7 +112,7 @@ def prose(chapter: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, each on one line."""
-    return re.split(r"(?<=[.?!:;]) ", re.sub(r"\s+", " ", text))
+    return re.split(r"(?<=[.?!]) ", re.sub(r"\s+", " ", text))
 
 
 def left(parameter: str, value: Any, chapter: str, after: Sequence[str]) -> list[str]:
