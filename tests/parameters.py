@@ -61,7 +61,7 @@ OTHER: dict[str, dict[str, Any]] = {
 RECORDED = ("profile", "seed", "device", "store")
 """What the footer names; the others stand where their numbers do. A command that makes runs names the store as well."""
 ELSEWHERE = re.compile(
-    r"paper|report|Table|Fig\.|measured|stored|protocol|original|released code|exercise|for instance|if |where |"
+    r"paper|report|printed p|Table|Fig\.|measured|stored|protocol|original|released code|exercise|for instance|if |where |"
     r"the first 100|papermill|IEMOCAP|CMU-MOSI|as it stands|quick profile|plain averaging",
     re.IGNORECASE,
 )
