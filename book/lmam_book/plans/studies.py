@@ -35,6 +35,8 @@ READINGS: dict[str, dict[str, str]] = {
 }
 """The versions of LMAM that a claim is held against: the equations as printed, the authors' code, and the introduction,
 where a modality's keys are those of the others."""
+ALL_KEYS = {"readings": "keys=all"}
+"""The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
@@ -46,14 +48,14 @@ def base(dataset: str, name: str) -> Experiment:
 
 
 def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
-    """A backbone with concatenation and with each reading of LMAM in the way of its starred row."""
+    """A backbone with concatenation and with each reading of LMAM in the way of `arms.STARRED`."""
     arms = []
     for dataset in datasets:
         plain = base(dataset, name)
         # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
         narrow = dataset == "meld" and starred(name) != "late"
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=10 if narrow else None)
-        arms += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
+        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
     return arms
 
 
@@ -66,12 +68,15 @@ def products(name: str) -> list[Experiment]:
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
+    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
     "products_bc_lstm": lambda: products("bc_lstm"),
     "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
     "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
     "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
     "products_emocaps": lambda: products("emocaps"),
+    "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
 }
 """In the order in which they are carried out, the quick ones first."""
