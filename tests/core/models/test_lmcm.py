@@ -345,7 +345,7 @@ def said(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_without_runs_the_chapter_says_so_and_what_makes_them(tmp_path: Path, monkeypatch) -> None:
     text = said(tmp_path, monkeypatch)
-    assert text.count("9 have none yet; lmam sweep lmcm goes on.") == 2
+    assert len(re.findall(r"9 have none yet; lmam sweep lmcm --store \S+ goes on\.", text)) == 2
     assert "than earlier baselines on IEMOCAP. not testable" in text
     measured = sum(e.dataset in ("mosi", "iemocap") for e in plans.plan("lmcm").arms()) - 2  # but LMCM itself
     assert text.count("fewer than five seeds") == 2 * 3 + measured - 2  # the answer; the table, without text alone
@@ -364,7 +364,8 @@ def test_with_runs_the_chapter_says_what_they_show(store: Store, monkeypatch) ->
     assert (
         len(
             re.findall(
-                r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm goes on to", text
+                r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm --store \S+ goes on to",
+                text,
             )
         )
         == 2
