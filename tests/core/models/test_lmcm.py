@@ -361,15 +361,8 @@ def test_with_runs_the_chapter_says_what_they_show(store: Store, monkeypatch) ->
         store.add(made_up(e))
     text = said(store.root, monkeypatch)
     assert "nan" not in text
-    assert (
-        len(
-            re.findall(
-                r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm --store \S+ goes on to",
-                text,
-            )
-        )
-        == 2
-    )
+    full = r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm --store \S+ goes on to"
+    assert len(re.findall(full, text)) == 2
     for data, kinds, metric in (("mosi", "text and video", "MAE"), ("iemocap", "text and audio", "weighted F1")):
         start = text.index(f"**{data}**, {kinds}, gain of LMCM in {metric}, first protocol: over concatenation +")
         for other in ("concatenation", "LMAM", "text alone"):
