@@ -117,7 +117,8 @@ def bootstrap(colab: str) -> subprocess.CompletedProcess:
 
 
 def test_bootstrap_fetches_the_repository_on_colab():
-    clone, install, path = bootstrap("sys.modules['google.colab'] = sys").stdout.splitlines()
+    clone, told, install, path = bootstrap("sys.modules['google.colab'] = sys").stdout.splitlines()
+    assert told == "Installing what the book needs: a few minutes, once per session."
     assert clone == f"git clone --depth=1 {ADDRESS} /content/lmam-book"
     assert install.endswith("pip install -q -e /content/lmam-book[media]")
     assert path == "/content/lmam-book"

@@ -18,7 +18,6 @@ from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
 from lmam_book.plans.plans import stored_runs
-from lmam_book.plans.studies import TYPICAL
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline, sizes
 from lmam_core import paths
@@ -29,7 +28,7 @@ from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS, Embedded
 from lmam_core.runs import names as run_names
 from lmam_core.runs.device import usable
-from lmam_core.runs.experiment import BUDGETS, Experiment
+from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.store import Store
@@ -174,10 +173,7 @@ class Card:
         """How long the full profile would take, judged by the updates of the quick one."""
         if self.asked.profile == "full":
             return ""
-        quick = self._arm(self.asked, "lmam").resolved()
-        seconds = sum(t.seconds_per_epoch * len(t.train_loss) / t.updates for *_, t in self.trained.values())
-        minutes = seconds * BUDGETS["honest"]["batch_size"] / (quick.batch_size or 1) * TYPICAL / 60
-        return f'On this machine profile = "full" would take about {max(1, round(minutes))} minutes.'
+        return live_runs.full(self.trained, self._arm(self.asked, "lmam").resolved().batch_size or 1)
 
     def curves(self) -> Figure:
         """Loss and validation score of the live run by epoch."""
