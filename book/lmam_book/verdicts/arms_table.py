@@ -20,7 +20,7 @@ LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
 METRICS = {"mosi": "acc2", "diginetica": "P@20"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
-_TOLD = {
+TOLD = {
     "learning_rate": "rate {:g}",
     "weight_decay": "decay {:g}",
     "dropout": "dropout {}",
@@ -88,7 +88,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
     cautions = sorted({run.caution for run in runs} - {""})
     yield from textwrap.wrap("  ".join([*block, chosen]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _TOLD if len({getattr(e, name, None) for e in arms}) > 1]
+    differing = [name for name in TOLD if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
     for e in sorted(
         arms,
@@ -100,7 +100,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             str(e),
         ),
     ):
-        told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
+        told = [TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
         mean = interval([run.metrics[chosen] for run in arms[e]])
         rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, chosen)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
