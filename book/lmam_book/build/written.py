@@ -61,7 +61,7 @@ def alternative(known: Sequence[Cell]) -> str:
     ready = rows[rows.seeds > 0]
     gains = "; ".join(
         f"{names.title(r.backbone)} on {DATASETS[r.dataset]} {r.gain:+.1f}, reported {reported:+.1f}"
-        for r, reported in zip(ready.itertuples(), ready["printed gain"], strict=True)
+        for r, reported in zip(ready.itertuples(), ready["reported gain"], strict=True)
     )
     return f"Gains with LMAM, ours beside the paper's: {gains}."
 

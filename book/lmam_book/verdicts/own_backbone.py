@@ -17,7 +17,7 @@ from lmam_book.bench.linear_probes import flat, probe
 from lmam_book.plans import search as plan
 from lmam_book.plans.arms import starred
 from lmam_book.verdicts import beside_print, rule
-from lmam_book.verdicts.arms_table import METRICS, TOLD
+from lmam_book.verdicts.arms_table import DIFFERING, METRICS
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_core import paths
 from lmam_core.data.dataset import Dataset
@@ -263,10 +263,13 @@ def _why(word: str, gain: Effect, baseline: rule.Baseline, short: Sequence[str])
 
 
 def _recipe(plain: Sequence[Run], fused: Sequence[Run], searched: bool) -> str:
-    arms = [[TOLD[n].format(v) for n in TOLD if (v := getattr(runs[0].experiment, n))] for runs in (plain, fused)]
+    arms = [
+        ", ".join(text.format(v) for name, text in DIFFERING.items() if (v := getattr(runs[0].experiment, name)))
+        for runs in (plain, fused)
+    ]
     if not searched:
-        return f"both arms alike, nothing searched: Adam, {', '.join(arms[0])}"
-    return f"each arm searched alike, {len(plan.TRIALS)} trials; {', '.join(arms[0])}, with LMAM {', '.join(arms[1])}"
+        return f"both arms alike, nothing searched: Adam, {arms[0]}"
+    return f"each arm searched alike, {len(plan.TRIALS)} trials: Adam, {arms[0]}; with LMAM {arms[1]}"
 
 
 def _digits(metric: str) -> int:

@@ -48,7 +48,7 @@ RIGHT = {
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    chosen = [e for e in arms.bc_lstm() if e.dataset == "iemocap"]
+    chosen = [e for e in plans.plan("bc_lstm").arms() if e.dataset == "iemocap"]
     return [
         made(dataclasses.replace(e, seed=s), RIGHT[run_names.arm(e)])
         for s in range(6)
@@ -58,7 +58,7 @@ def runs() -> list[Run]:
 
 
 def test_arms_have_the_names_of_the_tables() -> None:
-    names = [run_names.arm(e) for e in arms.bc_lstm()[:8]]
+    names = [run_names.arm(e) for e in plans.plan("bc_lstm").arms()[:8]]
     assert names == [*RIGHT, "LMAM late, released variant", "LMAM late, keys=others"]
 
 
@@ -245,7 +245,7 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
         name: [a for a in plans.plan(name).arms() if a.dataset == "iemocap"] for name in ("text_cnn", "dialogue_gcn")
     }
     for name, some in chosen.items():
-        monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), arms=lambda some=some: some))
+        monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), listed=lambda some=some: some))
     assert plans.carry_out(chosen, store) == []
     batches = [(rows[0][0], rows[0][1], max(seed for *_, seed in rows)) for rows in asked]
     order = [(name, protocol) for name in chosen for protocol in ("tuning1", "protocol1")]
@@ -267,8 +267,8 @@ def test_what_fails_in_a_plan_does_not_keep_the_rest_from_going_on(store, monkey
 
     monkeypatch.setattr(plans, "sweep", pretend)
     some = [a for a in plans.plan("text_cnn").arms() if a.dataset == "iemocap"]
-    monkeypatch.setitem(plans.PLANS, "text_cnn", dataclasses.replace(plans.plan("text_cnn"), arms=lambda: some))
+    monkeypatch.setitem(plans.PLANS, "text_cnn", dataclasses.replace(plans.plan("text_cnn"), listed=lambda: some))
     assert plans.carry_out(["text_cnn"], store) == ["it diverged"]
-    assert {(r.experiment.fusion, r.experiment.seed) for r in plans.held("text_cnn", store)} == {
+    assert {(r.experiment.fusion, r.experiment.seed) for r in plans.stored_runs("text_cnn", store)} == {
         ("lmam", seed) for seed in plans.SEEDS
     }

@@ -48,40 +48,40 @@ class Linear(nn.Module):
 def test_a_planted_gain_is_found_in_a_graph_network_and_nothing_is_run_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = compare(Graph, GAIN.name, store=tmp_path, **QUICK)
-    assert (found.word, found.why) == ("better", "")
-    assert found.baseline.works
-    assert found.gain.low > 0
-    assert found.gain == effect(found.plain, found.fused, "weighted_f1")
-    assert [r.experiment.seed for r in found.plain] == [r.experiment.seed for r in found.fused] == list(range(5))
+    compared = compare(Graph, GAIN.name, store=tmp_path, **QUICK)
+    assert (compared.word, compared.why) == ("better", "")
+    assert compared.baseline.works
+    assert compared.gain.low > 0
+    assert compared.gain == effect(compared.plain, compared.fused, "weighted_f1")
+    assert [r.experiment.seed for r in compared.plain] == [r.experiment.seed for r in compared.fused] == list(range(5))
     told = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in told] == [f"[{i}/10]" for i in range(1, 11)]
     for part in ("LMAM early + residual instead of concatenation in Graph", "(synthetic data)", "5 seeds and 30 test"):
-        assert part in str(found)
+        assert part in str(compared)
     again = compare(Graph, GAIN.name, store=tmp_path, **QUICK)
-    assert (again.gain, again.word) == (found.gain, found.word)
+    assert (again.gain, again.word) == (compared.gain, compared.word)
     assert capsys.readouterr().out == ""
     # Whoever reads the store later does not have the model.
-    BACKBONES.pop(found.folder.name)
+    BACKBONES.pop(compared.folder.name)
     assert main(["results", "--store", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "better" in shown
-    assert f"{found.gain.mean:+.2f} [{found.gain.low:+.2f}, {found.gain.high:+.2f}]" in shown
+    assert f"{compared.gain.mean:+.2f} [{compared.gain.low:+.2f}, {compared.gain.high:+.2f}]" in shown
 
 
 def test_where_nothing_is_to_be_gained_lmam_is_not_called_better(tmp_path: Path) -> None:
-    found = compare(Graph, NEAR.name, store=tmp_path, **QUICK)
-    assert found.baseline.works
-    assert found.word in ("worse", rule.UNDECIDED)
-    assert found.gain.low < 0
-    assert ("would" in found.why or "too near 0" in found.why) == (found.word == rule.UNDECIDED)
+    compared = compare(Graph, NEAR.name, store=tmp_path, **QUICK)
+    assert compared.baseline.works
+    assert compared.word in ("worse", rule.UNDECIDED)
+    assert compared.gain.low < 0
+    assert ("would" in compared.why or "too near 0" in compared.why) == (compared.word == rule.UNDECIDED)
 
 
 def test_a_model_below_a_linear_probe_decides_nothing_and_few_seeds_have_no_word(tmp_path: Path) -> None:
     untrained = QUICK | {"updates": 4, "patience": 1}
-    found = compare(Linear, NEAR.name, store=tmp_path, **untrained)
-    assert found.word == rule.NOT_WORKING
-    assert found.baseline.score < found.baseline.bar
+    compared = compare(Linear, NEAR.name, store=tmp_path, **untrained)
+    assert compared.word == rule.NOT_WORKING
+    assert compared.baseline.score < compared.baseline.bar
     assert compare(Linear, NEAR.name, store=tmp_path, seeds=[3, 4], **untrained).word == rule.NOT_TESTABLE
     assert {r.experiment.seed for r in Store(tmp_path)} == {0, 1, 2, 3, 4}
 
@@ -106,14 +106,14 @@ def test_a_search_is_the_same_for_both_arms(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(search, "SEEDS", search.SEEDS[:1])
     monkeypatch.setattr(search, "SHORT", 4)
     monkeypatch.setitem(experiment.BUDGETS, "tuning", {"batch_size": 8, "updates": 8, "patience": 8})
-    found = compare(Linear, GAIN.name, seeds=2, rank=4, updates=8, search=True, store=tmp_path, device="cpu")
+    compared = compare(Linear, GAIN.name, seeds=2, rank=4, updates=8, search=True, store=tmp_path, device="cpu")
     tried = [r.experiment for r in Store(tmp_path) if r.experiment.protocol == "tuning"]
-    for arm in (found.plain, found.fused):
+    for arm in (compared.plain, compared.fused):
         mine = {(e.learning_rate, e.dropout, e.weight_decay) for e in tried if e.fusion == arm[0].experiment.fusion}
         assert set(search.TRIALS) <= mine
         chosen = arm[0].experiment
         assert (chosen.learning_rate, chosen.dropout, chosen.weight_decay) in mine
-    assert "each arm searched alike, 3 trials" in found.recipe
+    assert "each arm searched alike, 3 trials" in compared.recipe
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_real_numbers_are_held_against_a_ridge_regression(tmp_path: Path, monkey
     record = synthetic._record(NEAR)
     record = dataclasses.replace(record, name=numbers.name, build=lambda arrays, features: numbers)
     monkeypatch.setattr(catalogue, "_RECORDS", (*catalogue._RECORDS, record))
-    found = compare(Linear, numbers.name, store=tmp_path, seeds=2, **QUICK)
+    compared = compare(Linear, numbers.name, store=tmp_path, seeds=2, **QUICK)
     y = np.concatenate([c.label for c in splits["test"]])
-    assert found.metric == "mae"
-    assert 0.1 < -found.baseline.bar < np.abs(y - np.median(y)).mean()
-    assert found.baseline.score == pytest.approx(-np.mean([r.metrics["mae"] for r in found.plain]))
-    assert f"{-found.baseline.bar:.3f} of a linear probe" in str(found)
+    assert compared.metric == "mae"
+    assert 0.1 < -compared.baseline.bar < np.abs(y - np.median(y)).mean()
+    assert compared.baseline.score == pytest.approx(-np.mean([r.metrics["mae"] for r in compared.plain]))
+    assert f"{-compared.baseline.bar:.3f} of a linear probe" in str(compared)
