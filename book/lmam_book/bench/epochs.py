@@ -29,7 +29,7 @@ THREADS = {"iemocap": (2, 1)}
 
 
 def experiments(dataset: str) -> list[Experiment]:
-    """Every backbone of Table VI with its own fusion, then with LMAM in the way of its starred row where it has one.
+    """Every backbone of Table VI with its own fusion, then with LMAM in the way of `STARRED` where it has one.
 
     In batches of 32 conversations, as the originals have them.
     """

@@ -62,7 +62,7 @@ class Asked:
 
 
 class Card:
-    """The card of a backbone, which reads the notebook's parameters anew at every call: what it shows is theirs.
+    """The card of a backbone, which reads the notebook's parameters again at every call: what it shows is theirs.
 
     `names` is the notebook's `globals()`, `quick` the budget of the live run in the quick profile. Raises LmamError,
     one sentence, for parameters that are not possible, here or at the first call after they were changed.

@@ -111,7 +111,7 @@ def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> F
         return None
     rows = {"text alone": [run.metrics[metric] for run in alone]} if alone else {}
     rows |= dict(sorted(scores.items(), key=lambda row: -np.mean(row[1])))
-    figure = figures.seeds(rows, {}, axis)
+    figure = figures.seeds(rows, axis)
     ax = figure.axes[0]
     ax.set_xlim(left=max(0, ax.get_xlim()[0]))  # an interval may reach below what a score can be
     if alone:

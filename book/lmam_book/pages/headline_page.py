@@ -62,10 +62,10 @@ def _below(rows: Sequence[Row]) -> str:
     where = " and ".join(DATASETS[row["dataset"]] for row in rows)
     score = "concatenation"
     ours = ", ".join(f"{r[score]:.1f} against {r[score] - r['margin over probe']:.1f}" for r in rows)
-    known = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
+    reported = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
     return (
         f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
-        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public. "
+        f"paper reports {' and '.join(f'{n:.1f}' for n in reported)} for it, with features that are not public. "
         "Why ours stays there, we have not found out."
     )
 

@@ -36,7 +36,7 @@ def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tupl
         for name, e in arms.items():
             done[name] = trained(e, device, partial(tell, name))
     except KeyboardInterrupt:
-        raise LmamError("Training was interrupted; run the cell again to start it anew.") from None
+        raise LmamError("Training was interrupted; run the cell again to start over.") from None
     finally:
         line.update(HTML(""))
     return done

@@ -17,7 +17,7 @@ STARRED = {
     "m2fnet": "early_residual",
     "emocaps": "early_residual",
 }
-"""The embedding way that stands for the paper's starred row of a backbone.
+"""The embedding way that stands for the paper's row of a backbone with LMAM, whose name has a star.
 
 Where a starred number of Tables II and III comes back in Table XI, Table XI says which way it is: MM-DFN, M2FNet and
 EmoCaps are there with a residual (69.69 and 69.68, 70.07 and 70.07, 73.01 and 73.01 weighted F1 on IEMOCAP). The
@@ -85,7 +85,7 @@ def bc_lstm_clean() -> list[Experiment]:
 
 
 def plugged(backbone: str) -> Callable[[], list[Experiment]]:
-    """A backbone with its own fusion, and with LMAM in the way of its starred row, on MOSI and IEMOCAP."""
+    """A backbone with its own fusion, and with LMAM in the way of `STARRED`, on MOSI and IEMOCAP."""
     return lambda: [arm for base in (MOSI, IEMOCAP) for arm in _pair(dataclasses.replace(base, backbone=backbone))]
 
 
@@ -156,7 +156,7 @@ def fusions_patient() -> list[Experiment]:
 
 
 def ways() -> list[Experiment]:
-    """LMAM in the ways of Table XI's backbones that are not their starred one; bc-LSTM's are in `bc_lstm`."""
+    """LMAM in the ways of Table XI's backbones that are not in `STARRED`; bc-LSTM's are in `bc_lstm`."""
     return [
         dataclasses.replace(base, backbone=name, embedding=way)
         for name in ("mm_dfn", "m2fnet", "emocaps")

@@ -46,7 +46,7 @@ def base(dataset: str, name: str) -> Experiment:
 
 
 def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
-    """A backbone with concatenation and with each reading of LMAM in the way of its starred row."""
+    """A backbone with concatenation and with each reading of LMAM in the way of `arms.STARRED`."""
     arms = []
     for dataset in datasets:
         plain = base(dataset, name)

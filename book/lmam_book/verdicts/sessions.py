@@ -10,7 +10,6 @@ from lmam_book.bench import counting
 from lmam_book.paper import printed
 from lmam_book.plans import tasks
 from lmam_book.verdicts.effects import Effect, effect
-from lmam_book.verdicts.intervals import Interval
 from lmam_book.verdicts.rule import Baseline, corrected, word
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -70,11 +69,6 @@ def reported_gain(metric: str) -> float:
 def mean(runs: list[Run], metric: str) -> float:
     """The mean over seeds; NaN without runs."""
     return float(np.mean([r.metrics[metric] for r in runs])) if runs else float("nan")
-
-
-def interval(difference: Effect) -> Interval:
-    """An effect as figures draw it."""
-    return Interval(difference.mean, difference.low, difference.high, difference.seeds)
 
 
 def shown(difference: Effect) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
+from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms, plans
 from lmam_book.verdicts import beside_print as plugin
@@ -204,7 +205,7 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
     reporting.style()
     table = plugin.frame(runs)
     scores = {n: list(v.values()) for n, v in plugin.values(table, "iemocap", "accuracy").items()}
-    drawn = figures.seeds(scores, {"concatenation": 55.19}, "accuracy")
+    drawn = figures.seeds(scores, "accuracy")
     assert [t.get_text() for t in drawn.axes[0].get_yticklabels()] == [f"{n} (n=6)" for n in RIGHT]
     maps = figures.attention({"text": np.full((4, 4), 0.25)})
     assert maps.axes[0].images[0].get_array().max() == pytest.approx(1)
@@ -214,8 +215,9 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
         assert ({"text'", "audio'"} <= set(words)) == multimodal
     lines = figures.curves({"without": ([2, 1], [3, 4]), "LMAM": ([2, 1], [3, 4])}, "F1").axes[0].lines
     assert lines[1].get_color() == reporting.COLOURS["lmam"]
-    bars = figures.gains({"late": plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late")}, "x")
-    assert bars.axes[0].get_yticklabels()[0].get_text() == "late (n=6)"
+    gain = plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late")
+    (panel,) = forest({"": {"late": Gain(gain, 5.0)}}, "x").axes
+    assert panel.get_yticklabels()[0].get_text() == "late (n=6)"
 
 
 def test_a_page_says_which_data_is_generated() -> None:

@@ -211,17 +211,23 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert gains.LMAM - gains.concatenation == pytest.approx(gains.gain)
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
-    text = headline.page(cells)
+    every = headline.arms(store)
+    text = headline.page(cells, every)
     assert text.startswith("**1 of 18 comparisons reproduces the reported gain so far.** 1 ")
     assert "16 wait for runs" in text
     assert "over 2 backbones" in text
+    assert f"Every measured arm ({len(every)})" in text
+    plain = every[(every.backbone == "text_cnn") & every.arm.str.startswith("concat")].iloc[0]
+    assert plain["margin over probe"] == pytest.approx(gains["margin over probe"])
+    assert (plain.seeds, plain.learning_rate) == (5, 2e-3)
+    assert every["margin over probe"].is_monotonic_increasing
     for run in list(store):
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
-    fewer = headline.page(headline.cells(store))
+    fewer = headline.page(headline.cells(store), headline.arms(store))
     assert fewer.startswith("**None of 18 comparisons reproduces")
     assert "17 wait for runs" in fewer
-    assert "TextCNN" not in fewer
+    assert "TextCNN, IEMOCAP | positive" not in fewer
 
 
 def test_a_model_that_does_not_reach_the_probe_decides_nothing(store: Store, monkeypatch) -> None:

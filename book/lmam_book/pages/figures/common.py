@@ -135,49 +135,19 @@ def curves(trainings: Mapping[str, tuple[Sequence[float], Sequence[float]]], sco
     return figure
 
 
-def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axis: str) -> Figure:
-    """Each arm's seeds as dots with mean and 95 % interval; the value that the paper prints as a diamond."""
+def seeds(values: Mapping[str, Sequence[float]], axis: str) -> Figure:
+    """Each arm's seeds as dots with mean and 95 % interval, one row per arm from the top down."""
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
     for row, (name, scores) in enumerate(values.items()):
-        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
-        _bar(ax, row, interval(scores), colour)
-        if name in paper:
-            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
-    if paper:
-        ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-        figure.legend(loc="outside upper right", fontsize=8)  # within the axes its diamond would pass for a number
-    _name_rows(ax, {name: len(scores) for name, scores in values.items()}, axis)
-    return figure
-
-
-def _name_rows(ax: Axes, counts: Mapping[str, int], axis: str) -> None:
-    """Name the rows from the top down, each with its number of seeds."""
-    ax.set_yticks(range(len(counts)), [f"{name} (n={n})" for name, n in counts.items()])
+        colour, mean = COLOURS["lmam" if "LMAM" in name else "baseline"], interval(scores)
+        jitter = 0.12 * np.sin(2.4 * np.arange(len(scores)))  # apart, and the same on every build
+        ax.scatter(scores, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
+        if mean.n > 1:
+            ax.plot([mean.low, mean.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+        ax.scatter(mean.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
+    ax.set_yticks(range(len(values)), [f"{name} (n={len(scores)})" for name, scores in values.items()])
     ax.invert_yaxis()
     ax.set_xlabel(axis)
-
-
-def _bar(ax: Axes, row: float, score: Interval, colour: str) -> None:
-    """A mean with its interval, and every seed as a dot."""
-    jitter = 0.12 * np.sin(2.4 * np.arange(len(score.values)))  # apart, and the same on every build
-    ax.scatter(score.values, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
-    if score.n > 1:
-        ax.plot([score.low, score.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
-    ax.scatter(score.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
-
-
-def gains(differences: Mapping[str, Interval], axis: str, paper: Mapping[str, float] | None = None) -> Figure:
-    """Forest plot of differences: seeds, mean, 95 % interval each, 0 as a line; the paper's as diamonds where given."""
-    figure, ax = plt.subplots(figsize=(7, 0.42 * len(differences) + 1.1))
-    ax.axvline(0, color=INK, lw=0.9)
-    for row, difference in enumerate(differences.values()):
-        _bar(ax, row, difference, COLOURS["lmam"])
-    if paper:
-        places = [paper[name] for name in differences]
-        style = {"marker": "D", "s": 34, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.4}
-        ax.scatter(places, range(len(places)), label="printed in the paper", **style)
-        figure.legend(loc="outside upper right", fontsize=8)
-    _name_rows(ax, {name: difference.n for name, difference in differences.items()}, axis)
     return figure
 
 

@@ -59,9 +59,9 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
         x = measured.deviation[measured.row == row]
         ax.scatter(x, y + 0.17 + shift(len(x)), s=18, color=COLOURS["lmam"], alpha=0.65, lw=0)
     ax.scatter(
-        [], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="implied by a printed p, a class"
+        [], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="implied by a printed p, per class"
     )
-    ax.scatter([], [], s=18, color=COLOURS["lmam"], label="measured here, a class")
+    ax.scatter([], [], s=18, color=COLOURS["lmam"], label="measured here, per class")
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     ax.set_yticks(range(len(rows)), rows)
     ax.invert_yaxis()
