@@ -62,14 +62,14 @@ class Compared:
     def __str__(self) -> str:
         e, caution = self.fused[0].experiment, self.fused[0].caution
         score, bar = abs(self.baseline.score), abs(self.baseline.bar)
-        digits = _digits(self.metric)
+        digits, score_below = _digits(self.metric), self.baseline.score < self.baseline.bar
         lines = {
             "question": f"{names.arm(e)} instead of concatenation in {names.title(e.backbone)}, "
             f"{self.fused[0].dataset}" + f" ({caution})" * bool(caution),
             "gain": f"{beside_print.signed(self.gain, digits)} {beside_print.TITLES[self.metric]}, 95 % interval over "
             f"{self.gain.seeds} seeds and {self.gain.conversations} test conversations",
             "baseline": f"{score:.{digits}f} with concatenation, {bar:.{digits}f} of a linear probe on its features: "
-            + ("working" if self.baseline.works else rule.NOT_WORKING),
+            + ("working" if self.baseline.works else "below it" if score_below else "not trained to its end"),
             "parameters": f"{self.plain[0].parameters:,} with concatenation, {self.fused[0].parameters:,} with LMAM",
             "recipe": self.recipe,
             "word": f"{self.word} ({self.why})" if self.why else self.word,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,15 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path: Path, monkeypa
     assert len(list(Store(tmp_path))) == 2
     compare(Linear, GAIN.name, **short)
     assert len(done) == 3 + 2
+
+
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder().find(compare, "compare", module=False, globs={"compare": compare})
+    wrong: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=wrong.append)
+    assert "".join(wrong) == ""
+    assert len(list(Store("my-runs"))) == 4
 
 
 def test_real_numbers_are_held_against_a_ridge_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
