@@ -94,8 +94,7 @@ def enter(make: Make, data: Dataset, embedding: str, width: int | None = None) -
         )
     title = re.sub(r"\W+", "_", title).strip("_")
     kind: type[OwnBackbone] = type(title, (OwnBackbone,), {"make": staticmethod(make), "title": title})
-    longest = max(len(c) for split in data.splits.values() for c in split)
-    batch = _random(data.widths, (longest, max(1, longest // 2), 1))
+    batch = _random(data.widths, (data.longest, max(1, data.longest // 2), 1))
     with torch.random.fork_rng(devices=[]), one_thread():
         seen = []
         for _ in range(2):
