@@ -27,7 +27,9 @@ def test_with_other_parameters_its_answer_is_that_of_its_runs(tmp_path: Path, mo
     given = {"rank": 3, "embedding": "late", "seeds": 2, "store": str(tmp_path)}
     text = execute(CHAPTER, given, monkeypatch)
     assert len(list(Store(tmp_path))) == 4
-    (gain,) = re.findall(r"\*\*Answer\.\*\* One call says it\. Here LMAM adds (\S+ \(.*?\)) weighted F1 % over 2", text)
+    (gain,) = re.findall(
+        r"\*\*Answer\.\*\* One call says it\. Here the gain with LMAM is (\S+ \(.*?\)) weighted F1 % over 2", text
+    )
     assert f"gain {gain} weighted F1 %" in text
     assert "**not testable** (a word needs 5 seeds; there are 2). Beside these numbers stands: synthetic data." in text
     assert "LMAM late instead of concatenation in Window, synthetic-iemocap (synthetic data)" in text
