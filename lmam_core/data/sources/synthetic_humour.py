@@ -43,14 +43,14 @@ class Incongruity:
 
     sizes: dict[str, int] = field(default_factory=lambda: {"train": 3000, "test": 1024})
     widths: dict[str, int] = field(default_factory=lambda: {"text": 8, "audio": 6, "video": 6})
-    loud: dict[str, float] = field(default_factory=lambda: {"text": 3.0, "audio": 2.2, "video": 1.8})
+    loud: dict[str, float] = field(default_factory=lambda: {"text": 4.0, "audio": 3.0, "video": 2.5})
     keep: dict[str, float] = field(default_factory=lambda: {"text": 0.85, "audio": 0.75, "video": 0.7})
     topics: int = 3
     funny: float = 0.65
-    context: int = 4
+    context: int = 3
     empty: float = 0.05
-    shortest: int = 3
-    longest: int = 7
+    shortest: int = 2
+    longest: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:

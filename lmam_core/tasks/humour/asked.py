@@ -61,7 +61,7 @@ class Humour(Record):
     weight_decay: float = 1e-4
     dropout: float = 0.1
     batch_size: int = 128
-    epochs: int = 15
+    epochs: int = 12
     patience: int = 6
     width: int = 16
     context: int = 5
