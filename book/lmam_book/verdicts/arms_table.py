@@ -117,7 +117,10 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
 
 
 def _gain(e: Asked, arm: list[Run], among: Arms, metric: str) -> Effect | None:
-    """How much better an arm is than its concatenation, or than its model without fusion; None where none has two of its seeds."""
+    """How much better an arm is than its concatenation, of other tasks than its model without fusion.
+
+    None where none has two of its seeds.
+    """
     if not isinstance(e, Experiment):
         other = among.get(dataclasses.replace(e, fusion=NONE).resolved()) if e.fusion != NONE else None
     elif e.fusion == "concat":

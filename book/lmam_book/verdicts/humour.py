@@ -1,4 +1,4 @@
-"""Table XIV: C-MFN with LMAM against C-MFN, cell by cell and over all cells, and the best that a generated set allows."""
+"""Table XIV: C-MFN with LMAM against C-MFN, by cell and over all cells, and the best that a generated set allows."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,11 @@ import torch
 
 from lmam_core.data import catalogue
 from lmam_core.data.sources.synthetic_humour import DEFAULT, Incongruity, generate, oracle
+from lmam_core.errors import LmamError
 from lmam_core.models import fusion
+from lmam_core.runs.run import run
+from lmam_core.runs.store import Store
+from lmam_core.tasks.humour import asked, segments
 from lmam_core.tasks.humour.asked import Humour, build, evaluate, fit, prepared
 from lmam_core.tasks.humour.cmfn import CMFN, EMBEDDINGS, SETTINGS
 from lmam_core.tasks.humour.reference import reference
@@ -159,3 +165,203 @@ def test_a_short_training_comes_near_the_best_answer() -> None:
     best = ((oracle(config, arrays, ["text"]) > 0.5) == arrays["label"])[data.of(2)].mean()
     alone = ((oracle(config, arrays, ["text"], "punchline") > 0.5) == arrays["label"])[data.of(2)].mean()
     assert (counts[0] + counts[3]) / counts.sum() > best - 0.05 > alone + 0.1
+
+
+def arrays(**changed: Any) -> dict[str, Any]:
+    """Two train segments and a test segment of text and audio, the second without context."""
+    made = {
+        "label": [0, 1, 1],
+        "split": [0, 0, 2],
+        "segment_offsets": [0, 2, 3, 5],
+        "sentence_offsets": [0, 2, 3, 4, 6, 7],
+        "text": np.arange(14.0).reshape(7, 2),
+        "audio": np.ones((7, 1)),
+    }
+    return {name: np.asarray(value) for name, value in (made | changed).items()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"label": [0, 1, 2]}, "segment 2 has the label 2; a label is 0 or 1"),
+        ({"label": [0.0, 0.5, 1.0]}, "segment 1 has the label 0.5"),
+        ({"label": [0, 1]}, "2 labels need as many splits and one offset more"),
+        ({"sentence_offsets": [0, 2, 2, 4, 6, 7]}, "segment 0 has a punchline without words; leave it out"),
+        ({"segment_offsets": [0, 2, 2, 5]}, "segment 1 has a punchline without words"),
+        ({"segment_offsets": [0, 3, 2, 5]}, "segment_offsets must rise from 0 to 5"),
+        ({"sentence_offsets": [0, 2, 3, 4, 6, 8]}, "sentence_offsets must rise from 0 to 7"),
+        ({"audio": np.ones((6, 1))}, r"audio has the shape \(6, 1\); there are 7 words"),
+        ({"audio": np.full((7, 1), np.nan)}, "no training word has audio; choose modalities without it"),
+    ],
+)
+def test_odd_segments_are_one_sentence(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(LmamError, match=said):
+        checked("odd", arrays(**changed), CLASSES)
+
+
+def test_a_punchline_without_audio_has_the_training_mean_and_is_counted() -> None:
+    audio = np.array([[1.0], [2.0], [np.nan], [3.0], [9.0], [9.0], [9.0]])
+    data = checked("odd", arrays(audio=audio), CLASSES)
+    assert data.features["audio"][:, 0].tolist() == [1, 2, 2, 3, 9, 9, 9], "test words are no part of the mean"
+    assert data.notes == ["Words that lack audio and have the training mean instead: 1, of 1 punchlines all."]
+
+
+def test_an_empty_sentence_is_no_context() -> None:
+    data = checked("odd", arrays(sentence_offsets=[0, 0, 3, 4, 6, 7]), CLASSES)
+    batch = data.batch(np.arange(3), 2)
+    assert batch.turns.lengths.tolist() == [0, 0, 1]
+    assert batch.punchline.turns.lengths.tolist() == [3, 1, 1]
+    assert batch.context.features["text"][0].tolist() == [[8, 9], [10, 11]]
+
+
+def test_long_sentences_and_contexts_are_read_from_their_end() -> None:
+    many = 2 * segments.LONGEST
+    given = arrays(sentence_offsets=[0, 2, 3, 3 + many, 4 + many, 5 + many], text=np.arange(many + 5.0)[:, None])
+    del given["audio"]
+    batch = checked("odd", given, CLASSES).batch(np.array([1]), 2)
+    assert batch.punchline.features["text"].flatten().tolist() == list(range(3 + segments.LONGEST, 3 + many))
+    longer = checked("odd", arrays(segment_offsets=[0, 1, 1 + 1, 5]), CLASSES).batch(np.array([2]), 1)
+    assert longer.context.features["text"].tolist() == [[[8, 9], [10, 11]]], "the sentence before the punchline"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"setting": "laughter"}, "no setting 'laughter'; choose one of punchline, context, both"),
+        ({"fusion": "lmam", "embedding": "early"}, "no embedding 'early'; choose one of late, early_residual"),
+        ({"fusion": "cmcf_srnet"}, "fuses conversations alone"),
+        ({"fusion": "lora_trained"}, "fuses conversations alone"),
+        ({"modalities": ("text", "smell")}, "synthetic-humour has no modality 'smell'; it has text, audio, video"),
+        ({"modalities": ("text", "text")}, "named once each"),
+        ({"dataset": "diginetica"}, "holds no punchlines; the datasets for humour are ur-funny, mustard"),
+        ({"protocol": "released"}, "choose one of honest, tuning"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"dropout": 1.0}, "dropout 0 to below 1"),
+        ({"rank": 0, "fusion": "lmam"}, "rank must be at least 1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+    ],
+)
+def test_an_impossible_question_is_one_sentence(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(LmamError, match=said) as told:
+        Humour(**changed).resolved()
+    assert "\n" not in str(told.value)
+
+
+def test_a_rank_that_is_too_wide_says_so() -> None:
+    e = Humour(fusion="lmam", rank=17, modalities=("text",)).resolved()
+    with pytest.raises(LmamError, match="from 1 to 16"):
+        build(e, {"text": 8})
+
+
+def test_a_question_has_one_key_and_a_run_goes_into_the_store_and_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(asked, "load", lambda name: small())
+    every = Humour(fusion="lmam", epochs=1)
+    named = Humour(fusion="lmam", epochs=1, modalities=("video", "text", "audio"), embedding="late", rank=4)
+    assert every.key == named.key != dataclasses.replace(every, setting="context").key
+    assert every.arm == "both.T+A+V.lmam.late.r4"
+    store, result = Store(tmp_path), run(every)
+    store.add(result)
+    (back,) = store
+    assert back.experiment == result.experiment
+    assert back.key == every.key
+    assert back.metrics == pytest.approx(result.metrics)
+    assert sum(back.outcomes.values()).sum() == SMALL.sizes["test"]
+    assert result.fusion_parameters == 2 * (fusion.method("lmam").size(dict.fromkeys("tav", 16), rank=4) + 48 * 48)
+    assert run(every).metrics == result.metrics, "the same question gives the same numbers"
+    tuned = run(dataclasses.replace(every, protocol="tuning"))
+    assert not tuned.metrics
+    assert tuned.training.selection_score == result.training.selection_score
+
+
+def test_validation_is_drawn_anew_for_each_seed_and_a_brought_one_is_kept() -> None:
+    data = small()
+    first, second = (np.flatnonzero(data.with_validation(seed).split == 1) for seed in (0, 1))
+    assert len(first) == len(second) == 12
+    assert set(first) != set(second)
+    brought = dataclasses.replace(data, split=np.where(np.arange(100) < 5, 1, data.split))
+    assert brought.with_validation(3).split.tolist() == brought.split.tolist()
+
+
+def test_features_are_standardised_by_words_of_train_alone() -> None:
+    data = small().with_validation(0)
+    moved = dataclasses.replace(data, features={m: x.copy() for m, x in data.features.items()})
+    words = np.repeat(np.repeat(data.split > 0, np.diff(data.segments)), np.diff(data.sentences))
+    for m, x in moved.features.items():
+        x[words] += 100
+        inside = data.standardised().features[m][~words]
+        np.testing.assert_array_equal(moved.standardised().features[m][~words], inside)
+        np.testing.assert_allclose(inside.mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(inside.std(0), 1, atol=1e-4)
+
+
+def sdk(folder: Path) -> None:
+    """UR-FUNNY's six files with eight segments: the second without audio, the third with a strange label."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    ids = list(range(8))
+    words = {i: {"punchline_embedding_indexes": [1, 2], "context_embedding_indexes": [[3], [4, 5]]} for i in ids}
+    words[3]["context_embedding_indexes"] = []
+    words[4]["punchline_embedding_indexes"] = []
+
+    def features(width: int) -> dict[int, Any]:
+        lengths = {i: ([len(s) for s in w["context_embedding_indexes"]], 2) for i, w in words.items()}
+        return {
+            i: {
+                "context_features": [rng.normal(size=(n, width)).tolist() for n in context],
+                "punchline_features": rng.normal(size=(n, width)).tolist(),
+            }
+            for i, (context, n) in lengths.items()
+        }
+
+    covarep = features(2)
+    del covarep[1]
+    made = {
+        "data_folds.pkl": {"train": [0, 1, 2, 3, 4], "dev": [5], "test": [6, 7]},
+        "humor_label_sdk.pkl": {i: 3 if i == 2 else i % 2 for i in ids},
+        "language_sdk.pkl": words,
+        "word_embedding_list.pkl": rng.normal(size=(6, 4)).tolist(),
+        "covarep_features_sdk.pkl": covarep,
+        "openface_features_sdk.pkl": features(3),
+    }
+    for name, value in made.items():
+        (folder / name).write_bytes(pickle.dumps(value, protocol=4))
+
+
+def test_ur_funny_is_read_word_by_word_from_its_six_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    segments.load.cache_clear()
+    monkeypatch.setenv("LMAM_DATA", str(tmp_path))
+    with pytest.raises(
+        LmamError, match=r"ur-funny needs the file ur-funny/data_folds\.pkl and those"
+    ):
+        segments.load("ur-funny")
+    sdk(tmp_path / "ur-funny")
+    data = segments.load("ur-funny")
+    assert data.split.tolist() == [0, 0, 0, 1, 2, 2]
+    assert data.label.tolist() == [0, 1, 1, 1, 0, 1]
+    assert data.widths == {"text": 4, "audio": 2, "video": 3}
+    assert np.diff(data.segments).tolist() == [3, 3, 1, 3, 3, 3]
+    assert any("segment 2 is left out: its label is 3" in note for note in data.notes)
+    assert any("segment 4 is left out: its punchline has no words" in note for note in data.notes)
+    assert any("lack audio" in note and "5, of 1 punchlines" in note for note in data.notes)
+    e = Humour(dataset="ur-funny", epochs=1, width=4).resolved()
+    assert e.modalities == ("text", "audio", "video")
+    model, prepared_, _ = fit(e)
+    assert sum(evaluate(model, prepared_, 2, CPU).values()).sum() == 2
+    segments.load.cache_clear()
+    (tmp_path / "ur-funny" / "covarep_features_sdk.pkl").unlink()
+    with pytest.raises(LmamError, match=r"lacks covarep_features_sdk\.pkl"):
+        segments.load("ur-funny")
+
+
+def test_mustard_has_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = arrays() | {"fold": np.array([0, 3, 4]), "word": np.arange(7) % 3, "text_glove300": np.eye(3)}
+    monkeypatch.setattr(catalogue, "arrays", lambda name: (stored, "sha"))
+    segments.load.cache_clear()
+    data = segments.load("mustard")
+    segments.load.cache_clear()
+    assert data.split.tolist() == [2, 0, 0]
+    assert data.classes == ("not sarcastic", "sarcastic")
+    with pytest.raises(LmamError, match="mustard has no modality 'audio'; it has text"):
+        data.select(["audio"])
