@@ -67,10 +67,10 @@ class Embedded(nn.Module):
     def outputs(self, batch: Conversations) -> list[Tensor]:
         """What is trained to predict the labels, (B, L, outputs) each: the model's output, then auxiliary networks'."""
         inputs = self.fusion_inputs(batch)
-        found = [self._decide(batch, inputs)]
+        outputs = [self._decide(batch, inputs)]
         if self.auxiliary is not None:
-            found += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
-        return found
+            outputs += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
+        return outputs
 
     def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
         turns = batch.turns
@@ -95,9 +95,8 @@ class Embedded(nn.Module):
         for m, width in self.widths.items():
             if m not in batch.features:
                 raise LmamError(f"The model was built for {', '.join(self.widths)}; the batch lacks {m}.")
-            if batch.features[m].shape[-1] != width:
-                found = batch.features[m].shape[-1]
-                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
+            if (d := batch.features[m].shape[-1]) != width:
+                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {d}.")
         if (last := int(batch.who.max())) >= self.speakers:
             raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
         return {m: self.dropout(batch.features[m]) for m in self.widths}

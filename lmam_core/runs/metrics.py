@@ -94,8 +94,8 @@ def _square(counts: np.ndarray, classes: int) -> np.ndarray:
 
 def _classification(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy and averaged F1 in percent; classes that neither occur nor are predicted count as F1 0 in the macro."""
-    found = per_class(confusion)
-    f1, support = found["f1"], found["support"]
+    scores = per_class(confusion)
+    f1, support = scores["f1"], scores["support"]
     count = support.sum(-1)
     return {
         "accuracy": 100 * np.trace(confusion, axis1=-2, axis2=-1) / count,

@@ -47,7 +47,9 @@ def test_a_run_is_kept_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFi
 def test_humour_runs_and_sweeps_into_one_store(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = checked("few", generate(Incongruity(sizes={"train": 40, "test": 20})), ("no", "yes"), caution="synthetic data")
+    few = checked(
+        "few", generate(Incongruity(sizes={"train": 40, "test": 20})), ("no", "yes"), caution="synthetic data"
+    )
     monkeypatch.setattr(humour, "load", lambda name: few)
     shared = ["--task", "humour", "--epochs", "1", "--width", "4", "--modalities", "text+audio", "--store", "mine"]
     assert main(["run", *shared, "--fusion", "lmam", "--rank", "2", "--setting", "context"]) == 0

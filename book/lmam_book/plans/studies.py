@@ -35,6 +35,8 @@ READINGS: dict[str, dict[str, str]] = {
 }
 """The versions of LMAM that a claim is held against: the equations as printed, the authors' code, and the introduction,
 where a modality's keys are those of the others."""
+ALL_KEYS = {"readings": "keys=all"}
+"""The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
@@ -46,47 +48,58 @@ def base(dataset: str, name: str) -> Experiment:
 
 
 def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
-    """A backbone with concatenation and with each reading of LMAM in the way of its starred row."""
-    found = []
+    """A backbone with concatenation and with each reading of LMAM in the way of `arms.STARRED`."""
+    arms = []
     for dataset in datasets:
         plain = base(dataset, name)
         # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
         narrow = dataset == "meld" and starred(name) != "late"
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=10 if narrow else None)
-        found += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
-    return [e.resolved() for e in found]
+        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
+    return arms
 
 
 def products(name: str) -> list[Experiment]:
     """Table IX's fusion methods by products on IEMOCAP, where the modalities' contexts meet; concatenation and LMAM."""
     late = dataclasses.replace(base("iemocap", name), embedding="late")
-    return [dataclasses.replace(late, fusion=fusion).resolved() for fusion in ("concat", *PRODUCTS, "lmam")]
+    return [dataclasses.replace(late, fusion=fusion) for fusion in ("concat", *PRODUCTS, "lmam")]
+
+
+def context(name: str) -> list[Experiment]:
+    """A backbone on text alone, without and with LMAM as printed: what LMAM gains where there is nothing to fuse."""
+    return [dataclasses.replace(arm, modalities=("text",)) for arm in headline(name, DATASETS, ["own"])]
 
 
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "context_text_cnn": lambda: context("text_cnn"),
+    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
+    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
     "products_bc_lstm": lambda: products("bc_lstm"),
     "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
     "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
     "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
     "products_emocaps": lambda: products("emocaps"),
+    "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
 }
 """In the order in which they are carried out, the quick ones first."""
 
 
 def study(name: str) -> list[Experiment]:
-    """The arms of a study; of a backbone without one of its own, `headline_NAME` is the quick ones'.
+    """The arms of a study, resolved; of a backbone without one of its own, `headline_NAME` is the quick ones'.
 
     Raises LmamError where there is none of this name.
     """
-    if name not in STUDIES and (other := name.removeprefix("headline_")) in BACKBONES and other != name:
-        return headline(other, DATASETS, READINGS)
-    if name not in STUDIES:
+    if name in STUDIES:
+        arms = STUDIES[name]()
+    elif (other := name.removeprefix("headline_")) in BACKBONES and other != name:
+        arms = headline(other, DATASETS, READINGS)
+    else:
         raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
-    return STUDIES[name]()
+    return [arm.resolved() for arm in arms]
 
 
 def measured(arm: Experiment, store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
@@ -95,8 +108,8 @@ def measured(arm: Experiment, store: Store, seeds: Sequence[int] = SEEDS) -> lis
     return [dataclasses.replace(best, seed=seed) for seed in seeds]
 
 
-def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
-    """The measured runs of a study that the store holds; an arm whose search is not over has none."""
+def stored_runs(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """The measured runs of a study that the store has; an arm whose search is not over has none."""
     ready = [arm for arm in study(name) if not search.needed(arm, store)]
     return [store.get(e) for arm in ready for e in measured(arm, store, seeds) if e in store]
 
@@ -109,10 +122,10 @@ def carry_out(
     Each study is searched and measured with the first seeds, then each with the rest. What fails is left out, with what
     depends on it, and everything else goes on. Raises LmamError where the store cannot be written.
     """
-    chosen = {name: study(name) for name in names}
+    by_study = [study(name) for name in names]
     failures: list[str] = []
     for seeds in (SEEDS[:FIRST], SEEDS):
-        for arms in chosen.values():
+        for arms in by_study:
             tried: set[Experiment] = set()
             while missing := [e for arm in arms for e in search.needed(arm, store) if e not in tried]:
                 tried.update(missing)
@@ -127,7 +140,7 @@ def carry_out(
 
 
 def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame:
-    """What is left to run, one row for each study and dataset, in core-hours of this machine's one thread.
+    """What is left to run, one row per study and dataset, in core-hours of this machine's one thread.
 
     Updates times the median seconds of one, from stored runs on the same dataset and backbone: NaN where there is none.
     A search is counted without extensions of its rates, a measured run with `TYPICAL` updates.
@@ -147,9 +160,9 @@ def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame
             row["arms"] += 1
             row["measured"] += runs
             row["updates"] += updates
-    found = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
+    table = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
     seconds = [pace.get((d, study(n)[0].backbone), np.nan) for n, d in rows]
-    return found.assign(core_hours=(found.updates * seconds / 3600).round(2))
+    return table.assign(core_hours=(table.updates * seconds / 3600).round(2))
 
 
 TYPICAL = 800
@@ -166,10 +179,10 @@ def _search_left(arm: Experiment, store: Store) -> int:
 
 def _pace(store: Store) -> dict[tuple[str, str], float]:
     """The median seconds of an update by dataset and backbone, over the store's runs that count them."""
-    found: dict[tuple[str, str], list[float]] = {}
+    seconds: dict[tuple[str, str], list[float]] = {}
     for run in store:
         t = run.training
         if t.updates:
-            pace = t.seconds_per_epoch * len(t.train_loss) / t.updates
-            found.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(pace)
-    return {place: float(np.median(paces)) for place, paces in found.items()}
+            per_update = t.seconds_per_epoch * len(t.train_loss) / t.updates
+            seconds.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(per_update)
+    return {place: float(np.median(values)) for place, values in seconds.items()}

@@ -73,7 +73,7 @@ PLANS: dict[str, Callable[[], Mapping[str, Record]]] = {
     "humour_text": lambda: humour(["T"], dataset="mustard", learning_rate=1e-3, batch_size=32),
     "humour_full": lambda: humour(dataset="ur-funny", learning_rate=1e-3, batch_size=64, epochs=20, width=32),
 }
-"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences an epoch. `humour` is on generated
+"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences per epoch. `humour` is on generated
 segments, `humour_text` on MUStARD's text, `humour_full` on UR-FUNNY, for who has its files."""
 
 
@@ -88,8 +88,8 @@ def _seeded(arm: Record, seed: int) -> Record:
     return cast("Record", dataclasses.replace(cast("Any", arm), seed=seed))
 
 
-def held(name: str, store: Store) -> dict[str, list[Run]]:
-    """The runs of each arm of a plan that the store holds, by seed."""
+def stored_runs(name: str, store: Store) -> dict[str, list[Run]]:
+    """The runs of each arm of a plan that the store has, by seed."""
     seeds = {arm: [_seeded(e, seed) for seed in SEEDS] for arm, e in PLANS[name]().items()}
     return {arm: [store.get(e) for e in runs if e in store] for arm, runs in seeds.items()}
 

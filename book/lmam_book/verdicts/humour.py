@@ -40,8 +40,7 @@ def difference(a: Sequence[Sequence[Run]], b: Sequence[Sequence[Run]], level: fl
 def by_cell(runs: Runs, cells: Sequence[tuple[str, str]] = CELLS) -> dict[tuple[str, str], Effect]:
     """The gain of each cell that has runs, each interval wide enough for as many as there are."""
     level = corrected(len(cells))
-    found = {cell: gain(runs, [cell], level) for cell in cells}
-    return {cell: effect for cell, effect in found.items() if effect is not None}
+    return {cell: effect for cell in cells if (effect := gain(runs, [cell], level)) is not None}
 
 
 def reported(cells: Sequence[tuple[str, str]]) -> float:
@@ -63,8 +62,6 @@ def best(row: str, subset: str) -> float:
     return float(100 * right[arrays["split"] == 2].mean())
 
 
-def shown(found: Effect) -> str:
+def shown(difference: Effect) -> str:
     """`+1.24 [-0.30, +2.81] (5 seeds, 64 blocks)`, blocks of test segments that follow each other."""
-    return (
-        f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] ({found.seeds} seeds, {found.conversations} blocks)"
-    )
+    return str(difference).replace("conversations", "blocks")

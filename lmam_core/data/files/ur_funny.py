@@ -45,10 +45,10 @@ def read(path: Path) -> stored.Utterances:
     the six that is missing.
     """
     folder = path if path.is_dir() else path.parent
-    found, sources = _opened(folder)
+    contents, sources = _opened(folder)
     notes: list[str] = []
     licence = "UR-FUNNY's own; its videos are TED's."
-    stored_as = utterances(folder, _segments(found, notes), CLASSES, notes, licence)
+    stored_as = utterances(folder, _segments(contents, notes), CLASSES, notes, licence)
     return dataclasses.replace(stored_as, sources=sources, weights=dict.fromkeys(stored_as.weights, "as published"))
 
 
@@ -59,19 +59,19 @@ def words(folder: Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
     Left out, with a sentence, are segments without words in their punchline and of a label that is not 0 or 1. Raises
     LmamError for a file of the six that is missing, and where nothing is left.
     """
-    found, sources = _opened(folder)
+    contents, sources = _opened(folder)
     codes = {"train": 0, "dev": 1, "test": 2}
     notes: list[str] = []
     kept: dict[str, list[Any]] = {"label": [], "split": [], "segments": [], "sentences": []}
     parts: dict[str, list[np.ndarray]] = {"text": [], "audio": [], "video": []}
-    widths = {kind: _width(found[kind]) for kind in ("covarep", "openface")}
+    widths = {kind: _width(contents[kind]) for kind in ("covarep", "openface")}
     for fold, code in codes.items():
-        for name in found["folds"][fold]:
+        for name in contents["folds"][fold]:
             try:
-                told = found["words"][name]
-                rows = [*told["context_embedding_indexes"], told["punchline_embedding_indexes"]]
-                text = [found["glove"][np.asarray(row, int)] for row in rows]
-                label = found["label"][name]
+                indexes = contents["words"][name]
+                rows = [*indexes["context_embedding_indexes"], indexes["punchline_embedding_indexes"]]
+                text = [contents["glove"][np.asarray(row, int)] for row in rows]
+                label = contents["label"][name]
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 notes.append(f"segment {name} is left out: {error!r:.200}.")
                 continue
@@ -82,7 +82,7 @@ def words(folder: Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
             lengths = [len(x) for x in text]
             parts["text"] += text
             for m, kind in (("audio", "covarep"), ("video", "openface")):
-                parts[m] += _beside(found[kind].get(name), lengths, widths[kind])
+                parts[m] += _beside(contents[kind].get(name), lengths, widths[kind])
             kept["label"].append(int(label))
             kept["split"].append(code)
             kept["segments"].append(len(lengths))
@@ -103,13 +103,13 @@ def _beside(given: dict[str, Any] | None, lengths: list[int], width: int) -> lis
     """The vectors of every sentence's words, (n, width) each, NaN for those that are not there."""
     rows = [*given["context_features"], given["punchline_features"]] if given else []
     rows = rows if len(rows) == len(lengths) else [[]] * (len(lengths) - 1) + rows[-1:] if rows else [[]] * len(lengths)
-    found = []
+    vectors = []
     for n, row in zip(lengths, rows, strict=True):
         x = np.full((n, width), np.nan, np.float32)
         there = np.asarray(row, np.float32).reshape(-1, width)[:n]
         x[: len(there)] = there
-        found.append(x)
-    return found
+        vectors.append(x)
+    return vectors
 
 
 def _opened(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -119,31 +119,33 @@ def _opened(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     for name in names.values():
         if not (folder / name).is_file():
             raise LmamError(f"{folder} lacks {name}; UR-FUNNY's six files must lie beside one another.")
-    found = {key: pickles.load(folder / name) for key, name in names.items()}
-    found["glove"] = np.asarray(found["glove"], np.float32)  # (words, 300)
-    return found, {name: sha256(folder / name) for name in names.values()}
+    contents = {key: pickles.load(folder / name) for key, name in names.items()}
+    contents["glove"] = np.asarray(contents["glove"], np.float32)  # (words, 300)
+    return contents, {name: sha256(folder / name) for name in names.values()}
 
 
-def _segments(found: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
-    splits = {name: split for key, split in _FOLDS.items() for name in found["folds"][key]}
+def _segments(contents: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
+    splits = {name: split for key, split in _FOLDS.items() for name in contents["folds"][key]}
     means = {kind: Means() for kind in ("glove", "covarep", "openface")}
 
     def make(name: Any) -> Dialogue:
-        if lacking := [file for file in ("label", "words", "covarep", "openface") if name not in found[file]]:
+        if lacking := [file for file in ("label", "words", "covarep", "openface") if name not in contents[file]]:
             raise KeyError(", ".join(lacking))
-        words = found["words"][name]
+        words = contents["words"][name]
         text = _sets(
             "glove",
             means["glove"],
-            found["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
-            [found["glove"][np.asarray(s, int)] for s in words["context_embedding_indexes"]],
+            contents["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
+            [contents["glove"][np.asarray(s, int)] for s in words["context_embedding_indexes"]],
         )
         audio, video = (
-            _sets(kind, means[kind], found[kind][name]["punchline_features"], found[kind][name]["context_features"])
+            _sets(
+                kind, means[kind], contents[kind][name]["punchline_features"], contents[kind][name]["context_features"]
+            )
             for kind in ("covarep", "openface")
         )
         return Dialogue(
-            str(name), splits[name], [0], [found["label"][name]], {"text": text, "audio": audio, "video": video}
+            str(name), splits[name], [0], [contents["label"][name]], {"text": text, "audio": audio, "video": video}
         )
 
     yield from each(splits, make, notes)
@@ -153,8 +155,8 @@ def _segments(found: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
 
 def _sets(kind: str, mean: Means, punchline: Any, context: Any) -> dict[str, np.ndarray]:
     """The punchline's mean (1, d), and it with the context's beside it (1, 2 d)."""
-    said = mean(punchline)  # (d,)
-    before = [np.asarray(s, np.float32).reshape(-1, len(said)) for s in context if len(s)]
-    context_mean = np.nan_to_num(mean(np.concatenate(before))) if before else np.zeros_like(said)
-    both = np.concatenate([said, context_mean])
-    return {f"{kind}{len(said)}": said[None], f"{kind}{len(both)}": both[None]}
+    punchline_mean = mean(punchline)  # (d,)
+    before = [np.asarray(s, np.float32).reshape(-1, len(punchline_mean)) for s in context if len(s)]
+    context_mean = np.nan_to_num(mean(np.concatenate(before))) if before else np.zeros_like(punchline_mean)
+    both = np.concatenate([punchline_mean, context_mean])
+    return {f"{kind}{len(punchline_mean)}": punchline_mean[None], f"{kind}{len(both)}": both[None]}

@@ -73,11 +73,11 @@ class Incongruity:
     @cached_property
     def directions(self) -> dict[str, np.ndarray]:
         """A_m (Z, d_m) of each modality, rows orthonormal."""
-        made = {}
+        matrices = {}
         for k, (m, width) in enumerate(self.widths.items()):
             rng = np.random.default_rng([self.seed, 0, k])
-            made[m] = np.linalg.qr(rng.standard_normal((width, width)))[0][: self.topics]
-        return made
+            matrices[m] = np.linalg.qr(rng.standard_normal((width, width)))[0][: self.topics]
+        return matrices
 
     def humorous(self) -> np.ndarray:
         """p(y | a), (Z, 2)."""

@@ -115,10 +115,11 @@ class Humour(Record):
     def measure(self, device: str, progress: Progress | None) -> Measured:
         """Train the resolved question's model and score the test segments."""
         model, data, training = fit(self, device, progress)
-        found = {} if self.protocol == "tuning" else evaluate(model, data, 2, torch.device(device))
+        scored = {} if self.protocol == "tuning" else evaluate(model, data, 2, torch.device(device))
         origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
+        origin |= {"notes": " ".join(data.notes)} if data.notes else {}
         extra = [part for part in model.children() if isinstance(part, Fused)]
-        return Measured(found, data.classes, training, count(model), sum(map(count, extra)), origin)
+        return Measured(scored, data.classes, training, count(model), sum(map(count, extra)), origin)
 
 
 RANK = 4
@@ -181,8 +182,8 @@ def fit(
 def predict(model: CMFN, data: Segments, split: int, device: torch.device) -> np.ndarray:
     """The logits of a split's segments, in stored order, (n,)."""
     model.eval()
-    found = [model(batch.to(device)).cpu() for batch in data.batches(split, EVALUATED, model.context)]
-    return torch.cat(found).numpy() if found else np.zeros(0)
+    logits = [model(batch.to(device)).cpu() for batch in data.batches(split, EVALUATED, model.context)]
+    return torch.cat(logits).numpy() if logits else np.zeros(0)
 
 
 def evaluate(model: CMFN, data: Segments, split: int, device: torch.device) -> dict[str, np.ndarray]:

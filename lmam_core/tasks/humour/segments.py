@@ -13,6 +13,7 @@ from torch import Tensor
 from lmam_core.batch import MODALITIES, Turns
 from lmam_core.data import catalogue
 from lmam_core.data.files import ur_funny
+from lmam_core.data.notes import condensed
 from lmam_core.data.sources import mustard, synthetic_humour
 from lmam_core.data.sources.base import Arrays
 from lmam_core.errors import LmamError
@@ -225,5 +226,5 @@ def load(name: str) -> Segments:
         stored, sha256 = catalogue.arrays(name)
         return checked(name, mustard.words(stored), mustard.CLASSES, sha256)
     words, sha256, notes = ur_funny.words(catalogue.folder(name))
-    found = checked(name, words, ur_funny.CLASSES, sha256)
-    return replace(found, notes=notes + found.notes)
+    segments = checked(name, words, ur_funny.CLASSES, sha256)
+    return replace(segments, notes=[*condensed(notes), *segments.notes])

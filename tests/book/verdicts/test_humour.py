@@ -19,23 +19,23 @@ from lmam_core.runs.store import Store
 from lmam_core.runs.training import Training
 
 
-def made(plan: str, arm: str, seed: int, rate: float, segments: int = 1024) -> Run:
+def run_of(plan: str, arm: str, seed: int, rate: float, segments: int = 1024) -> Run:
     """A run that was never carried out, right about a share of the test segments."""
     rng = np.random.default_rng([seed, 3])
     label = np.random.default_rng(0).integers(0, 2, segments)
     decided = np.where(rng.random(segments) < rate, label, 1 - label)
-    found = {f"segments {i}+": outcomes(label[i : i + 16], decided[i : i + 16], 2) for i in range(0, segments, 16)}
+    blocks = {f"segments {i}+": outcomes(label[i : i + 16], decided[i : i + 16], 2) for i in range(0, segments, 16)}
     e = dataclasses.replace(tasks.PLANS[plan]()[arm], seed=seed).resolved()
-    metrics = summarise(total(found), 2)
+    metrics = summarise(total(blocks), 2)
     origin = {"data": e.dataset, "data_sha256": "0" * 64}
     training = Training(1, 1.0, [1.0], [1.0], 0.1)
-    return Run(e, metrics, found, ("no", "yes"), training, 10, 0, 1.0, 9.0, origin)
+    return Run(e, metrics, blocks, ("no", "yes"), training, 10, 0, 1.0, 9.0, origin)
 
 
 def fill(store: Store, plan: str, rates: dict[str, float], seeds: int = 5) -> None:
     for arm, rate in rates.items():
         for seed in range(seeds):
-            store.add(made(plan, arm, seed, rate))
+            store.add(run_of(plan, arm, seed, rate))
 
 
 def test_the_plans_are_the_cells_of_table_xiv() -> None:
@@ -77,18 +77,18 @@ def test_runs_on_ur_funny_decide(tmp_path: Path, rates: tuple[float, float], wor
 def test_gains_are_differences_of_accuracies_in_one_cell_and_over_several(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fill(store, "humour", {"C-MFN, T": 0.6, "C-MFN*, T": 0.7, "C-MFN, T+A": 0.7, "C-MFN*, T+A": 0.71}, seeds=3)
-    runs = tasks.held("humour", store)
+    runs = tasks.stored_runs("humour", store)
     cells = [("C-MFN", "T"), ("C-MFN", "T+A")]
     differences = [
         np.mean([b.metrics["accuracy"] - a.metrics["accuracy"] for a, b in zip(runs[p], runs[q], strict=True)])
         for p, q in (("C-MFN, T", "C-MFN*, T"), ("C-MFN, T+A", "C-MFN*, T+A"))
     ]
-    found = humour.by_cell(runs)
-    assert list(found) == cells
-    assert [e.mean for e in found.values()] == pytest.approx(differences)
+    gains = humour.by_cell(runs)
+    assert list(gains) == cells
+    assert [e.mean for e in gains.values()] == pytest.approx(differences)
     both = humour.gain(runs, cells)
     assert both.mean == pytest.approx(np.mean(differences))
-    assert both.half < found["C-MFN", "T"].half
+    assert both.half < gains["C-MFN", "T"].half
     assert humour.gain(runs, [*cells, ("C-MFN", "T+V")]) is None
     assert humour.reported(cells) == pytest.approx(((65.66 - 64.44) + (65.68 - 64.47)) / 2)
 

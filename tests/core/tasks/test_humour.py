@@ -44,7 +44,9 @@ def doubled(data: Segments) -> Segments:
     return dataclasses.replace(data, features={m: x.astype(np.float64) for m, x in data.features.items()})
 
 
-def made(setting: str, method: str, embedding: str, modalities: tuple[str, ...] = ("text", "audio", "video")) -> CMFN:
+def model_of(
+    setting: str, method: str, embedding: str, modalities: tuple[str, ...] = ("text", "audio", "video")
+) -> CMFN:
     widths = {m: SMALL.widths[m] for m in modalities}
     rank = {"rank": 3} if method == "lmam" else {}
     makes = None if method == "none" else lambda widths: fusion.build(method, widths, **rank)
@@ -55,7 +57,7 @@ def made(setting: str, method: str, embedding: str, modalities: tuple[str, ...] 
 @pytest.mark.parametrize("method", ["none", "lmam late", "lmam early_residual", "concat late"])
 def test_the_model_is_its_equations(setting: str, method: str) -> None:
     name, _, embedding = method.partition(" ")
-    model = made(setting, name, embedding or "late")
+    model = model_of(setting, name, embedding or "late")
     batch = doubled(small()).batch(np.arange(12), model.context)
     assert not batch.turns.mask.any(1).all(), "a segment without context is among them"
     assert batch.turns.mask.all(1).any(), "and one with more than is read"
@@ -70,7 +72,7 @@ def test_the_model_is_its_equations(setting: str, method: str) -> None:
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 def test_a_segments_logit_does_not_depend_on_its_batch_or_on_what_is_padded(setting: str, embedding: str) -> None:
-    model, data = made(setting, "lmam", embedding), doubled(small())
+    model, data = model_of(setting, "lmam", embedding), doubled(small())
     together = model(data.batch(np.arange(12), 3))
     alone = torch.cat([model(data.batch(np.array([i]), 3)) for i in range(12)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
@@ -86,12 +88,12 @@ def test_what_is_not_read_changes_nothing() -> None:
     batch, other = data.batch(np.arange(8), 3), data.batch(np.arange(8), 3)
     for x in other.punchline.features.values():
         x += 1.0
-    assert torch.equal(made("context", "lmam", "late")(batch), made("context", "lmam", "late")(other))
+    assert torch.equal(model_of("context", "lmam", "late")(batch), model_of("context", "lmam", "late")(other))
     for x in other.context.features.values():
         x += 1.0
     unread = dataclasses.replace(batch, context=other.context)
-    assert torch.equal(made("punchline", "lmam", "late")(batch), made("punchline", "lmam", "late")(unread))
-    assert not torch.allclose(made("both", "lmam", "late")(batch), made("both", "lmam", "late")(unread))
+    assert torch.equal(model_of("punchline", "lmam", "late")(batch), model_of("punchline", "lmam", "late")(unread))
+    assert not torch.allclose(model_of("both", "lmam", "late")(batch), model_of("both", "lmam", "late")(unread))
 
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
@@ -140,9 +142,9 @@ def naive(config: Incongruity, data: Segments, i: int, modalities: list[str], se
 def test_the_best_answer_is_bayes_rule(setting: str) -> None:
     arrays, data = generate(SMALL), small()
     for modalities in (["text"], ["audio", "video"]):
-        found = oracle(SMALL, arrays, modalities, setting)
+        posterior = oracle(SMALL, arrays, modalities, setting)
         expected = [naive(SMALL, data, i, modalities, setting) for i in range(12)]
-        np.testing.assert_allclose(found[:12], expected, rtol=1e-6)
+        np.testing.assert_allclose(posterior[:12], expected, rtol=1e-6)
 
 
 def test_a_generated_set_is_what_its_settings_say() -> None:
@@ -169,7 +171,7 @@ def test_a_short_training_comes_near_the_best_answer() -> None:
 
 def arrays(**changed: Any) -> dict[str, Any]:
     """Two train segments and a test segment of text and audio, the second without context."""
-    made = {
+    contents = {
         "label": [0, 1, 1],
         "split": [0, 0, 2],
         "segment_offsets": [0, 2, 3, 5],
@@ -177,11 +179,11 @@ def arrays(**changed: Any) -> dict[str, Any]:
         "text": np.arange(14.0).reshape(7, 2),
         "audio": np.ones((7, 1)),
     }
-    return {name: np.asarray(value) for name, value in (made | changed).items()}
+    return {name: np.asarray(value) for name, value in (contents | changed).items()}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "sentence"),
     [
         ({"label": [0, 1, 2]}, "segment 2 has the label 2; a label is 0 or 1"),
         ({"label": [0.0, 0.5, 1.0]}, "segment 1 has the label 0.5"),
@@ -194,8 +196,8 @@ def arrays(**changed: Any) -> dict[str, Any]:
         ({"audio": np.full((7, 1), np.nan)}, "no training word has audio; choose modalities without it"),
     ],
 )
-def test_odd_segments_are_one_sentence(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(LmamError, match=said):
+def test_odd_segments_are_one_sentence(changed: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LmamError, match=sentence):
         checked("odd", arrays(**changed), CLASSES)
 
 
@@ -225,7 +227,7 @@ def test_long_sentences_and_contexts_are_read_from_their_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "sentence"),
     [
         ({"setting": "laughter"}, "no setting 'laughter'; choose one of punchline, context, both"),
         ({"fusion": "lmam", "embedding": "early"}, "no embedding 'early'; choose one of late, early_residual"),
@@ -241,10 +243,10 @@ def test_long_sentences_and_contexts_are_read_from_their_end() -> None:
         ({"seed": 1.5}, "seed must be a whole number"),
     ],
 )
-def test_an_impossible_question_is_one_sentence(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(LmamError, match=said) as told:
+def test_an_impossible_question_is_one_sentence(changed: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LmamError, match=sentence) as error:
         Humour(**changed).resolved()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_rank_that_is_too_wide_says_so() -> None:
@@ -317,7 +319,7 @@ def sdk(folder: Path) -> None:
 
     covarep = features(2)
     del covarep[1]
-    made = {
+    contents = {
         "data_folds.pkl": {"train": [0, 1, 2, 3, 4], "dev": [5], "test": [6, 7]},
         "humor_label_sdk.pkl": {i: 3 if i == 2 else i % 2 for i in ids},
         "language_sdk.pkl": words,
@@ -325,16 +327,14 @@ def sdk(folder: Path) -> None:
         "covarep_features_sdk.pkl": covarep,
         "openface_features_sdk.pkl": features(3),
     }
-    for name, value in made.items():
+    for name, value in contents.items():
         (folder / name).write_bytes(pickle.dumps(value, protocol=4))
 
 
 def test_ur_funny_is_read_word_by_word_from_its_six_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     segments.load.cache_clear()
     monkeypatch.setenv("LMAM_DATA", str(tmp_path))
-    with pytest.raises(
-        LmamError, match=r"ur-funny needs the file ur-funny/data_folds\.pkl and those"
-    ):
+    with pytest.raises(LmamError, match=r"ur-funny needs the file ur-funny/data_folds\.pkl and those"):
         segments.load("ur-funny")
     sdk(tmp_path / "ur-funny")
     data = segments.load("ur-funny")

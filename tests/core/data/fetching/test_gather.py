@@ -273,7 +273,9 @@ def test_mustard(folder):
     folder["sarcasm_data.json"].write_text(json.dumps(told))
     found = mustard.arrays(folder)
     assert found["words"].tolist() == ["", "'s", "?", "it"]
-    assert {name: found[name].tolist() for name in ("label", "fold", "segment_offsets", "sentence_offsets", "word")} == {
+    assert {
+        name: found[name].tolist() for name in ("label", "fold", "segment_offsets", "sentence_offsets", "word")
+    } == {
         "label": [1, 0],
         "fold": [0, 1],
         "segment_offsets": [0, 3, 4],
