@@ -235,8 +235,15 @@ def arms(store: Store, among: Iterable[str] = STUDIES) -> pd.DataFrame:
     rows = []
     for e, runs in measured_arms.items():
         mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
+        alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
-            {"backbone": e.backbone, "dataset": e.dataset, "arm": names.arm(e), "seeds": mean.n, "mean": mean.mean}
+            {
+                "backbone": e.backbone,
+                "dataset": e.dataset,
+                "arm": names.arm(e) + alone,
+                "seeds": mean.n,
+                "mean": mean.mean,
+            }
             | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
