@@ -56,14 +56,34 @@ OTHER: dict[str, dict[str, Any]] = {
     "21-predictions": MEDIA | {"rank": 7},
     "22-sessions": {"profile": "full", "rank": 7, "seed": 3, "store": STORE},
     "23-video-that-knows": {"profile": "full", "dataset": OWN, "store": STORE},
+    "24-humour": {
+        "profile": "full",
+        "setting": "punchline",
+        "modalities": "text+audio",
+        "rank": 2,
+        "seed": 3,
+        "device": "cpu",
+        "store": STORE,
+    },
+    "26-your-own-backbone": {
+        "profile": "full",
+        "dataset": OWN,
+        "rank": 7,
+        "embedding": "late",
+        "seeds": 2,
+        "device": "cpu",
+        "store": STORE,
+    },
 }
 """What is asked of each chapter in place of the defaults."""
+UNTRIED = {("24-humour", "dataset")}
+"""Its other datasets are files that nobody may pass on."""
 RECORDED = ("profile", "seed", "device", "store")
 """What the footer names; the others stand where their numbers do. A command that makes runs names the store as well."""
 ELSEWHERE = re.compile(
     r"paper|report|printed p|Table|Fig\.|measured|stored|protocol|original|released code|for instance|if |where |"
     r"the first 100|papermill|IEMOCAP|CMU-MOSI|as it stands|quick profile|plain averaging|even a random|layer|"
-    r"means nothing",
+    r"means nothing|lmam sweep|inferred",
     re.IGNORECASE,
 )
 """What a sentence says that is not about what was asked of the page."""
@@ -76,6 +96,7 @@ def named(parameter: str, value: Any) -> str:
         "width": rf"\bwidth {value}\b",
         "length": rf"\b{value} utterances",
         "epochs": rf"\b{value} epochs\b",
+        "seeds": rf"\b{value} seeds\b",
         "seed": rf"\bseed ?=? ?{value}\b",
         "table": rf"Table {'I' * int(value) if parameter == 'table' else ''}\b",
         "difference": rf"\b{value:g} points" if parameter == "difference" else "",
