@@ -32,7 +32,7 @@ def test_a_page_names_what_was_asked_for_and_says_nothing_that_holds_for_the_def
     usual = {"store": "none"} if "store" in asked else {}
     usual |= {"epochs": 1} if "epochs" in asked else {}  # five take ten seconds
     before, after = (parameters.outputs(chapter, given, monkeypatch) for given in (usual, asked))
-    assert list(parameters.faults(chapter, asked, before, after)) == []
+    assert "\n".join(parameters.faults(chapter, asked, before, after)) == ""
 
 
 CHECKED = slice(0, 4)
