@@ -6,7 +6,6 @@ path of a folder that `lmam data build` or `lmam data read` wrote is taken as we
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 from collections import ChainMap
@@ -25,7 +24,7 @@ from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
 from lmam_core.data.sources import diginetica, iemocap, meld, mosi
 from lmam_core.data.sources.base import Extra, Record, combined
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, alike
 from lmam_core.hashing import sha256
 
 _RECORDS = (
@@ -68,11 +67,9 @@ def entry(name: str) -> Record:
         raise LmamError(f"A dataset is named by a string; got {reprlib.repr(name)}.")
     if is_path(name):
         return stored.record(name)
-    close = difflib.get_close_matches(name.strip().casefold(), names(), 1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise LmamError(
-        f"There is no dataset {reprlib.repr(name)}{hint}; the datasets are {', '.join(names())}, and folders made by "
-        "`lmam data build`."
+        f"There is no dataset {reprlib.repr(name)}{alike(name, names())}; the datasets are {', '.join(names())}, and "
+        "folders made by `lmam data build`."
     )
 
 

@@ -52,6 +52,10 @@ READINGS = 3
 """Selection scores without a better one before patience ends a run, where an epoch has many updates."""
 
 
+class Diverged(LmamError):
+    """No epoch of a training ended with a finite loss and finite weights."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What training may spend.
@@ -101,7 +105,8 @@ def train(
     """Train with Adam and leave `model` at its best epoch; `progress` is called after every epoch.
 
     The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol. Training
-    that diverges ends with the epochs before; raises LmamError where there are none.
+    that diverges ends with the epochs before. Where there are none it raises Diverged; a tuning run, which is one of
+    several that are compared, comes back untrained, with epoch 0 and what the untrained model scores.
     """
     released = protocol == "released"
     select = "test" if released else "validation"
@@ -127,7 +132,14 @@ def train(
         outcome = total(evaluate(model, data, select, device))
         return summarise(outcome, data.outputs if data.classes else None)[metric]
 
-    return follow(model, budget, per_epoch, one_epoch, score, sign, progress)
+    untrained = copy.deepcopy(model.state_dict()) if protocol in UNTESTED else None
+    try:
+        return follow(model, budget, per_epoch, one_epoch, score, sign, progress)
+    except Diverged:
+        if untrained is None:
+            raise
+        model.load_state_dict(untrained)
+        return Training(0, score(), [], [], 0.0)
 
 
 def follow(
@@ -144,7 +156,7 @@ def follow(
 
     `one_epoch` trains and returns the loss, `score` reads the selection metric, better when larger for `sign` 1 and
     when smaller for -1. What `checkpoint` holds is gone on with. Training that diverges ends with the epochs before;
-    raises LmamError where there are none.
+    raises Diverged where there are none.
     """
     losses: list[float] = []
     scores: list[float] = []
@@ -162,7 +174,7 @@ def follow(
         # The weights as well: the last update of an epoch is in no loss of it.
         if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
             if state is None:
-                raise LmamError(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
+                raise Diverged(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
             break
         losses.append(loss)
         seconds.append(took)
@@ -173,7 +185,7 @@ def follow(
         if checkpoint:
             checkpoint.write(model, (losses, scores, seconds, best, best_epoch, state))
     if state is None:
-        raise LmamError("No epoch had a score that is a number; lower the learning rate.")
+        raise Diverged("No epoch had a score that is a number; lower the learning rate.")
     model.load_state_dict(state)
     scores = [sign * s for s in scores]
     return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lmam_book.plans import search
 from lmam_book.plans.arms import starred
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 from lmam_core.models.backbones import BACKBONES, backbone
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -35,6 +35,8 @@ READINGS: dict[str, dict[str, str]] = {
 }
 """The versions of LMAM that a claim is held against: the equations as printed, the authors' code, and the introduction,
 where a modality's keys are those of the others."""
+ALL_KEYS = {"readings": "keys=all"}
+"""The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
@@ -53,7 +55,7 @@ def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> lis
         # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
         narrow = dataset == "meld" and starred(name) != "late"
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=10 if narrow else None)
-        arms += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
+        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
     return arms
 
 
@@ -63,15 +65,24 @@ def products(name: str) -> list[Experiment]:
     return [dataclasses.replace(late, fusion=fusion) for fusion in ("concat", *PRODUCTS, "lmam")]
 
 
+def context(name: str) -> list[Experiment]:
+    """A backbone on text alone, without and with LMAM as printed: what LMAM gains where there is nothing to fuse."""
+    return [dataclasses.replace(arm, modalities=("text",)) for arm in headline(name, DATASETS, ["own"])]
+
+
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "context_text_cnn": lambda: context("text_cnn"),
+    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
+    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
     "products_bc_lstm": lambda: products("bc_lstm"),
     "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
     "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
     "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
     "products_emocaps": lambda: products("emocaps"),
+    "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
 }
 """In the order in which they are carried out, the quick ones first."""
@@ -87,7 +98,7 @@ def study(name: str) -> list[Experiment]:
     elif (other := name.removeprefix("headline_")) in BACKBONES and other != name:
         arms = headline(other, DATASETS, READINGS)
     else:
-        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
+        raise unknown("There is no plan", name, [*STUDIES, "all"])
     return [arm.resolved() for arm in arms]
 
 

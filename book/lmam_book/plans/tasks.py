@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 from lmam_core.runs.record import Record
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -38,7 +38,7 @@ PLANS: dict[str, Callable[[], dict[str, Recommendation]]] = {"sessions": lambda:
 def asked(name: str) -> list[Record]:
     """Every run of a plan, one seed of each arm before the next; raises LmamError where there is no such plan."""
     if name not in PLANS:
-        raise LmamError(f"There is no plan '{name}' of a task; choose one of {', '.join(PLANS)}.")
+        raise unknown("There is no plan of a task", name, PLANS)
     return [dataclasses.replace(arm, seed=seed) for seed in SEEDS for arm in PLANS[name]().values()]
 
 

@@ -20,7 +20,7 @@ LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
 METRICS = {"mosi": "acc2", "diginetica": "P@20"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
-_DIFFERING = {
+DIFFERING = {
     "learning_rate": "rate {:g}",
     "weight_decay": "decay {:g}",
     "dropout": "dropout {}",
@@ -88,7 +88,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
     cautions = sorted({run.caution for run in runs} - {""})
     yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
+    differing = [name for name in DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
     for e in sorted(
         arms,
@@ -99,7 +99,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             str(e),
         ),
     ):
-        differences = [_DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
+        differences = [DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
         mean = interval([run.metrics[metric] for run in arms[e]])
         rows.append((", ".join([arms[e][0].arm, *differences]), mean, _gain(e, arms[e], among, metric)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])

@@ -143,6 +143,10 @@ def row(cell: Cell) -> dict[str, object]:
     }
 
 
+BACKBONES_POOLED = 3
+"""Backbones below which nothing is pooled."""
+
+
 @dataclass(frozen=True)
 class Pooled:
     """The mean gain over backbones with its 95 % interval, the deviation between backbones, and the reported mean.
@@ -165,14 +169,14 @@ def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
 
     Weights by Paule and Mandel; the variance is that of Hartung and Knapp, at least what the weights say, plus what the
     choice of test conversations moves all backbones by together, from samples that all of them share. Student's
-    interval. None for fewer than two backbones with five seeds.
+    interval. None for fewer than `BACKBONES_POOLED` with five seeds: of two it would be 25 standard errors wide.
     """
     ready = []
     for cell in cells:
         e = cell.effects(LEVEL).get(name)
         if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
             ready.append((cell, e))
-    if len(ready) < 2:
+    if len(ready) < BACKBONES_POOLED:
         return None
     gain = np.array([e.mean for _, e in ready])
     combined = combine_effects(gain, np.array([e.standard_error**2 for _, e in ready]), method_re="iterated")
@@ -254,6 +258,23 @@ def arms_fold(rows: pd.DataFrame) -> str:
         shown = (_name(r), r["arm"], mean, f"{r['margin over probe']:+.1f}", r["seeds"], search)
         lines.append(f"| {' | '.join(str(part).replace(' ', '&nbsp;') for part in shown)} |")
     return "\n".join([*lines, ":::"])
+
+
+def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") -> dict[str, Effect]:
+    """What LMAM as printed gains a backbone on text alone, where there is nothing to fuse, and on text and audio.
+
+    Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
+    """
+    metric, effects = beside_print.HEADLINE[dataset], {}
+    for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
+        plain, lmam = (
+            arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
+        )
+        gain = effect(a, b, metric) if (a := _runs(plain, store)) and (b := _runs(lmam, store)) else None
+        if gain is None or gain.seeds < FEW:
+            return {}
+        effects[title] = gain
+    return effects
 
 
 def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame) -> str:

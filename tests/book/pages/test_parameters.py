@@ -38,7 +38,7 @@ def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
         ({"profile": 3}, "profile must be of type str"),
         ({"device": "gpu"}, "There is no device 'gpu'; use auto, cpu or cuda"),
         ({"device": "cuda"}, "There is no CUDA device 'cuda' here"),
-        ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak'; did you mean 'rank'"),
+        ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak' .did you mean 'rank'"),
         ({"In": ["", "# Parameters\nzzz = 30\n"]}, "no parameter 'zzz'; it has rank, dataset"),
     ],
 )

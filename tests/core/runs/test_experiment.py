@@ -15,7 +15,7 @@ from lmam_core.data.dataset import Dataset
 from lmam_core.errors import LmamError
 from lmam_core.runs import training
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.metrics import summarise
+from lmam_core.runs.metrics import summarise, total
 from lmam_core.runs.run import build, carry_out, prepared, run, trained
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import Budget, _loss, evaluate, train
@@ -279,6 +279,24 @@ def test_training_that_diverges_is_told_in_a_sentence() -> None:
     model.outputs = lambda b: [model(b)]
     with pytest.raises(LmamError, match="diverged in epoch 1"):
         train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+
+
+def test_a_tuning_run_that_diverges_is_a_result(store: Store, quick: Experiment) -> None:
+    """A search of several trials goes on without it, and it loses."""
+    asked = dataclasses.replace(quick, protocol="tuning", updates=2, learning_rate=1e30, epochs=1)
+    diverged = run(asked)
+    assert (diverged.training.best_epoch, diverged.training.train_loss, diverged.metrics) == (0, [], {})
+    untrained = score_of(build(asked, prepared(asked)), prepared(asked))
+    assert diverged.training.best_score == pytest.approx(untrained, abs=1e-4)
+    store.add(diverged)
+    assert store.get(asked).training == dataclasses.replace(diverged.training)
+    with pytest.raises(LmamError, match="diverged in epoch 1"):
+        run(dataclasses.replace(asked, protocol="honest"))
+
+
+def score_of(model: torch.nn.Module, data: Dataset) -> float:
+    counts = total(evaluate(model, data, "validation", torch.device("cpu")))
+    return summarise(counts, data.outputs)["weighted_f1"]
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])
