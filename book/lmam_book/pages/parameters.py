@@ -25,8 +25,7 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
     A rule is a `range` (whole numbers within it), a sequence of allowed values, or a type (`str`, `int`, `float`,
     `bool`; a float takes whole numbers too). Raises LmamError, one sentence, for a name that papermill set and the
     notebook does not have (papermill itself only warns), for a value that breaks its rule, for a `device` that the
-    machine does not have, and for a `store` of runs that is no
-    folder, where its rule is `str`.
+    machine does not have, and for a `store` that is no folder, where its rule is `str`.
     """
     for name in _injected(namespace):
         if name not in rules:
