@@ -22,7 +22,7 @@ from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
-from lmam_core.data.sources import diginetica, iemocap, meld, mosi
+from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, synthetic_humour, ur_funny
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError, alike
 from lmam_core.hashing import sha256
@@ -33,6 +33,9 @@ _RECORDS = (
     meld.RECORD,
     *synthetic.RECORDS,
     diginetica.RECORD,
+    ur_funny.RECORD,
+    mustard.RECORD,
+    synthetic_humour.RECORD,
 )
 
 
@@ -102,6 +105,17 @@ def arrays(name: str) -> tuple[dict[str, np.ndarray], str]:
     path, sha256 = _verified(record, record)
     with Archive(path) as opened:
         return dict(opened), sha256
+
+
+def folder(name: str) -> Path:
+    """The folder of a dataset that is used as it was published, several files; raises LmamError where it is missing."""
+    record = entry(name)
+    if (first := _find(str(record.file))) is None:
+        raise LmamError(
+            f"The dataset {name} needs the file {record.file} and those published with it in the folder that the "
+            f"environment variable LMAM_DATA names, or in {paths.CACHE}; {_data_folder()}."
+        )
+    return first.parent
 
 
 def fingerprint(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> str:

@@ -22,6 +22,7 @@ CONVERSATION = "conversation"
 TASKS = {
     CONVERSATION: "lmam_core.runs.experiment:Experiment",
     "recommendation": "lmam_core.tasks.recommendation.asked:Recommendation",
+    "humour": "lmam_core.tasks.humour.asked:Humour",
 }
 """The record of each task, imported when it is asked for. A new task is one room in `tasks/` and one line here."""
 

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW, UNDECIDED
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import UNTESTED
+from lmam_core.tasks.humour.asked import Humour
 from lmam_core.tasks.recommendation.asked import NONE, Recommendation
 
 WIDTH = 100
 LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
-METRICS = {"mosi": "acc2", "diginetica": "P@20"}
+METRICS = {"mosi": "acc2", "diginetica": "P@20"} | dict.fromkeys(catalogue.names("humour"), "accuracy")
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
 DIFFERING = {
     "learning_rate": "rate {:g}",
@@ -32,7 +34,8 @@ DIFFERING = {
 }
 """The fields that neither `Run.arm` nor a block's head names, and how an arm says them where they differ."""
 
-Arms = dict[Experiment | Recommendation, list[Run]]
+Asked = Experiment | Recommendation | Humour
+Arms = dict[Asked, list[Run]]
 Block = tuple[str, ...]
 
 
@@ -112,10 +115,13 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
-def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: str) -> Effect | None:
-    """How much better an arm is than its concatenation, or DHCN; None where none has two of its seeds."""
-    if isinstance(e, Recommendation):
-        other = among.get(dataclasses.replace(e, fusion=NONE, rank=None, streams=None)) if e.fusion != NONE else None
+def _gain(e: Asked, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+    """How much better an arm is than its concatenation, of other tasks than its model without fusion.
+
+    None where none has two of its seeds.
+    """
+    if not isinstance(e, Experiment):
+        other = among.get(dataclasses.replace(e, fusion=NONE).resolved()) if e.fusion != NONE else None
     elif e.fusion == "concat":
         return None
     else:

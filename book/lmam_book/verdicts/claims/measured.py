@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from lmam_book.bench import split_sizes as splits
+from lmam_book.plans import tasks
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_print, headline, significance
+from lmam_book.verdicts import humour as table_14
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
 from lmam_book.verdicts.claims import (
@@ -281,6 +283,26 @@ def sessions(evidence: Evidence, metric: str) -> Finding:
     if decided.word == NOT_WORKING:
         reason = f"DHCN is below counting, which has {decided.bar:.1f}. {reason}"
     return Finding(decided.word, printed, beside_print.signed(best, 2), best.seeds, reason, 2)
+
+
+@rule(MEASURED)
+def humour(evidence: Evidence) -> Finding:
+    """C-MFN with LMAM beats C-MFN on UR-FUNNY (Table XIV), all modalities, punchline and context.
+
+    Runs on other data decide nothing about it; what generated segments show is named beside it.
+    """
+    cell = [table_14.HEADLINE]
+    reported = table_14.reported(cell)
+    gain = table_14.gain(tasks.stored_runs("humour_full", evidence.store), cell)
+    if gain is None:
+        reason = "UR-FUNNY's six files (data_folds.pkl and those beside it) could not be had; with them, "
+        reason += "`lmam sweep humour_full` decides."
+        if synthetic := table_14.gain(tasks.stored_runs("humour", evidence.store), cell):
+            reason += f" On generated segments (synthetic) the same cell gains {beside_print.signed(synthetic)}."
+        return untestable(reason, f"{reported:+.2f}")
+    word = rule_word([gain], reported)
+    reason = f"{why(word, gain, reported, ('', ''))} LMAM late, as its place is not reported."
+    return Finding(word, f"{reported:+.2f}", beside_print.signed(gain), gain.seeds, reason, 2)
 
 
 @rule(COUNTED_KIND)
