@@ -18,8 +18,8 @@ def test_every_parameter_of_every_chapter_is_tried_with_another_value() -> None:
     assert chapters == list(parameters.OTHER)
     for chapter in chapters:
         usual, asked = parameters.defaults(chapter), parameters.OTHER[chapter]
-        assert set(usual) == set(asked), chapter
-        assert not [name for name in usual if usual[name] == asked[name]], chapter
+        assert set(usual) == set(asked) | {name for c, name in parameters.UNTRIED if c == chapter}
+        assert not [name for name in asked if usual[name] == asked[name]], chapter
 
 
 @pytest.mark.parametrize("chapter", parameters.OTHER)
@@ -32,7 +32,7 @@ def test_a_page_names_what_was_asked_for_and_says_nothing_that_holds_for_the_def
     usual = {"store": "none"} if "store" in asked else {}
     usual |= {"epochs": 1} if "epochs" in asked else {}  # five take ten seconds
     before, after = (parameters.outputs(chapter, given, monkeypatch) for given in (usual, asked))
-    assert list(parameters.faults(chapter, asked, before, after)) == []
+    assert "\n".join(parameters.faults(chapter, asked, before, after)) == ""
 
 
 CHECKED = slice(0, 4)
@@ -41,7 +41,7 @@ CHECKED = slice(0, 4)
 
 @pytest.mark.parametrize("chapter", [c for c in parameters.OTHER if "rank" in parameters.OTHER[c]])
 def test_a_rank_beyond_the_width_is_told_in_the_first_cell(chapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LmamError, match=r"rank must (lie in 1\.\.(96|100|200|512)|not exceed width)"):
+    with pytest.raises(LmamError, match=r"rank must (lie in 1\.\.(16|96|100|200|512)|not exceed width)"):
         execute(chapter, {"rank": 513 if chapter == "02-deriving-lmam" else 512}, monkeypatch, CHECKED)
 
 

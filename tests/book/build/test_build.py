@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from lmam_book import build as book
 from lmam_book.build import manifest, verify
+from lmam_book.build.pages import check_pages
 from lmam_book.build.serve import watch_sources
 from lmam_core.errors import LmamError
 from lmam_core.runs.store import Store
@@ -416,7 +417,7 @@ def pages(root):
 
 
 def problems(root: Path, html: Path) -> list[str]:
-    return book.pages.check_pages(root, root / "_build" / "stage", html)
+    return check_pages(root, root / "_build" / "stage", html)
 
 
 def test_whole_pages_pass(root, pages):

@@ -281,9 +281,11 @@ def test_a_live_comparison_trains_its_arms() -> None:
         name: live_runs.quick(Experiment(fusion=name), "quick", epochs=1, dialogues=6, batch_size=3)
         for name in ("add", "lmf")
     }
-    rows = live_runs.live(arms)
-    assert rows.arm.tolist() == ["add", "lmf"]
-    assert (rows.weighted_f1 > 0).all()
+    trained = live_runs.train(arms)
+    rows = [live_runs.scored(name, *parts) for name, parts in trained.items()]
+    assert [row["arm"] for row in rows] == ["add", "lmf"]
+    assert all(row["weighted_f1"] > 0 for row in rows)
+    assert "would take about" in live_runs.full(trained, batch_size=3)
     assert live_runs.quick(Experiment(), "full").updates == 2000
 
 
