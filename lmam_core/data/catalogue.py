@@ -23,7 +23,7 @@ from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
-from lmam_core.data.sources import diginetica, iemocap, meld, mosi
+from lmam_core.data.sources import diginetica, iemocap, meld, mosi, pom
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
@@ -34,6 +34,7 @@ _RECORDS = (
     meld.RECORD,
     *synthetic.RECORDS,
     diginetica.RECORD,
+    pom.RECORD,
 )
 
 

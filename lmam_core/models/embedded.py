@@ -31,7 +31,7 @@ class Embedded(nn.Module):
 
     `match` is that linear map, an identity where none is needed; `auxiliary` the one linear map to the outputs that
     auxiliary networks of the fusion share. `input_dropout` acts on the features as they enter, each with a mask of its
-    own.
+    own. `pooled` judges the conversation as a whole: what comes out is the mean over its utterances, (B, 1, outputs).
     """
 
     backbone: Backbone
@@ -49,8 +49,10 @@ class Embedded(nn.Module):
         match: nn.Module | None = None,
         auxiliary: nn.Module | None = None,
         input_dropout: float = 0.0,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
+        self.pooled = pooled
         self.embedding, self.widths, self.speakers = embedding, dict(widths), speakers
         self.dropout = Dropout(input_dropout)
         self.match = match or nn.Identity()
@@ -62,15 +64,22 @@ class Embedded(nn.Module):
 
     def forward(self, batch: Conversations) -> Tensor:
         """Logits, or the regression value, for each utterance, (B, L, outputs)."""
-        return self._decide(batch, self.fusion_inputs(batch))
+        return self._judged(self._decide(batch, self.fusion_inputs(batch)), batch)
 
     def outputs(self, batch: Conversations) -> list[Tensor]:
-        """What is trained to predict the labels, (B, L, outputs) each: the model's output, then auxiliary networks'."""
+        """What is trained to predict the labels, each as `forward`: the model's output, then auxiliary networks'."""
         inputs = self.fusion_inputs(batch)
         found = [self._decide(batch, inputs)]
         if self.auxiliary is not None:
             found += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
-        return found
+        return [self._judged(output, batch) for output in found]
+
+    def _judged(self, output: Tensor, batch: Conversations) -> Tensor:
+        """(B, L, outputs) as it is or, pooled, its mean over the utterances of each conversation, (B, 1, outputs)."""
+        if not self.pooled:
+            return output
+        inside = batch.mask[..., None]  # (B, L, 1)
+        return output.masked_fill(~inside, 0).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
 
     def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
         turns = batch.turns
@@ -113,6 +122,7 @@ def embed(
     *,
     seed: int | None = None,
     input_dropout: float = 0.0,
+    pooled: bool = False,
     **options: bool | int | float,
 ) -> Embedded:
     """Make the parts of an `Embedded`, each as wide as what it meets.
@@ -152,6 +162,7 @@ def embed(
         match=match,
         auxiliary=auxiliary,
         input_dropout=input_dropout,
+        pooled=pooled,
     )
 
 

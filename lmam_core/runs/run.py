@@ -134,7 +134,8 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
     """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
     talks = [c for split in data.splits.values() for c in split]
     speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
-    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base)
+    traits = data.traits is not None
+    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base, traits)
 
 
 def assemble(
@@ -144,8 +145,12 @@ def assemble(
     speakers: int,
     longest: int,
     base: Mapping[str, Tensor] | None = None,
+    traits: bool = False,
 ) -> Embedded:
-    """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation."""
+    """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation.
+
+    With `traits` the outputs are of the whole conversation.
+    """
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
     options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
@@ -160,6 +165,7 @@ def assemble(
         speakers,
         seed=e.seed if e.protocol in IN_UPDATES else None,
         input_dropout=e.dropout or 0.0,
+        pooled=traits,
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
         **({chosen.widened: e.width} if e.width else {}),
@@ -239,7 +245,7 @@ def carry_out(
     result = _carried_out(e, device, measure)
     model, data, test, given = kept
     if predictions:
-        result = dataclasses.replace(result, predictions=table(test, given, data.classes))
+        result = dataclasses.replace(result, predictions=table(test, given, data.classes, data.traits))
     return result, model.cpu(), data
 
 

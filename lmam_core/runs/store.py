@@ -27,7 +27,7 @@ from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.limits import RUN_BYTES as LARGEST
-from lmam_core.runs.metrics import SUMS
+from lmam_core.runs.metrics import SUMS, traits
 from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
@@ -275,8 +275,9 @@ def _parsed(path: Path, changed: int, size: int) -> Run:
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
     width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49
-    if task != CONVERSATION and found.outcomes:
-        width = next(iter(found.outcomes.values())).size
+    if found.outcomes and (task != CONVERSATION or not found.classes):
+        size = next(iter(found.outcomes.values())).size
+        width = size if task != CONVERSATION or traits(size) else width
     for counts in found.outcomes.values():
         if counts.shape != (width,) or counts.dtype.kind not in "if":
             raise TypeError(f"an outcome is not {width} numbers")

@@ -18,7 +18,7 @@ from lmam_core.tasks.recommendation.asked import NONE, Recommendation
 WIDTH = 100
 LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
-METRICS = {"mosi": "acc2", "diginetica": "P@20"}
+METRICS = {"mosi": "acc2", "diginetica": "P@20", "pom": "accuracy"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
 _TOLD = {
     "learning_rate": "rate {:g}",

@@ -38,7 +38,9 @@ from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
-UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
+TITLES = DATASETS | {"pom": "POM"}
+"""What every dataset with cells is called; those of `DATASETS` are the headline's."""
+UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2", "accuracy": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,7 @@ def _open(ready: pd.DataFrame) -> str:
 
 
 def _name(row: Mapping[Hashable, object]) -> str:
-    return f"{names.title(str(row['backbone']))}, {DATASETS[str(row['dataset'])]}"
+    return f"{names.title(str(row['backbone']))}, {TITLES[str(row['dataset'])]}"
 
 
 def _rows(ready: pd.DataFrame) -> str:
