@@ -44,8 +44,8 @@ TRAIT_SUMS = (
     "same_half",
     "within_half",
 )
-"""Of each trait. `same_class`: label and prediction round to the same of 1..7; `same_half`: both are on the same side of
-4, which counts as above; `within_half`: the prediction is at most 0.5 from the label."""
+"""Of each trait. `same_class`: label and prediction round to the same of 1..7; `same_half`: both are on one side of 4,
+which counts as above; `within_half`: the prediction is at most 0.5 from the label."""
 DECIMALS = 4
 """Of a trait's sums in the outcome of one conversation, which has `TRAIT_SUMS` of every trait."""
 

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from lmam_book.plans import search
-from lmam_book.plans.studies import READINGS, STUDIES, measured, study
+from lmam_book.plans import search, studies
+from lmam_book.plans.studies import READINGS, measured, study
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.beside_print import bar
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
@@ -81,12 +81,10 @@ class Cell:
         return {name: effect(base, self.runs[name], self.metric, level) for name in names if len(self.shared(name)) > 1}
 
 
-def cells(store: Store, names: Iterable[str] = STUDIES) -> list[Cell]:
-    """One cell per backbone and dataset of the headline studies, in their order, empty ones too."""
+def cells(store: Store, names: Iterable[str] | None = None) -> list[Cell]:
+    """One cell per backbone and dataset of some studies, by default the headline's, in their order, empty ones too."""
     found: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
-    for name in names:
-        if not name.startswith("headline_"):
-            continue
+    for name in studies.names("headline") if names is None else names:
         for arm in study(name):
             found.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
     return [Cell(b, d, runs, _printed(b, d)) for (b, d), runs in found.items()]

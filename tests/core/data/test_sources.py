@@ -108,6 +108,9 @@ def test_a_trait_outside_the_scale_is_named():
         LmamError, match=r"'validation', conversation 'validation-1': credible is 7\.5; traits lie from"
     ):
         pom.build(arrays, {"audio": "covarep43"})
+    arrays["label_valid"][1, 4] = 0.5
+    with pytest.raises(LmamError, match=r"credible is 0\.5; traits lie from 1 to 7"):
+        pom.build(arrays, {"audio": "covarep43"})
     arrays["label_valid"][1, 4] = np.nan
     with pytest.raises(LmamError, match="credible is nan"):
         pom.build(arrays, {"audio": "covarep43"})
