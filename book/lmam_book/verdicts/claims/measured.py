@@ -9,7 +9,7 @@ from itertools import pairwise
 from lmam_book.bench import split_sizes as splits
 from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts import headline, significance
+from lmam_book.verdicts import headline, significance, traits
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
 from lmam_book.verdicts.claims import (
@@ -39,7 +39,7 @@ from lmam_book.verdicts.rule import (
 from lmam_book.verdicts.rule import word as rule_word
 from lmam_core.runs import names as run_names
 
-POM = "POM's text cannot be had, and no runs on its audio and video are planned yet."
+POM = "On audio and video; POM's text cannot be had."
 NO_MELD = "The book has no such runs on MELD yet."
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
@@ -85,7 +85,7 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     without, with_ = (plugin.printed(backbone, name, dataset, metric) for name in (baseline, other))
     reported = with_ - without
     if dataset == "pom":
-        return untestable(POM, f"{reported:+.2f}")
+        return _on_pom(evidence, backbone, baseline)
     if baseline != "concatenation":
         if dataset == "meld":
             return untestable(NO_MELD, f"{reported:+.2f}")
@@ -100,6 +100,23 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     reason = why(str(row["word"]), best, reported, ("", ""), plugin.bar(dataset))
     reason += f" Without LMAM {row['concatenation']:.1f}, with it {row['LMAM']:.1f} (reading “{row['best reading']}”)."
     return Finding(str(row["word"]), f"{reported:+.2f}", plugin.signed(best), best.seeds, reason, 2)
+
+
+def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
+    """The finding on POM's accuracy, with the other two metrics as notes."""
+    name = backbone if baseline == "concatenation" else traits.ATTENTION
+    cell = evidence.traits(name)
+    found = {metric: traits.decide(cell, metric, baseline) for metric in traits.METRICS}
+    main = found[plugin.HEADLINE["pom"]]
+    printed = f"{main.reported:+.2f}"
+    if main.gain is None:
+        return untestable(f"Not run yet: `lmam sweep traits_{name}`. {POM}", printed)
+    reason = why(main.word, main.gain, main.reported, ("", ""))
+    if main.word == NOT_WORKING:
+        reason = f"The baseline has {main.without:.1f}, a ridge regression from each video's means {main.bar:.1f}."
+    others = (f"{m} {plugin.signed(found[m].gain, 3)}, {found[m].word}" for m in traits.METRICS if found[m] != main)
+    reason += f" {POM} Without LMAM {main.without:.1f}, with it {main.with_:.1f}. Also: {'; '.join(others)}."
+    return Finding(main.word, printed, plugin.signed(main.gain), main.gain.seeds, reason, 2)
 
 
 @rule(MEASURED)
