@@ -31,8 +31,12 @@ class Embedded(nn.Module):
 
     `match` is that linear map, an identity where none is needed; `auxiliary` the one linear map to the outputs that
     auxiliary networks of the fusion share. `input_dropout` acts on the features as they enter, each with a mask of its
-    own. `pooled` judges the conversation as a whole: what comes out is the mean over its utterances, (B, 1, outputs).
+    own. With a `centre` (outputs,) the conversation is judged as a whole: what comes out is the mean over its
+    utterances plus the centre, (B, 1, outputs). So traits of 1 to 7 start from their training means; TextCNN that
+    started from 0 had overfitted POM's 600 videos before it was there.
     """
+
+    centre: Tensor | None
 
     backbone: Backbone
     fusion: Fusion
@@ -49,10 +53,10 @@ class Embedded(nn.Module):
         match: nn.Module | None = None,
         auxiliary: nn.Module | None = None,
         input_dropout: float = 0.0,
-        pooled: bool = False,
+        centre: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.pooled = pooled
+        self.register_buffer("centre", centre)
         self.embedding, self.widths, self.speakers = embedding, dict(widths), speakers
         self.dropout = Dropout(input_dropout)
         self.match = match or nn.Identity()
@@ -75,11 +79,12 @@ class Embedded(nn.Module):
         return [self._judged(output, batch) for output in found]
 
     def _judged(self, output: Tensor, batch: Conversations) -> Tensor:
-        """(B, L, outputs) as it is or, pooled, its mean over the utterances of each conversation, (B, 1, outputs)."""
-        if not self.pooled:
+        """(B, L, outputs) as it is or, with a centre, that and the mean over each conversation, (B, 1, outputs)."""
+        if self.centre is None:
             return output
         inside = batch.mask[..., None]  # (B, L, 1)
-        return output.masked_fill(~inside, 0).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
+        mean = output.masked_fill(~inside, 0).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
+        return self.centre + mean
 
     def _decide(self, batch: Conversations, inputs: Mapping[str, Tensor]) -> Tensor:
         turns = batch.turns
@@ -122,7 +127,7 @@ def embed(
     *,
     seed: int | None = None,
     input_dropout: float = 0.0,
-    pooled: bool = False,
+    centre: Tensor | None = None,
     **options: bool | int | float,
 ) -> Embedded:
     """Make the parts of an `Embedded`, each as wide as what it meets.
@@ -162,7 +167,7 @@ def embed(
         match=match,
         auxiliary=auxiliary,
         input_dropout=input_dropout,
-        pooled=pooled,
+        centre=centre,
     )
 
 

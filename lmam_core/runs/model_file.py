@@ -151,9 +151,8 @@ class Model:
                 raise ValueError("means and factors of the standardisation differ in length")
             widths = {m: len(mean) for m, (mean, _) in scaling.items()}
             with torch.random.fork_rng(devices=[]):
-                module = assemble(
-                    e, widths, len(classes or traits or (1,)), speakers, longest, traits=traits is not None
-                )
+                centre = torch.zeros(len(traits)) if traits else None
+                module = assemble(e, widths, len(classes or traits or (1,)), speakers, longest, centre=centre)
             _fill(module, {name.removeprefix("model."): t for name, t in tensors.items()})
             return cls(
                 experiment=e,

@@ -134,8 +134,10 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
     """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
     talks = [c for split in data.splits.values() for c in split]
     speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
-    traits = data.traits is not None
-    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base, traits)
+    centre = None
+    if data.traits:
+        centre = torch.from_numpy(np.concatenate([c.label for c in data.splits["train"]]).mean(0))  # (K,)
+    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base, centre)
 
 
 def assemble(
@@ -145,11 +147,11 @@ def assemble(
     speakers: int,
     longest: int,
     base: Mapping[str, Tensor] | None = None,
-    traits: bool = False,
+    centre: Tensor | None = None,
 ) -> Embedded:
     """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation.
 
-    With `traits` the outputs are of the whole conversation.
+    With a `centre`, that of `Embedded`, the outputs are traits of the whole conversation.
     """
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
@@ -165,7 +167,7 @@ def assemble(
         speakers,
         seed=e.seed if e.protocol in IN_UPDATES else None,
         input_dropout=e.dropout or 0.0,
-        pooled=traits,
+        centre=centre,
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
         **({chosen.widened: e.width} if e.width else {}),

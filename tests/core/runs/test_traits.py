@@ -78,6 +78,9 @@ def test_the_loss_is_the_mean_absolute_error_over_videos_and_traits(generated: D
     model = build(asked(backbone="text_cnn", fusion="concat"), generated.standardised())
     batch = collate(generated.splits["train"][:5])
     model.dropout.p = 0.0
+    assert model.centre.numpy() == pytest.approx(
+        np.mean([c.label[0] for c in generated.splits["train"]], 0), abs=1e-5
+    ), "it starts from the training means"
     for part in model.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
