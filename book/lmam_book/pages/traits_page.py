@@ -1,0 +1,192 @@
+"""The chapter on POM's traits: answer, gains, what probes reach, what could be seen, readings, single traits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmam_book.bench import trait_probes
+from lmam_book.pages.figures import common as figures
+from lmam_book.pages.style import COLOURS, INK, badge
+from lmam_book.plans.arms import STARRED
+from lmam_book.verdicts import beside_print, traits
+from lmam_book.verdicts.effects import effect
+from lmam_book.verdicts.headline import Cell
+from lmam_book.verdicts.intervals import Interval
+from lmam_book.verdicts.rule import SHARE, WORDS
+from lmam_book.verdicts.traits import DIGITS, METRICS, Decided
+from lmam_core.data.sources.pom import TRAITS
+from lmam_core.runs import names
+
+UNITS = {"mae": "MAE", "accuracy": "accuracy", "corr": "correlation"}
+READINGS = {
+    "accuracy": "the same of seven classes",
+    "acc2": "the same side of 4",
+    "within_half": "at most 0.5 apart",
+}
+"""What counts as a hit."""
+Cells = Mapping[str, Cell]
+
+
+def ready(cells: Cells, metric: str) -> dict[str, Decided]:
+    """What was decided of each backbone that has runs, in the paper's order."""
+    found = {b: traits.decide(cells[b], metric) for b in STARRED}
+    return {b: d for b, d in found.items() if d.gain is not None}
+
+
+def answer(cells: Cells, metric: str) -> str:
+    """The words, the gain next to what could be seen, and the level of a constant, as Markdown bullets."""
+    found = ready(cells, metric)
+    if not found:
+        return "No runs are stored yet: `lmam sweep traits` makes them."
+    counts = {w: [names.title(b) for b, d in found.items() if d.word == w] for w in WORDS}
+    said = "; ".join(f"{', '.join(of)}: {badge(w)}" for w, of in counts.items() if of)
+    seeds = sorted({d.gain.seeds for d in found.values() if d.gain})
+    without = [names.title(b) for b in STARRED if b not in found]
+    lines = [
+        f"- **In {UNITS[metric]}, on audio and video:** {said} ({' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} "
+        f"seeds per arm)." + (f" Not run yet: {', '.join(without)}." if without else "")
+    ]
+    seen = [b for b, d in found.items() if d.gain and SHARE * d.reported > traits.at(d.gain, d.gain.seeds)]
+    halves = [traits.at(d.gain, d.gain.seeds) for d in found.values() if d.gain]
+    lines.append(
+        f"- **What could be seen:** the 95 % interval reaches ±{shown(min(halves), metric)} to "
+        f"±{shown(max(halves), metric)} around a gain, over seeds and 203 videos. Half of the reported gain is more "
+        f"than that for {', '.join(map(names.title, seen)) or 'none of these backbones'}."
+    )
+    levels = trait_probes.table().set_index("of")
+    least = min((printed_level(b), b) for b in STARRED)
+    lines.append(
+        f"- **A constant is as accurate as the paper's first rows:** the most frequent value of each trait, the same "
+        f"for every video, has {levels.accuracy['most frequent']:.1f} % accuracy. The paper reports from "
+        f"{least[0]:.1f} % ({names.title(least[1])}) upwards, with text."
+    )
+    return "\n".join(lines)
+
+
+def printed_level(backbone: str, metric: str = "accuracy") -> float:
+    """What Table IV prints for a backbone without LMAM."""
+    return beside_print.printed(backbone, "concatenation", "pom", metric)
+
+
+def shown(value: float, metric: str) -> str:
+    """A number of a metric, with as many decimals as it is worth."""
+    return f"{value:.{DIGITS.get(metric, 1)}f}"
+
+
+def gains(cells: Cells, metric: str) -> Figure | None:
+    """Forest plot of the gains of all backbones with runs, the paper's as diamonds; None without runs."""
+    found = ready(cells, metric)
+    bars = {b: Interval(g.mean, g.low, g.high, g.seeds, g.values) for b, d in found.items() if (g := d.gain)}
+    if not bars:
+        return None
+    titles = {names.title(b): bar for b, bar in bars.items()}
+    reported = {names.title(b): found[b].reported for b in bars}
+    sense = ", less error to the right" if metric == "mae" else ", points" if metric == "accuracy" else ""
+    return figures.gains(titles, f"gain in {UNITS[metric]}{sense}", reported)
+
+
+def table(cells: Cells) -> pd.DataFrame:
+    """One row per backbone with runs and metric: both levels, gain, the paper's, the word; then bc-LSTM+Att's."""
+    rows = []
+    pairs = [(names.title(b), cells[b], "concatenation") for b in STARRED]
+    pairs.append(("bc-LSTM, over self-attention", cells[traits.ATTENTION], "self-attention"))
+    for title, cell, baseline in pairs:
+        for metric in METRICS:
+            d = traits.decide(cell, metric, baseline)
+            if d.gain is not None:
+                rows.append(
+                    {
+                        "backbone": title,
+                        "metric": UNITS[metric],
+                        "without": shown(d.without, metric),
+                        "with LMAM": shown(d.with_, metric),
+                        "ridge": shown(d.bar, metric),
+                        "gain (95 % interval)": beside_print.signed(d.gain, DIGITS.get(metric, 1)),
+                        "reported": f"{d.reported:+.{DIGITS.get(metric, 1)}f}",
+                        "seeds": d.gain.seeds,
+                        "word": badge(d.word),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def levels() -> pd.DataFrame:
+    """Constants and ridge regressions on test, then the least and the largest that Table IV reports without LMAM."""
+    found = trait_probes.table()
+    rows = [
+        {"predictor": f"{r.predictor}, {r.of}", "MAE": f"{r.mae:.3f}", "accuracy": f"{r.accuracy:.1f}",
+         "correlation": f"{r.corr:.3f}"}
+        for r in found.itertuples()
+    ]  # fmt: skip
+    for b in ("text_cnn", "emocaps"):
+        mae, accuracy, corr = (printed_level(b, m) for m in METRICS)
+        rows.append({"predictor": f"paper, {names.title(b)}, with text", "MAE": f"{mae:.2f}",
+                     "accuracy": f"{accuracy:.1f}", "correlation": f"{corr:.2f}"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def power(cells: Cells, metric: str) -> pd.DataFrame:
+    """Half the width of a gain's interval with 5, 10 and endless seeds, beside half of the reported gain."""
+    rows = []
+    for b in STARRED:
+        d = traits.decide(cells[b], metric)
+        row = {"backbone": names.title(b), "half of the reported gain": shown(SHARE * d.reported, metric)}
+        for n in (5, 10, 10_000):
+            label = "endless seeds" if n > 10 else f"{n} seeds"
+            row[label] = f"±{shown(traits.at(d.gain, n), metric)}" if d.gain else "–"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def before() -> dict[str, float]:
+    """What 203 videos alone make of a difference, half a 95 % interval, before any network was trained.
+
+    From two ridge regressions on the same videos, with video beside audio and on audio alone.
+    """
+    row = trait_probes.table().set_index("of").loc["audio+video"]
+    return {metric: 1.96 * float(row[f"se_{metric}"]) for metric in METRICS}
+
+
+def readings(cells: Cells, backbone: str) -> pd.DataFrame:
+    """The accuracy of a backbone in each reading of the word, on 17 traits and on 16; empty without runs."""
+    constants = trait_probes.table().query("predictor == 'constant'")
+    whole, rows = cells[backbone], []
+    asked = [(17, metric, whole) for metric in READINGS] + [(16, "accuracy", traits.without_sentiment(whole))]
+    for count, metric, cell in asked:
+        a, b = cell.runs["concatenation"], cell.runs["own"]
+        if len(cell.shared("own")) < 2:
+            return pd.DataFrame()
+        gain = effect(a, b, metric)
+        rows.append(
+            {
+                "a hit is": f"{READINGS[metric]}, {count} traits",
+                "best constant": f"{constants[metric].max():.1f}" if count == len(TRAITS) else "–",
+                "without": f"{np.mean([r.metrics[metric] for r in a]):.1f}",
+                "with LMAM": f"{np.mean([r.metrics[metric] for r in b]):.1f}",
+                "gain (95 % interval)": beside_print.signed(gain),
+                "seeds": gain.seeds,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def by_trait(cells: Cells, backbone: str) -> Figure | None:
+    """The correlation of each trait, without and with LMAM, the mean over seeds; None without runs."""
+    runs = cells[backbone].runs
+    if not all(runs[n] for n in ("concatenation", "own")):
+        return None
+    found = {n: traits.by_trait(runs[n])["corr"] for n in ("concatenation", "own")}
+    order = np.argsort(found["concatenation"])
+    figure, ax = plt.subplots(figsize=(7, 4.2))
+    ax.axvline(0, color=INK, lw=0.9)
+    for name, colour, label in (("concatenation", "baseline", "concatenation"), ("own", "lmam", "LMAM")):
+        ax.scatter(found[name][order], range(len(TRAITS)), s=34, color=COLOURS[colour], label=label)
+    ax.set_yticks(range(len(TRAITS)), [TRAITS[k] for k in order])
+    ax.set_xlabel(f"correlation over 203 test videos, {names.title(backbone)}, mean over seeds")
+    ax.legend(loc="lower right", fontsize=8)
+    return figure
