@@ -44,7 +44,7 @@ def test_the_spread_of_each_class_is_that_of_its_paired_differences(filled: Stor
     found = significance.deviations(filled).set_index("class")
     assert set(found.row) == {"TextCNN"}
     assert list(found.index) == ["Happy", "Sad", "Neutral", "Angry", "Excited", "Frustrated"]
-    runs = plans.held("text_cnn", filled)
+    runs = plans.stored_runs("text_cnn", filled)
     f1 = {}
     for r in runs:
         confusion = r.total.reshape(6, 6)

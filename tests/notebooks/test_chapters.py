@@ -19,7 +19,7 @@ from lmam_book import build as book
 from lmam_book.bench import epochs, linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans.arms import STARRED
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import backbones as compared
 from lmam_book.verdicts import headline, sizes
 from lmam_book.verdicts.effects import effect
@@ -119,7 +119,7 @@ def test_a_card_shows_the_store_the_model_and_a_live_run(stage: Path, backbone: 
     for row in measured:
         interval = f"(interval {row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds)"
         assert interval in text
-        assert f"the paper reports {row['printed gain']:+.1f}: {row['word']}" in text
+        assert f"the paper reports {row['reported gain']:+.1f}: {row['word']}" in text
     assert (f"`lmam sweep headline_{backbone} --store book`" in text) == (len(measured) < len(found))
     assert ("Synthetic data." in text) == (notebook in LIVE)
     for count in (sizes.count(backbone, sizes.TEXT), sizes.count(backbone, sizes.ALL)):
@@ -162,7 +162,7 @@ def test_what_all_backbones_share_stands_once(stage: Path) -> None:
     for row in rows:
         gain = f"{row['gain']:+.1f}\xa0({row['low']:+.1f}\xa0to\xa0{row['high']:+.1f})"
         name = f"{run_names.title(row['backbone'])}, {headline.DATASETS[row['dataset']]}"
-        assert f"{name} | {row['word']} | {gain} | {row['printed gain']:+.1f} |" in text
+        assert f"{name} | {row['word']} | {gain} | {row['reported gain']:+.1f} |" in text
     for name in STARRED:
         (change,) = re.findall(rf"{re.escape(run_names.title(name))} (\d+e[+-]\d+) ", text)
         assert float(change) < 1e-5
@@ -183,7 +183,11 @@ def test_video_that_knows_the_answer_says_so_from_probes_and_runs(stage: Path) -
     assert f"right on {table.validation} % of the validation utterances" in text
     assert f"on {table.test} % of the test utterances" in text
     late = [
-        [r for r in held(plan, Store()) if r.experiment.dataset == "mosi" and run_names.arm(r.experiment) == name]
+        [
+            r
+            for r in stored_runs(plan, Store())
+            if r.experiment.dataset == "mosi" and run_names.arm(r.experiment) == name
+        ]
         for plan in ("bc_lstm", "bc_lstm_clean")
         for name in ("concatenation, late", "LMAM late, released variant")
     ]

@@ -34,7 +34,7 @@ def signed(a: list, b: list) -> str:
 def arms(*names: str, store: Store) -> dict[tuple[str, str], list]:
     """The runs of IEMOCAP by backbone and arm."""
     found: dict[tuple[str, str], list] = {}
-    for run in {r.experiment: r for name in names for r in plans.held(name, store)}.values():
+    for run in {r.experiment: r for name in names for r in plans.stored_runs(name, store)}.values():
         e = run.experiment
         if e.dataset == "iemocap" and not e.readings and e.variant in (None, "paper"):
             found.setdefault((e.backbone, run_names.arm(e) + (", widened" if e.width else "")), []).append(run)

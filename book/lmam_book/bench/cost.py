@@ -47,8 +47,8 @@ def full_parameters(widths: Widths, output: bool = True) -> int:
 def self_attention_parameters(widths: Widths, output: bool = False) -> int:
     """Parameters of one self-attention per modality: W^Q, W^K, W^V, each square and with a bias.
 
-    Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` a fourth map a
-    modality, which the paper does not count: the counterpart of LMAM's layer of Eq. 7.
+    Σ_m 3 (d^2 + d), nine projections for three modalities; no norm. Source: Eq. 1, Fig. 1. With `output` a fourth map
+    per modality, which the paper does not count: the counterpart of LMAM's layer of Eq. 7.
     """
     return SelfAttention.size(_named(widths)) + output * sum(d * d + d for d in _each(widths))
 

@@ -31,8 +31,8 @@ def score(data: Sessions, sequences: Sequences, size: int = 500) -> dict[str, fl
         np.add.at(clicked, (row.numpy(), batch.items[row, column].numpy()), 1)
         scores = torch.from_numpy(np.asarray((data.graph.T @ clicked.T).T))
         ranks.append(ranking.ranks(scores, batch.target).numpy())
-    found = ranking.summarise(total(ranking.outcomes(np.concatenate(ranks), sequences.session)))
-    return {name: float(value) for name, value in found.items()}
+    metrics = ranking.summarise(total(ranking.outcomes(np.concatenate(ranks), sequences.session)))
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def table() -> pd.DataFrame:
@@ -42,8 +42,7 @@ def table() -> pd.DataFrame:
 
 def mean(fraction: int, metric: str) -> float:
     """A score's mean over seeds; NaN for a fraction that was not counted."""
-    found = table()
-    return float(found.loc[found.fraction == fraction, metric].mean())
+    return float(table().query("fraction == @fraction")[metric].mean())
 
 
 def measure(fraction: int = 64, seeds: int = 5) -> pd.DataFrame:

@@ -37,7 +37,7 @@ SLACK = 1.05
 
 
 def measured(L: int, blocks: Sequence[int], repeats: int, device: str) -> list[dict[str, object]]:
-    """One row a size of block: median seconds and megabytes of forward and backward, whole α and blocks."""
+    """One row per size of block: median seconds and megabytes of forward and backward, whole α and blocks."""
     pair, own = matching(L, device), blockwise.BLOCK
     programs = {"whole": pair["whole"]} | {str(block): _in_blocks_of(block, pair["blocks"]) for block in blocks}
     try:
@@ -88,39 +88,39 @@ def table(device: str = "cpu") -> pd.DataFrame:
     """What was measured on a kind of device; without rows where nothing was.
 
     `program` is `matching` (Eq. 5 and 6 of one conversation) or `module` (a whole LMAM, in blocks only); `ratio` is the
-    seconds of blocks over those of a whole α; megabytes are on top of what the process held before.
+    seconds of blocks over those of a whole α; megabytes are on top of what the process had before.
     """
-    found = pd.read_csv(paths.data("crossover.csv"))
-    return found[found.device == device].reset_index(drop=True)
+    timings = pd.read_csv(paths.data("crossover.csv"))
+    return timings[timings.device == device].reset_index(drop=True)
 
 
-def by_length(found: pd.DataFrame) -> pd.DataFrame:
+def by_length(timings: pd.DataFrame) -> pd.DataFrame:
     """The rows of matching in blocks of `blockwise.BLOCK`, from the shortest conversation to the longest."""
-    return found[(found.program == "matching") & (found.block == blockwise.BLOCK)].sort_values("L")
+    return timings[(timings.program == "matching") & (timings.block == blockwise.BLOCK)].sort_values("L")
 
 
-def crossing(found: pd.DataFrame) -> int | None:
+def crossing(timings: pd.DataFrame) -> int | None:
     """The shortest measured length from which on blocks need less memory and are not slower; None without one."""
-    rows = by_length(found)[::-1]
+    rows = by_length(timings)[::-1]
     better = ((rows.ratio <= SLACK) & (rows.blocks_mb < rows.whole_mb)).cummin()  # from the longest down
     return int(rows.L[better].min()) if better.any() else None
 
 
-def heavy(found: pd.DataFrame) -> int:
+def heavy(timings: pd.DataFrame) -> int:
     """The shortest measured length at which a whole α needs more than `HEAVY`."""
-    rows = by_length(found)
+    rows = by_length(timings)
     return int(rows.L[rows.whole_mb > HEAVY].min())
 
 
 def main(arguments: list[str]) -> None:
     """Measure a device (`cpu` without a name) and write its rows in the place of older ones."""
     device = arguments[0] if arguments else "cpu"
-    found = measure(device).round({"whole_s": 5, "blocks_s": 5, "ratio": 3, "whole_mb": 1, "blocks_mb": 1})
+    timings = measure(device).round({"whole_s": 5, "blocks_s": 5, "ratio": 3, "whole_mb": 1, "blocks_mb": 1})
     path = paths.data("crossover.csv")
     if path.exists():
         older = pd.read_csv(path)
-        found = pd.concat([older[older.device != device], found])
-    found.to_csv(path, index=False)
+        timings = pd.concat([older[older.device != device], timings])
+    timings.to_csv(path, index=False)
     seal(path, "lmam_book.bench.crossover")
     print(path.read_text(), end="")
 

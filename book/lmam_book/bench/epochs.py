@@ -29,20 +29,20 @@ THREADS = {"iemocap": (2, 1)}
 
 
 def experiments(dataset: str) -> list[Experiment]:
-    """Every backbone of Table VI with its own fusion, then with LMAM in the way of its starred row where it has one.
+    """Every backbone of Table VI with its own fusion, then with LMAM in the way of `STARRED` where it has one.
 
     In batches of 32 conversations, as the originals have them.
     """
-    found = []
+    arms = []
     for name in TABLE_SIX:
         base = Experiment(dataset, backbone=name, protocol="protocol1")
-        found.append(dataclasses.replace(base, fusion="concat"))
-        found += [dataclasses.replace(base, embedding=STARRED[name])] if name in STARRED else []
-    return [e.resolved() for e in found]
+        arms.append(dataclasses.replace(base, fusion="concat"))
+        arms += [dataclasses.replace(base, embedding=STARRED[name])] if name in STARRED else []
+    return [arm.resolved() for arm in arms]
 
 
 def measured(experiment: Experiment, threads: int) -> dict[str, object]:
-    """Median seconds of an epoch over all training dialogues, none of them held out, and where it was measured."""
+    """Median seconds of an epoch over all training dialogues, without a validation split, and where it was measured."""
     data = prepared(dataclasses.replace(experiment, protocol="released"))
     model = build(experiment, data)
     optimizer = torch.optim.Adam(model.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay)
@@ -71,7 +71,7 @@ def measured(experiment: Experiment, threads: int) -> dict[str, object]:
 
 
 def measure() -> pd.DataFrame:
-    """One row a dataset, backbone, arm and number of threads; every row is printed when it is there."""
+    """One row per dataset, backbone, arm and number of threads; each is printed as soon as it is measured."""
     rows = []
     for dataset, counts in THREADS.items():
         for experiment in experiments(dataset):
@@ -86,13 +86,13 @@ def table() -> pd.DataFrame:
     return pd.read_csv(paths.data("epochs.csv"))
 
 
-def made(times: pd.DataFrame) -> str:
+def origin(times: pd.DataFrame) -> str:
     """Where and when the rows were measured: what most share, and in brackets the backbones that were timed again."""
     places = times.torch.radd("torch ") + ", " + times.machine + ", code " + times.code + ", " + times.date
     most = places.value_counts().index[0]
     again = times.backbone[places != most].groupby(places, sort=False).unique()
-    said = "; ".join(f"{', '.join(names)}: {place}" for place, names in again.items())
-    return f"{most} ({said})" if said else most
+    others = "; ".join(f"{', '.join(names)}: {place}" for place, names in again.items())
+    return f"{most} ({others})" if others else most
 
 
 def slowest(times: pd.DataFrame) -> pd.Series:

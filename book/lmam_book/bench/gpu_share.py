@@ -55,10 +55,10 @@ def busy(program: Callable[[], None], repeats: int = 5) -> tuple[float, float]:
     wall = (time.perf_counter() - started) / repeats
     if not gpu:
         return wall, float("nan")
-    with profile(activities=[ProfilerActivity.CUDA]) as found:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         program()
         wait()
-    return wall, sum(e.self_device_time_total for e in found.key_averages()) / 1e6 / wall
+    return wall, sum(e.self_device_time_total for e in profiler.key_averages()) / 1e6 / wall
 
 
 def steps(device: str, repeats: int) -> None:

@@ -44,17 +44,17 @@ def _flat(data: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(datasets: Sequence[str] = REAL) -> pd.DataFrame:
-    """One row for each feature set of real datasets: `train`, `validation` and `test` accuracy of the probe.
+    """One row per feature set of real datasets: `train`, `validation` and `test` accuracy of the probe.
 
     A row `text+audio` has the default features of both side by side: what there is to gain by fusing them linearly.
     """
     rows = []
     for name in datasets:
         sets = catalogue.entry(name).feature_sets
-        asked = [{m: features} for m in sets for features in sets[m]]
-        for chosen in (*asked, {m: next(iter(sets[m])) for m in ("text", "audio")}):
-            names = {"modality": "+".join(chosen), "features": "+".join(chosen.values())}
-            rows.append({"dataset": name, **names, **probe(catalogue.load(name, chosen, tuple(chosen)))})
+        single = [{m: features} for m in sets for features in sets[m]]
+        for features in (*single, {m: next(iter(sets[m])) for m in ("text", "audio")}):
+            names = {"modality": "+".join(features), "features": "+".join(features.values())}
+            rows.append({"dataset": name, **names, **probe(catalogue.load(name, features, tuple(features)))})
     return pd.DataFrame(rows).round(1)
 
 

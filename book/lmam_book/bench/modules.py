@@ -59,11 +59,11 @@ class ReleasedLoop(nn.Module):
             rows = []
             for t in range(K.shape[1]):
                 q = self.module.weights["shared"].W(x[m][:, t])  # (B, d)
-                kept = K * keep[..., None]  # (B, L, d)
-                scores = torch.tanh(torch.bmm(kept, q[:, :, None])[..., 0])  # (B, L)
+                keys = K * keep[..., None]  # (B, L, d)
+                scores = torch.tanh(torch.bmm(keys, q[:, :, None])[..., 0])  # (B, L)
                 alpha = torch.softmax(scores, -1) * keep
                 alpha = alpha / alpha.sum(-1, keepdim=True)
-                rows.append(torch.bmm(alpha[:, None], kept))  # (B, 1, d)
+                rows.append(torch.bmm(alpha[:, None], keys))  # (B, 1, d)
             total = total + torch.cat(rows, 1)
         return (F.gelu(total) + K) * mask[..., None]
 
@@ -171,13 +171,13 @@ def matching(L: int, device: str) -> dict[str, Callable[[], Tensor]]:
 def module(L: int, device: str) -> Callable[[], Tensor]:
     """LMAM itself, r = 45, on one conversation of widths 100, 100 and 512; weights and all streams take gradients."""
     widths = {"text": 100, "audio": 100, "video": 512}
-    made = LMAM(widths, 45).to(device)
+    lmam = LMAM(widths, 45).to(device)
     features = {m: torch.randn(1, L, d).to(device).requires_grad_() for m, d in widths.items()}
-    return lambda: made(features)
+    return lambda: lmam(features)
 
 
 def growth(program: Callable[[], Tensor], device: str) -> float:
-    """Gigabytes that forward and backward need on top of what is held before; of a fresh process only."""
+    """Gigabytes that forward and backward need on top of what was allocated before; of a fresh process only."""
     before = torch.cuda.memory_allocated() if device == "cuda" else psutil.Process().memory_info().rss
     with PeakMemory(device) as peak:
         program().square().mean().backward()
@@ -241,18 +241,11 @@ def _notebooks(chapters: Sequence[Path], parameters: Mapping[str, str]) -> bool:
     met = True
     if not chapters:
         print("  not here: the chapters lie in the book's repository")
+    papermill = [sys.executable, "-m", "papermill", "--no-progress-bar"]
+    options = [part for name, value in parameters.items() for part in ("-p", name, value)]
     with tempfile.TemporaryDirectory() as folder:
         for chapter in chapters:
-            given = [part for name, value in parameters.items() for part in ("-p", name, value)]
-            command = [
-                sys.executable,
-                "-m",
-                "papermill",
-                "--no-progress-bar",
-                chapter,
-                f"{folder}/out.ipynb",
-                *given,
-            ]
+            command = [*papermill, chapter, f"{folder}/out.ipynb", *options]
             peak = _peak(subprocess.Popen(command, cwd=chapter.parent, stderr=subprocess.DEVNULL))
             met &= peak < 2e9
             print(f"  {chapter.name:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")

@@ -1,4 +1,4 @@
-"""What committed tables hold, by hash: a number that somebody changed by hand is named by `lmam verify`.
+"""What committed tables contain, by hash: a number that somebody changed by hand is named by `lmam verify`.
 
 `data/seals.csv` has for each table its sha256, the program that wrote it and the version of the code that it measured
 with. A program seals what it writes; `python -m lmam_book.bench.seals FILE...` what was corrected by hand, as a table
@@ -21,19 +21,19 @@ from lmam_core.runs.provenance import code_version
 FILE = "seals.csv"
 TRANSCRIBED = "transcribed"
 OPEN = ("seals.csv", "scoreboard.csv", "code_versions.csv")
-"""Tables without a seal: this one, what `lmam verify` makes anew from the runs, and a list that is written by hand."""
+"""Tables without a seal: this one, what `lmam verify` recomputes from the runs, and a list that is written by hand."""
 
 
-def seal(table: Path, program: str) -> None:
-    """Note what a table holds now, and that `program` wrote it with the present code, or that it was transcribed."""
-    name = table.resolve().relative_to(paths.data().resolve()).as_posix()
+def seal(path: Path, program: str) -> None:
+    """Note what a table contains now, and that `program` wrote it with the present code, or that it was transcribed."""
+    name = path.resolve().relative_to(paths.data().resolve()).as_posix()
     code = code_version() if program != TRANSCRIBED else ""
-    row = {"file": name, "sha256": sha256(table), "program": program, "code": code}
-    rows = pd.concat([held(), pd.DataFrame([row])]).drop_duplicates("file", keep="last").sort_values("file")
+    row = {"file": name, "sha256": sha256(path), "program": program, "code": code}
+    rows = pd.concat([table(), pd.DataFrame([row])]).drop_duplicates("file", keep="last").sort_values("file")
     rows.to_csv(paths.data(FILE), index=False)
 
 
-def held() -> pd.DataFrame:
+def table() -> pd.DataFrame:
     """The seals: `file` under data/, `sha256`, `program`, `code`; without rows where nothing was sealed yet."""
     if not paths.data(FILE).is_file():
         return pd.DataFrame(columns=["file", "sha256", "program", "code"])
@@ -42,9 +42,9 @@ def held() -> pd.DataFrame:
 
 def broken() -> Iterator[str]:
     """One sentence for each table that is not as its program left it."""
-    sealed = held().set_index("file")
-    tables = [*paths.data().glob("*.csv"), *paths.data("paper").glob("*.csv")]
-    names = {path.relative_to(paths.data()).as_posix() for path in tables} - set(OPEN)
+    sealed = table().set_index("file")
+    files = [*paths.data().glob("*.csv"), *paths.data("paper").glob("*.csv")]
+    names = {path.relative_to(paths.data()).as_posix() for path in files} - set(OPEN)
     for name in sorted(names | set(sealed.index)):
         if name not in names:
             yield f"data/{name} is missing; restore it from git."
@@ -54,12 +54,12 @@ def broken() -> Iterator[str]:
             yield f"data/{name} is not as it was sealed ({sealed.program[name]}); restore it from git, or seal it anew."
 
 
-def main(tables: list[str]) -> None:
-    """Seal tables that were written by hand."""
-    for table in tables:
-        if not Path(table).is_file():
-            raise LmamError(f"There is no table {table}.")
-        seal(Path(table), TRANSCRIBED)
+def main(names: list[str]) -> None:
+    """Seal tables that were written by hand; raises LmamError for a file that does not exist."""
+    for name in names:
+        if not Path(name).is_file():
+            raise LmamError(f"There is no table {name}.")
+        seal(Path(name), TRANSCRIBED)
 
 
 if __name__ == "__main__":

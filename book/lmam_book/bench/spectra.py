@@ -52,12 +52,12 @@ def table() -> pd.DataFrame:
 
 
 def cuts_table() -> pd.DataFrame:
-    """The measured scores of cut weights that come with the book, one row a run and rank `kept`."""
+    """The measured scores of cut weights that come with the book, one row per run and rank `kept`."""
     return pd.read_csv(paths.data(CUTS))
 
 
 def spectra(before: nn.ModuleDict, after: nn.ModuleDict) -> Iterator[dict[str, object]]:
-    """One row a modality and kind of W: before training, after it, and the change, with both ranks and ||W||."""
+    """One row per modality and kind of W: before training, after it, and the change, with both ranks and ||W||."""
     for m, weight in after.items():
         W0, W1 = spectrum.matrix(before[m]), spectrum.matrix(weight)
         for kind, W in {"before": W0, "after": W1, "change": W1 - W0}.items():
@@ -90,7 +90,7 @@ def _predicted(model: Embedded, batch: object) -> torch.Tensor:
 def measure(store: Store) -> None:
     """Train what the tables lack, and add it to them."""
     for e in asked(store):
-        if _held(paths.data(TABLE), e):
+        if _measured(paths.data(TABLE), e):
             continue
         model, data, training = trained(e)
         who = {"dataset": e.dataset, "arm": name(e), "seed": e.seed, "learning_rate": e.learning_rate}
@@ -101,19 +101,19 @@ def measure(store: Store) -> None:
         _add(paths.data(TABLE), [who | row for row in spectra(before, model.fusion.weights)])
 
 
-def _held(path: Path, e: Experiment) -> bool:
+def _measured(path: Path, e: Experiment) -> bool:
+    """Whether a table has rows of an experiment."""
     if not path.exists():
         return False
-    found = pd.read_csv(path)
-    key = found[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
-    return (e.dataset, name(e), e.seed, e.learning_rate) in set(key)
+    rows = pd.read_csv(path)[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
+    return (e.dataset, name(e), e.seed, e.learning_rate) in set(rows)
 
 
 def _add(path: Path, rows: list[dict[str, object]]) -> None:
-    found = pd.DataFrame(rows).round(4)
+    frame = pd.DataFrame(rows).round(4)
     if path.exists():
-        found = pd.concat([pd.read_csv(path), found])
-    found.to_csv(path, index=False)
+        frame = pd.concat([pd.read_csv(path), frame])
+    frame.to_csv(path, index=False)
     seal(path, "lmam_book.bench.spectra")
 
 

@@ -17,7 +17,7 @@ from lmam_core.models.lmam import FactorWeight, FullWeight
 def matrix(weight: nn.Module) -> Tensor:
     """W of Eq. 4 as a matrix in double precision, (1 + d, 1 + d): queries' columns down, keys' across, ones first.
 
-    U V^T for factors, whose b is held apart. In a full weight b shares the first row of W, and that row is both.
+    U V^T for factors, whose b is kept apart. In a full weight b shares the first row of W, and that row is both.
     Raises LmamError for a weight that is neither.
     """
     if isinstance(weight, FactorWeight):
@@ -58,8 +58,8 @@ def energy_rank(s: Tensor, share: float = 0.99) -> int:
     """
     if not 0 <= share <= 1:
         raise LmamError(f"A share of the energy lies in 0..1; got {share}.")
-    held = torch.cat([s.new_zeros(1), s.double().square().cumsum(0)])  # of the first 0, 1, 2, ...
-    return int((held < share * held[-1]).sum())
+    energy = torch.cat([s.new_zeros(1), s.double().square().cumsum(0)])  # of the first 0, 1, 2, ...
+    return int((energy < share * energy[-1]).sum())
 
 
 def truncated(full: FullWeight, rank: int) -> FactorWeight:

@@ -18,11 +18,11 @@ PARTS = ("train", "validation", "test")
 
 
 def measure() -> pd.DataFrame:
-    """One row a dataset, split and part, counted in the data."""
+    """One row per dataset, split and part, counted in the data."""
     rows = []
     for name in REAL:
-        for part, found in catalogue.load(name, modalities=("text",)).splits.items():
-            rows.append((name, "features", part, len(found), sum(map(len, found))))
+        for part, conversations in catalogue.load(name, modalities=("text",)).splits.items():
+            rows.append((name, "features", part, len(conversations), sum(map(len, conversations))))
     with np.load(catalogue.file("mosi"), allow_pickle=False) as arrays:
         split, video = arrays["video_standard_split"], arrays["utt_video"]  # (videos,), (N,)
     for k, part in enumerate(PARTS):
@@ -31,7 +31,7 @@ def measure() -> pd.DataFrame:
 
 
 def dialogues() -> pd.DataFrame:
-    """The class sizes of each dialogue of IEMOCAP's test set, one row a dialogue."""
+    """The class sizes of each dialogue of IEMOCAP's test set, one row per dialogue."""
     data = catalogue.load("iemocap", modalities=("text",))
     classes = data.classes or ()
     rows = {c.id: np.bincount(c.label, minlength=len(classes)) for c in data.splits["test"]}
@@ -40,13 +40,13 @@ def dialogues() -> pd.DataFrame:
 
 def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
     """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
-    table = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
-    return tuple(int(n) for n in table.loc[dataset, split, part])
+    sizes = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
+    return tuple(int(n) for n in sizes.loc[dataset, split, part])
 
 
 if __name__ == "__main__":
     measure().to_csv(paths.data("splits.csv"), index=False)
     dialogues().to_csv(paths.data("iemocap_test_dialogues.csv"))
-    for table in ("splits.csv", "iemocap_test_dialogues.csv"):
-        seal(paths.data(table), "lmam_book.bench.split_sizes")
+    for file in ("splits.csv", "iemocap_test_dialogues.csv"):
+        seal(paths.data(file), "lmam_book.bench.split_sizes")
     print(paths.data("splits.csv").read_text(), end="")

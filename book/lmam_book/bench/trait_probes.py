@@ -54,12 +54,12 @@ def ridge(data: Dataset, inputs: str) -> dict[str, Floats]:
     x = {s: _means(data.select(inputs.split("+")), s) for s in ("train", "validation", "test")}
     centre, scale = x["train"].mean(0), np.maximum(x["train"].std(0), 1e-8)
     x = {s: (values - centre) / scale for s, values in x.items()}
-    found = []
+    fits = []
     for penalty in PENALTIES:
         model = Ridge(penalty).fit(x["train"], labels(data, "train"))
         predicted = {s: model.predict(x[s]) for s in ("validation", "test")}
-        found.append((float(np.abs(predicted["validation"] - labels(data, "validation")).mean()), predicted))
-    return min(found, key=lambda pair: pair[0])[1]
+        fits.append((float(np.abs(predicted["validation"] - labels(data, "validation")).mean()), predicted))
+    return min(fits, key=lambda pair: pair[0])[1]
 
 
 def labels(data: Dataset, split: str) -> Floats:
@@ -83,8 +83,8 @@ def standard_error(a: Floats, b: Floats, metric: str) -> float:
     """How much other test videos would move the difference of two predictions' metric, from resamples of outcomes."""
     n = len(a)
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=SAMPLES).astype(np.float64)  # (R, N)
-    found = [np.asarray(summarise_many(drawn @ part, None)[metric]) for part in (a, b)]
-    return float((found[1] - found[0]).std(ddof=1))
+    one, other = (np.asarray(summarise_many(drawn @ part, None)[metric]) for part in (a, b))
+    return float((other - one).std(ddof=1))
 
 
 def measure() -> pd.DataFrame:
@@ -100,11 +100,11 @@ def measure() -> pd.DataFrame:
     rows = []
     for (kind, of), values in predicted.items():
         mine = scores(data, "test", values["test"])
-        found = {m: float(v) for m, v in summarise_many(mine.sum(0), None).items()}
+        test = {m: float(v) for m, v in summarise_many(mine.sum(0), None).items()}
         validation = summarise_many(scores(data, "validation", values["validation"]).sum(0), None)["mae"]
         errors = {f"se_{m}": standard_error(beside, mine, m) for m in METRICS[:3]}
         row = {"predictor": kind, "of": of, "validation_mae": float(validation)}
-        rows.append(row | {m: found[m] for m in METRICS} | errors)
+        rows.append(row | {m: test[m] for m in METRICS} | errors)
     return pd.DataFrame(rows).round(4)
 
 
@@ -115,8 +115,8 @@ def table() -> pd.DataFrame:
 
 def bar(metric: str) -> float:
     """What the predictor with the least MAE on validation has on test."""
-    found = table()
-    return float(found.loc[found.validation_mae.idxmin(), metric])
+    probes = table()
+    return float(probes.loc[probes.validation_mae.idxmin(), metric])
 
 
 if __name__ == "__main__":

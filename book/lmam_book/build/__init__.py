@@ -43,8 +43,8 @@ def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False
         with _lock(root):
             _build_locked(root, jobs, force, minutes)
     except OSError as error:
-        told = f"{error.filename}: {error.strerror}" if error.filename else error
-        raise LmamError(f"The book could not be built ({told}); what was built before is as it was.") from error
+        cause = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise LmamError(f"The book could not be built ({cause}); what was built before is as it was.") from error
 
 
 def _build_locked(root: Path, jobs: int | None, force: bool, minutes: float) -> None:

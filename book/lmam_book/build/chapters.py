@@ -87,13 +87,13 @@ class Run:
             if output["output_type"] == "error":
                 error = f"{output['ename']}: {output['evalue']}"
                 story = ANSI.sub("", "\n".join(output["traceback"])).splitlines()[-25:]
-        told = [line.removeprefix(TOLD) for line in log if line.startswith(TOLD)]
+        reasons = [line.removeprefix(TOLD) for line in log if line.startswith(TOLD)]
         if self.late:
-            told = [f"It ran for more than {self.minutes:g} minutes; `lmam book --minutes` gives it more."]
+            reasons = [f"It ran for more than {self.minutes:g} minutes; `lmam book --minutes` gives it more."]
         elif self.process.returncode < 0:
-            told = [f"Its process was ended by {signal.Signals(-self.process.returncode).name}."]
-        if told:
-            error, story = told[0], told
+            reasons = [f"Its process was ended by {signal.Signals(-self.process.returncode).name}."]
+        if reasons:
+            error, story = reasons[0], reasons
         lines = [
             f"FAILED  {self.chapter}",
             f"  at     {self._place(cell)}",
@@ -141,10 +141,10 @@ def run_chapters(
             continue
         say(f"{run.label} {run.chapter} done in {run.seconds:.0f} s")
         read = {name: tree.hash(name) for name in traced(run.notes)}
-        kept = executed(root, run.chapter)
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        final = executed(root, run.chapter)
+        final.parent.mkdir(parents=True, exist_ok=True)
         output = file_hash(run.output)
-        os.replace(run.output, kept)
+        os.replace(run.output, final)
         manifest = read_manifest(root)
         manifest.setdefault("notebooks", {})[run.chapter] = {**now[run.chapter], "read": read, "output": output}
         write_manifest(root, manifest)

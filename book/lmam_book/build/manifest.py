@@ -26,10 +26,10 @@ def toc_sources(root: Path) -> list[str]:
     """List the sources of all pages of `_toc.yml` in reading order, with suffix; raise for a page without a source."""
     sources = []
     for name in _page_names(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))):
-        found = [name + suffix for suffix in (".md", ".ipynb") if (root / (name + suffix)).is_file()]
-        if len(found) != 1:
+        files = [name + suffix for suffix in (".md", ".ipynb") if (root / (name + suffix)).is_file()]
+        if len(files) != 1:
             raise LmamError(f"_toc.yml names {name}, which must be one file: {name}.md or {name}.ipynb.")
-        sources += found
+        sources += files
     return sources
 
 
@@ -56,7 +56,7 @@ class Tree:
         A chapter that asked for one run depends on all: most pages list the store, and one run more is another mean.
         """
         if name == STORE:
-            return digest([[file, told] for file, told in self.files.items() if file.startswith(STORE)])
+            return digest([item for item in self.files.items() if item[0].startswith(STORE)])
         if name.endswith("/"):
             return digest(sorted(self._names(name)))
         if name.split("/")[0] not in SOURCES:
@@ -131,7 +131,7 @@ def notebook_hash(path: Path) -> str:
     except (json.JSONDecodeError, KeyError) as error:
         raise LmamError(f"{path.name} is not a notebook ({error}): restore it from git.") from error
     code = [(cell["metadata"], "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
-    return digest([[sorted(told.get("tags", [])), told.get("mystnb"), source] for told, source in code])
+    return digest([[sorted(meta.get("tags", [])), meta.get("mystnb"), source] for meta, source in code])
 
 
 def file_hash(path: Path) -> str:
@@ -162,7 +162,7 @@ def stale(root: Path, now: dict[str, dict], force: bool) -> dict[str, str]:
 def changes(then: dict, now: dict) -> list[str]:
     """Name what changed between two fingerprints of a chapter: kinds, and files by their paths."""
     kinds = [kind for kind in now if kind != "read" and then.get(kind) != now[kind]]
-    return kinds + [name for name, told in now["read"].items() if then.get("read", {}).get(name) != told]
+    return kinds + [name for name, hashed in now["read"].items() if then.get("read", {}).get(name) != hashed]
 
 
 def read_manifest(root: Path) -> dict:

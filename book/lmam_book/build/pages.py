@@ -41,18 +41,17 @@ def build_html(root: Path) -> bool:
     if manifest.pop("site", None) != settings:
         shutil.rmtree(site, ignore_errors=True)
     write_manifest(root, manifest)
-    made = site / "_build" / "html"
-    shutil.rmtree(made, ignore_errors=True)
+    new = site / "_build" / "html"
+    shutil.rmtree(new, ignore_errors=True)
     _run_jupyter_book(root, stage, site)
-    problems = check_pages(root, stage, made)
-    if problems:
+    if problems := check_pages(root, stage, new):
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
-    ink(made)
-    pages = {name: file_hash(made / name) for name in files(made)}
+    ink(new)
+    pages = {name: file_hash(new / name) for name in files(new)}
     shutil.rmtree(former, ignore_errors=True)
     if html.exists():
         os.replace(html, former)
-    os.replace(made, html)
+    os.replace(new, html)
     shutil.rmtree(former, ignore_errors=True)
     write_manifest(root, {**read_manifest(root), "html": inputs, "site": settings, "pages": pages})
     return True
@@ -75,21 +74,21 @@ def fill_stage(root: Path, stage: Path) -> None:
     content |= filled(root, content)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         content[chapter] = with_prose(root / chapter, executed(root, chapter))
-    for name, told in content.items():
+    for name, data in content.items():
         staged = stage / name
-        if not staged.is_file() or staged.read_bytes() != told:
+        if not staged.is_file() or staged.read_bytes() != data:
             staged.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(told)
+            staged.write_bytes(data)
     for name in set(files(stage)) - set(content):
         (stage / name).unlink()
 
 
 def with_prose(source: Path, run: Path) -> bytes:
     """Return an executed chapter with the prose of its source, which may be newer; the code cells are the same."""
-    told, notebook = (json.loads(path.read_text(encoding="utf-8")) for path in (source, run))
+    written, notebook = (json.loads(path.read_text(encoding="utf-8")) for path in (source, run))
     ran = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     cells = []
-    for cell in told["cells"]:
+    for cell in written["cells"]:
         if cell["cell_type"] != "code":
             cells.append(cell)
             continue
@@ -143,10 +142,10 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
         process.stdin.close()
         process.wait()
     if process.returncode:
-        said = ANSI.sub("", log.read_text(errors="replace")).splitlines()
-        told = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-30:]
-        say("\n".join(["FAILED  jupyter-book", *("  " + line.replace(f"{stage}/", "") for line in told)]))
-        raise LmamError(f"jupyter-book failed with {len(told)} complaints, shown above; all of it is in {log}.")
+        lines = ANSI.sub("", log.read_text(errors="replace")).splitlines()
+        complaints = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
+        say("\n".join(["FAILED  jupyter-book", *("  " + line.replace(f"{stage}/", "") for line in complaints)]))
+        raise LmamError(f"jupyter-book failed with {len(complaints)} complaints, shown above; all of it is in {log}.")
     say(f"jupyter-book done in {time.monotonic() - begun:.0f} s")
 
 
@@ -185,15 +184,16 @@ def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
         if not page.is_file():
             continue
         cells = json.loads((stage / chapter).read_text(encoding="utf-8"))["cells"]
-        kept = [c for c in cells if c.get("outputs") and not {"remove-cell", "remove-output"} & set(_tags(c))]
-        shown = page.read_text(encoding="utf-8").count('<div class="cell_output ')
-        if not kept:
+        visible = [c for c in cells if c.get("outputs") and not {"remove-cell", "remove-output"} & set(_tags(c))]
+        text = page.read_text(encoding="utf-8")
+        shown = text.count('<div class="cell_output ')
+        if not visible:
             problems.append(f"{chapter} has no outputs")
-        if shown < len(kept):
-            problems.append(f"{page.name} shows {shown} of {len(kept)} outputs")
-        if any(output["output_type"] == "error" for cell in kept for output in cell["outputs"]):
+        if shown < len(visible):
+            problems.append(f"{page.name} shows {shown} of {len(visible)} outputs")
+        if any(output["output_type"] == "error" for cell in visible for output in cell["outputs"]):
             problems.append(f"{chapter} shows an error")
-        if "&lt;IPython.core.display" in page.read_text(encoding="utf-8"):
+        if "&lt;IPython.core.display" in text:
             problems.append(f"{page.name} shows the name of an object where it has nothing to say")
     return problems
 

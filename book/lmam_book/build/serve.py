@@ -1,4 +1,4 @@
-"""Serving the built book while it is written: a change of its sources builds it anew, and open pages load again."""
+"""Serving the built book while it is written: a change of its sources builds it again, and open pages reload."""
 
 import functools
 import io

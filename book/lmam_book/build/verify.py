@@ -60,8 +60,8 @@ def runs_hold_together(store: Store) -> Iterator[str]:
         if sha256 := run.provenance.get("data_sha256"):
             sources.setdefault((run.experiment.dataset, getattr(run.experiment, "features", ""), sha256), path.name)
     for (dataset, features, sha256), name in sources.items():
-        chosen = pairs(features, "features")
-        if sha256 != catalogue.fingerprint(dataset, chosen, tuple(chosen)):
+        sets = pairs(features, "features")
+        if sha256 != catalogue.fingerprint(dataset, sets, tuple(sets)):
             yield f"{name} and others like it were made from a {dataset} that is not the catalogue's."
 
 
@@ -76,8 +76,8 @@ def _wrong(run: Run, path: Path, store: Store) -> str:
             return "holds another run than its name says"
     except LmamError as error:
         return f"asks for what is not possible: {error}"
-    chosen = run.training.selection_score[run.training.best_epoch - 1 : run.training.best_epoch]
-    if not np.allclose(chosen or np.nan, run.training.best_score, rtol=0, atol=6e-6):  # curves have 5 decimals
+    best = run.training.selection_score[run.training.best_epoch - 1 : run.training.best_epoch]
+    if not np.allclose(best or np.nan, run.training.best_score, rtol=0, atol=6e-6):  # curves have 5 decimals
         return "has a best_score that is not its best epoch's selection score"
     if not run.outcomes:
         return "has metrics and no outcomes that they could follow from" if run.metrics else ""
@@ -100,7 +100,7 @@ def pages_in_step(store: Store) -> Iterator[str]:
 def tables_are_as_measured(store: Store) -> Iterator[str]:
     """What was measured once, or transcribed, is as it was written, by code that is known."""
     yield from seals.broken()
-    for row in seals.held().itertuples():
+    for row in seals.table().itertuples():
         for code in set(row.code.split()) - set(_versions()):
             yield f"data/{row.file} was measured with the code {code}, which data/code_versions.csv does not list."
 
@@ -131,8 +131,8 @@ def tables_cover_what_the_book_compares(store: Store) -> Iterator[str]:
         if not re.search(rf"{meld[m]:.1f} % (of the test part )?{end.strip()}", page):
             yield f"book/data-statement.md does not say what data/probes.csv has for MELD's {m}, {meld[m]:.1f} %."
     trained = spectra.table()[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
-    asked = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.asked(store)}
-    if asked - set(trained):
+    expected = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.asked(store)}
+    if expected - set(trained):
         yield "data/spectra.csv is of other learning rates than the stored runs; `python -m lmam_book.bench.spectra`."
 
 
@@ -140,8 +140,8 @@ def prose_types_no_numbers(store: Store) -> Iterator[str]:
     """Measured numbers stand in prose, that of pages and of chapters, only where code writes them."""
     root = paths.checkout()
     for path in [root / "README.md", *sorted(root.glob("book/*.md")), *sorted(root.glob("notebooks/*.ipynb"))]:
-        for found in MEASURED.finditer(_prose(path)):
-            yield f"{path.relative_to(root)} has a measured number typed into prose: '{found[0]}'."
+        for number in MEASURED.finditer(_prose(path)):
+            yield f"{path.relative_to(root)} has a measured number typed into prose: '{number[0]}'."
 
 
 def _prose(path: Path) -> str:

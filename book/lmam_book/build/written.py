@@ -16,10 +16,10 @@ import pandas as pd
 
 from lmam_book.pages.figures import headline as figure
 from lmam_book.pages.style import style
-from lmam_book.verdicts import scoreboard
+from lmam_book.verdicts import headline, scoreboard
 from lmam_book.verdicts.claims import judge
 from lmam_book.verdicts.findings import Link, findings
-from lmam_book.verdicts.headline import DATASETS, Cell, answer, cells, page, pooled_sentences, table
+from lmam_book.verdicts.headline import DATASETS, Cell
 from lmam_core import paths
 from lmam_core.runs import names
 from lmam_core.runs.store import Store
@@ -38,11 +38,11 @@ BLOCK = re.compile(f"({BEGIN}).*?({END})", re.S)
 """What stands between the two comments belongs to this module."""
 
 
-def front(claims: pd.DataFrame, known: Sequence[Cell], links: Sequence[Link], address: Callable[[str], str]) -> str:
+def front(claims: pd.DataFrame, cells: Sequence[Cell], links: Sequence[Link], address: Callable[[str], str]) -> str:
     """The front page's answer, figure, findings and tallies; `address` makes a page's path a link."""
-    picture = f"![{alternative(known)}]({address(FIGURE)})"
-    parts = [answer(known), picture]
-    if pooled := pooled_sentences(known):
+    picture = f"![{alternative(cells)}]({address(FIGURE)})"
+    parts = [headline.answer(cells), picture]
+    if pooled := headline.pooled_sentences(cells):
         parts.append(pooled)
     parts.append("\n".join(f"- {_linked(link.text, address(link.page))}" for link in links))
     parts += [scoreboard.tallies(claims), scoreboard.waiting(claims)]
@@ -55,38 +55,38 @@ def _linked(text: str, where: str) -> str:
     return f"{before}[**{bold}**]({where}){after}"
 
 
-def alternative(known: Sequence[Cell]) -> str:
+def alternative(cells: Sequence[Cell]) -> str:
     """The figure in words, for who cannot see it."""
-    rows = table(known)
+    rows = headline.table(cells)
     ready = rows[rows.seeds > 0]
     gains = "; ".join(
         f"{names.title(r.backbone)} on {DATASETS[r.dataset]} {r.gain:+.1f}, reported {reported:+.1f}"
-        for r, reported in zip(ready.itertuples(), ready["printed gain"], strict=True)
+        for r, reported in zip(ready.itertuples(), ready["reported gain"], strict=True)
     )
     return f"Gains with LMAM, ours beside the paper's: {gains}."
 
 
-def drawn(known: Sequence[Cell]) -> str:
+def drawn(cells: Sequence[Cell]) -> str:
     """The figure as SVG, with the digest of what it shows in a comment: fonts differ between machines, facts do not."""
     style()
     with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}):
         text = io.StringIO()
-        figure.forest(known).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return f"{text.getvalue().rstrip()}\n{mark(known)}\n"
+        figure.forest(cells).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return f"{text.getvalue().rstrip()}\n{mark(cells)}\n"
 
 
-def mark(known: Sequence[Cell]) -> str:
+def mark(cells: Sequence[Cell]) -> str:
     """The comment that says which numbers a figure shows."""
-    digest = hashlib.sha256(table(known).to_csv(index=False, float_format="%.4f").encode()).hexdigest()
+    digest = hashlib.sha256(headline.table(cells).to_csv(index=False, float_format="%.4f").encode()).hexdigest()
     return f"<!-- shows {digest[:16]} -->"
 
 
 def written(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
-    root, claims, known = paths.checkout(), judge(store), cells(store)
+    root, claims, cells = paths.checkout(), judge(store), headline.cells(store)
     links = list(findings(store))
-    blocks = {FULL: scoreboard.details(claims), HEADLINE: page(known)}
-    blocks |= {name: front(claims, known, links, _address(name, root)) for name in FRONT}
+    blocks = {FULL: scoreboard.details(claims), HEADLINE: headline.page(cells)}
+    blocks |= {name: front(claims, cells, links, _address(name, root)) for name in FRONT}
     texts = {root / TABLE: scoreboard.csv(claims)}
     for name, block in blocks.items():
         text = (root / name).read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def _with(block: str, text: str) -> Iterator[str]:
 def figure_in_step(store: Store) -> bool:
     """Whether the committed figure shows what the store holds."""
     path = paths.checkout() / FIGURE
-    return path.is_file() and mark(cells(store)) in path.read_text(encoding="utf-8")
+    return path.is_file() and mark(headline.cells(store)) in path.read_text(encoding="utf-8")
 
 
 def _address(page: str, root: Path) -> Callable[[str], str]:
@@ -123,7 +123,7 @@ def main() -> None:
     for path, text in written(store).items():
         path.write_text(text, encoding="utf-8")
     if not figure_in_step(store):
-        (paths.checkout() / FIGURE).write_text(drawn(cells(store)), encoding="utf-8")
+        (paths.checkout() / FIGURE).write_text(drawn(headline.cells(store)), encoding="utf-8")
     print("Pages, tables and figure say what the store holds.")
 
 

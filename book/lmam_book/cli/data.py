@@ -55,7 +55,7 @@ def build(folder: str, text: str, audio: str, video: str, weights: str | None) -
     """
     from lmam_core.data.recordings import folder as recordings
 
-    _made(recordings.build(folder, text, audio, video, weights, progress=sys.stderr.isatty()))
+    _report(recordings.build(folder, text, audio, video, weights, progress=sys.stderr.isatty()))
 
 
 @data.command()
@@ -69,7 +69,7 @@ def read(file: str, layout: str | None, to: str) -> None:
     """
     from lmam_core.data import files
 
-    _made(files.read(file, to, layout))
+    _report(files.read(file, to, layout))
 
 
 @data.command()
@@ -82,16 +82,16 @@ def fetch(name: str, to: str | None) -> None:
     fetching.fetch(name, to)
 
 
-def _made(folder: Path) -> None:
-    """What became of the data: the notes on the error stream, the rest on the output stream."""
+def _report(folder: Path) -> None:
+    """Print a new dataset's notes on the error stream, the rest of its description on the output stream."""
     from lmam_core.data import stored
     from lmam_core.data.notes import condensed
 
-    found = stored.description(folder)
-    for note in condensed(found["notes"]):
+    description = stored.description(folder)
+    for note in condensed(description["notes"]):
         print(note, file=sys.stderr)
-    click.echo(found["about"])
-    for m, sets in found["feature_sets"].items():
+    click.echo(description["about"])
+    for m, sets in description["feature_sets"].items():
         for name, of in sets.items():
             mean = f", {of['missing']} filled with the training mean" if of["missing"] else ""
             click.echo(f"  {m}: {name}, weights: {of['weights'] or 'not known'}{mean}")

@@ -94,18 +94,18 @@ def _completed(context: click.Context, option: click.Parameter, begun: str) -> l
     return [CompletionItem(before + comma + n) for n in names(str(option.name)) if n.startswith(last)]
 
 
-def fields(chosen: Sequence[str], several: bool = False) -> Callable[[Command], Command]:
+def fields(field_names: Sequence[str], several: bool = False) -> Callable[[Command], Command]:
     """One option per field; with `several` those of `LISTS` take more than one value."""
 
     def add(command: Command) -> Command:
-        for name in reversed(chosen):
-            kind, told = FIELDS[name]
+        for name in reversed(field_names):
+            kind, text = FIELDS[name]
             flag = f"--{name.replace('_', '-')}"
             how: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind}
             if several and name in LISTS:
                 how = {"type": str}
-                told = f"{told}; several, with {'semicolons' if name in PAIRED else 'commas'} between them"
-            option = click.option(flag, name, default=None, help=told, cls=_Named if name in _REGISTERS else None,
+                text = f"{text}; several, with {'semicolons' if name in PAIRED else 'commas'} between them"
+            option = click.option(flag, name, default=None, help=text, cls=_Named if name in _REGISTERS else None,
                                   shell_complete=_completed if names(name) else None, **how)  # fmt: skip
             command = option(command)
         return command
@@ -159,10 +159,10 @@ def records(of: str, fields: dict[str, Any]) -> type[Any]:
 
 def asked(given: dict[str, Any]) -> dict[str, Any]:
     """The record's fields among the options that were given."""
-    found = {name: v for name, v in given.items() if name in FIELDS and v is not None and v is not False}
-    if "modalities" in found:
-        found["modalities"] = tuple(m for m in found["modalities"].replace("+", ",").split(",") if m)
-    return found
+    values = {name: v for name, v in given.items() if name in FIELDS and v is not None and v is not False}
+    if "modalities" in values:
+        values["modalities"] = tuple(m for m in values["modalities"].replace("+", ",").split(",") if m)
+    return values
 
 
 def numbers(text: str, option: str) -> list[int]:

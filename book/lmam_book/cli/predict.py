@@ -30,17 +30,17 @@ def predict(model: str, data: str, to: str, weights: str | None) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise LmamError(f"--to {to} must be a file in a folder that is there.")
     loaded = Model.load(model)
-    found = loaded.predict(data, weights, progress=sys.stderr.isatty())
+    predictions = loaded.predict(data, weights, progress=sys.stderr.isatty())
     try:
-        found.to_csv(path, index=False)
+        predictions.to_csv(path, index=False)
     except OSError as error:
         raise LmamError(f"{path} cannot be written ({error.strerror}).") from error
-    notes = found.attrs.get("notes", [])
+    notes = predictions.attrs.get("notes", [])
     for note in notes[:SHOWN]:
         print(note, file=sys.stderr)
     if len(notes) > SHOWN:
         print(f"and {len(notes) - SHOWN} more of this kind.", file=sys.stderr)
     caution = f" ({loaded.caution})" if loaded.caution else ""
-    dialogues = len(found.drop_duplicates([c for c in ("split", "dialogue") if c in found]))
-    click.echo(f"{len(found)} utterances of {dialogues} dialogues in {path}{caution}")
+    dialogues = len(predictions.drop_duplicates([c for c in ("split", "dialogue") if c in predictions]))
+    click.echo(f"{len(predictions)} utterances of {dialogues} dialogues in {path}{caution}")
     click.echo(f"The model was trained on {loaded.about}")

@@ -18,8 +18,8 @@ FILTERS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "mod
 
 def _filters(command: options.Command) -> options.Command:
     for name in reversed(FILTERS):
-        told = "only runs of this value, or of several with commas between them"
-        command = click.option(f"--{name}", default=None, help=told)(command)
+        text = "only runs of this value, or of several with commas between them"
+        command = click.option(f"--{name}", default=None, help=text)(command)
     return command
 
 
@@ -57,15 +57,15 @@ def _only(runs: list[Run], name: str, text: str) -> list[Run]:
     wanted: set[Any] = set(options.numbers(text, name) if name == "rank" else text.split(","))
     if name == "dataset":  # a folder by its path, or by its name with or without the start of its sha256
         wanted |= {catalogue.canonical(w) for w in wanted}
-        kept = [r for r in runs if wanted & {r.dataset, r.experiment.dataset, r.dataset.rpartition("-")[0]}]
+        matching = [r for r in runs if wanted & {r.dataset, r.experiment.dataset, r.dataset.rpartition("-")[0]}]
         known = {r.dataset for r in runs}
     elif name == "modalities":
         wanted = {frozenset(w.split("+")) for w in wanted}
-        kept = [r for r in runs if frozenset(r.experiment.modalities) in wanted]
+        matching = [r for r in runs if frozenset(r.experiment.modalities) in wanted]
         known = {"+".join(r.experiment.modalities) for r in runs}
     else:
-        kept = [r for r in runs if getattr(r.experiment, name) in wanted]
+        matching = [r for r in runs if getattr(r.experiment, name) in wanted]
         known = {str(getattr(r.experiment, name)) for r in runs} - {"None"}
-    if not kept:
+    if not matching:
         raise LmamError(f"The store has no run with {name} {text}; it has {', '.join(sorted(known)) or 'none'}.")
-    return kept
+    return matching

@@ -13,8 +13,8 @@ import pandas as pd
 from lmam_book.forensics.bounds import beyond_means
 from lmam_book.forensics.counts import READINGS, Digits, distance, possible, solutions
 from lmam_book.forensics.matrix import Whole, implied_predictions, whole
-from lmam_book.forensics.pasted import Printed, printed
-from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, given, search, tail
+from lmam_book.forensics.pasted import UnitTable, in_units
+from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, search, tail
 from lmam_book.paper.printed import AVERAGE
 from lmam_core.errors import LmamError
 
@@ -46,18 +46,20 @@ class Fit:
 
     @property
     def count(self) -> int:
+        """How many of the row's pairs exist."""
         return int(self.exist.sum())
 
     @property
     def named(self) -> bool:
+        """Whether as many would exist by coincidence less often than `SIGNIFICANT`."""
         return self.p < SIGNIFICANT
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found; `rows`, `pairs`, `cells` and `findings` are frames."""
+    """The audit of one table; `rows`, `pairs`, `cells` and `findings` are frames."""
 
-    table: Printed
+    table: UnitTable
     digits: Digits
     sets: list[Supports]
     searched: dict[str, pd.DataFrame]
@@ -65,12 +67,12 @@ class Audit:
     @cached_property
     def exist(self) -> dict[tuple[str, str], np.ndarray]:
         """(supports, reading) to whether each pair exists: (rows, classes); pairs that cannot be tested are False."""
-        found = {}
+        exist = {}
         for s in self.sets:
             for r in READINGS:
                 there = possible(self.table.acc, self.table.f1, s.array, s.total, r, self.digits)
-                found[s.name, r] = there & self.table.testable
-        return found
+                exist[s.name, r] = there & self.table.testable
+        return exist
 
     @cached_property
     def fits(self) -> list[Fit | None]:
@@ -102,7 +104,7 @@ class Audit:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """One row a method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
+        """One row per method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
         records = []
         for k, name in enumerate(self.table.rows):
             fit, joined = self.fits[k], self.whole(k)
@@ -121,7 +123,7 @@ class Audit:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row a pair: where it exists, how far from the nearest possible pair, and its verdict.
+        """One row per pair: where it exists, how far from the nearest possible pair, and its verdict.
 
         `distance` is in half units of the last digit, in the row's reading or else the nearest of all; 1 is possible.
         """
@@ -195,7 +197,7 @@ class Audit:
 
     @cached_property
     def findings(self) -> pd.DataFrame:
-        """One finding a row, in one sentence, with its tolerance, what would refute it, and the rates of chance."""
+        """One finding per row, in one sentence, with its tolerance, what would refute it, and the rates of chance."""
         from lmam_book.forensics.wording import sentences
 
         return sentences(self)
@@ -213,7 +215,7 @@ def audit(
     seed: int = 0,
     called: str = "given",
 ) -> Audit:
-    """Audit a per-class table; index: methods, columns: (class, `Acc` or `F1`), one class may be `Average(w)`.
+    """The audit of a per-class table; index: methods, columns: (class, `Acc` or `F1`), one class may be `Average(w)`.
 
     The table holds all classes of its test set; `paste` makes it from a text. `support` is the number of test
     utterances of each class, where somebody states it, and `called` its name in sentences. Supports are searched in
@@ -221,25 +223,25 @@ def audit(
     checked. Raises LmamError, one sentence, for a number outside 0..100, for a support that lacks a class, and for
     supports that do not add up to `total`.
     """
-    found = printed(table)
-    if not found.testable.any():
+    units = in_units(table)
+    if not units.testable.any():
         raise LmamError("The table has no pair of Acc and F1 to test; it needs one that is not 0 and 0.")
-    digits = Digits(found.scale, rounding)
+    digits = Digits(units.scale, rounding)
     stated = None
     if support is not None:
-        if lacking := [c for c in found.classes if c not in support]:
+        if lacking := [c for c in units.classes if c not in support]:
             raise LmamError(f"support has no number for class {lacking[0]!r}; it needs one for each class.")
-        n = {c: support[c] for c in found.classes}
+        n = {c: support[c] for c in units.classes}
         if wrong := [c for c, k in n.items() if isinstance(k, bool) or not isinstance(k, Integral) or k < 1]:
             raise LmamError(f"The support of {wrong[0]!r} must be a whole number of at least 1; got {n[wrong[0]]}.")
-        stated = given(n, called)
+        stated = Supports.of(n, called)
         if total is not None and stated.total != total:
             raise LmamError(f"The supports add up to {stated.total}, not to the total of {total}; correct either.")
     most = total or (stated.total if stated else n_max)
-    searched = {r: search(found, r, digits, most, seed=seed) for r in SEARCHED}
-    sets = candidates(found, stated, searched, most if total or stated else n_max * len(found.classes))
-    return Audit(found, digits, sets, searched)
+    searched = {r: search(units, r, digits, most, seed=seed) for r in SEARCHED}
+    sets = candidates(units, stated, searched, most if total or stated else n_max * len(units.classes))
+    return Audit(units, digits, sets, searched)
 
 
-def _shown(units: int, table: Printed) -> float:
+def _shown(units: int, table: UnitTable) -> float:
     return np.nan if units < 0 else units / table.scale

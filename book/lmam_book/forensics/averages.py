@@ -7,14 +7,14 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linprog
 
-from lmam_book.forensics.pasted import Printed
+from lmam_book.forensics.pasted import UnitTable
 from lmam_book.forensics.supports import Supports
 
 STEP = 2
-"""Supports near the stated ones differ by at most so many utterances a class, and by twice as many in all."""
+"""Supports near the stated ones differ by at most so many utterances per class, and by twice as many in all."""
 
 
-def equations(table: Printed) -> tuple[np.ndarray, np.ndarray]:
+def equations(table: UnitTable) -> tuple[np.ndarray, np.ndarray]:
     """All printed averages with their cells, in percent: cells (k, classes) and averages (k,), Acc. before F1."""
     cells = np.concatenate([table.acc, table.f1]) / table.scale
     average = np.concatenate([table.average[:, 0], table.average[:, 1]])
@@ -22,19 +22,19 @@ def equations(table: Printed) -> tuple[np.ndarray, np.ndarray]:
     return cells[complete], average[complete]
 
 
-def largest_difference(table: Printed, weights: np.ndarray) -> float:
+def largest_difference(table: UnitTable, weights: np.ndarray) -> float:
     """The largest difference between a printed average and the one with these weights, in points."""
     cells, average = equations(table)
     return float(np.abs(average - cells @ weights).max())
 
 
-def best_weights(table: Printed) -> tuple[np.ndarray, float]:
+def best_weights(table: UnitTable) -> tuple[np.ndarray, float]:
     """Weights >= 0 that add up to 1 with the least largest difference, and that difference (a linear programme)."""
     cells, average = equations(table)
     k, classes = cells.shape
     slack = -np.ones((k, 1))
     bounds = np.vstack([np.hstack([cells, slack]), np.hstack([-cells, slack])])
-    found = linprog(
+    solution = linprog(
         np.r_[np.zeros(classes), 1],
         A_ub=bounds,
         b_ub=np.r_[average, -average],
@@ -42,10 +42,10 @@ def best_weights(table: Printed) -> tuple[np.ndarray, float]:
         b_eq=[1],
         bounds=(0, None),
     )
-    return found.x[:classes], float(found.fun)
+    return solution.x[:classes], float(solution.fun)
 
 
-def near_supports(table: Printed, supports: Supports) -> list[tuple[int, ...]]:
+def near_supports(table: UnitTable, supports: Supports) -> list[tuple[int, ...]]:
     """All supports near the stated ones with which every printed average follows, the nearest first.
 
     A printed average follows when it is within one unit of the last digit: half for the cells, half for itself.
@@ -53,9 +53,9 @@ def near_supports(table: Printed, supports: Supports) -> list[tuple[int, ...]]:
     cells, average = equations(table)
     steps = np.array(list(product(range(-STEP, STEP + 1), repeat=len(supports.n))))
     steps = steps[np.abs(steps).sum(1) <= 2 * STEP]
-    near = supports.array + steps
-    near, steps = near[(near > 0).all(1)], steps[(near > 0).all(1)]
-    off = np.abs(average - (near / near.sum(1, keepdims=True)) @ cells.T).max(1)
+    nearby = supports.array + steps
+    nearby, steps = nearby[(nearby > 0).all(1)], steps[(nearby > 0).all(1)]
+    off = np.abs(average - (nearby / nearby.sum(1, keepdims=True)) @ cells.T).max(1)
     serve = off <= 1 / table.scale + 1e-9
     order = np.argsort(np.abs(steps[serve]).sum(1), kind="stable")
-    return [tuple(map(int, n)) for n in near[serve][order]]
+    return [tuple(map(int, n)) for n in nearby[serve][order]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmam_book.forensics.pasted import Printed
+from lmam_book.forensics.pasted import UnitTable
 from lmam_book.forensics.supports import Supports
 
 
@@ -22,7 +22,7 @@ def highest_f1(share: np.ndarray, n: np.ndarray, total: int, reading: str) -> np
     return np.where(share * total >= n, 1 - (1 - share) * total / (total + n), of_share)
 
 
-def beyond_means(table: Printed, supports: Supports, reading: str) -> np.ndarray:
+def beyond_means(table: UnitTable, supports: Supports, reading: str) -> np.ndarray:
     """Whether a pair has a higher F1 than any mean with its Acc. in that reading: (rows, classes).
 
     Each number may be off by a whole unit of its last digit, so that neither rounding nor cutting off decides.

@@ -28,7 +28,7 @@ class Completion:
 
 
 def completed(audit: Audit, row: int) -> Completion | None:
-    """Complete a row whose reading is named and of whose pairs one does not exist, where only one count is left for it.
+    """The counts of a named row's one impossible pair, where the other classes leave only one count for it.
 
     Predictions of all classes add up to N, so that the others' counts leave p to this class. If exactly one t then
     prints as one of its two numbers, the other one is what differs. None where that is not so.
@@ -50,10 +50,10 @@ def completed(audit: Audit, row: int) -> Completion | None:
     if of is None:
         return None
     shares = [(100 * t / of, 200 * t / (n + p)) for t in range(min(n, p) + 1)]
-    kept = [t for t, (a, f) in enumerate(shares) if abs(a - acc) <= half or abs(f - f1) <= half]
-    if len(kept) != 1:
+    hits = [t for t, (a, f) in enumerate(shares) if abs(a - acc) <= half or abs(f - f1) <= half]
+    if len(hits) != 1:
         return None
-    t = kept[0]
+    t = hits[0]
     a, f = shares[t]
     metric, follows = ("F1", f) if abs(a - acc) <= half else ("Acc", a)
     options[c] = [(t, p, p)]

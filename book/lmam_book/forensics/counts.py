@@ -2,8 +2,8 @@
 
 A class of n utterances, among N in all, of which t are found with p predictions:
 
-    recall t / n      precision t / p      F1 2t / (n + p)      accuracy, one class against the rest, (N - n - p + 2t)
-    / N
+    recall t / n      precision t / p      F1 2t / (n + p)
+    accuracy, one class against the rest, (N - n - p + 2t) / N
 
 Everything is compared in whole numbers, so that no floating point decides a case.
 """
@@ -59,9 +59,7 @@ class Digits:
 
 @dataclass(frozen=True)
 class Solutions:
-    """Numbers of hits t with the predictions p_low..p_high that go with each, along the last axis; none if p_low >
-    p_high.
-    """
+    """Hits t with the predictions p_low..p_high of each, along the last axis; none where p_low > p_high."""
 
     t: np.ndarray
     p_low: np.ndarray
@@ -73,7 +71,7 @@ class Solutions:
         return (self.p_low <= self.p_high).any(-1)
 
     def listed(self) -> list[tuple[int, int, int]]:
-        """(t, p_low, p_high) of a single pair, one entry a t."""
+        """(t, p_low, p_high) of a single pair, one entry per t."""
         there = self.p_low <= self.p_high
         return [tuple(map(int, s)) for s in zip(self.t[there], self.p_low[there], self.p_high[there], strict=True)]
 
@@ -126,16 +124,16 @@ def possible(acc, f1, n, total, reading: str, digits: Digits = Digits()) -> np.n
     acc, f1, n = acc.ravel(), f1.ravel(), n.ravel()
     low, high = _bracket(acc, f1, n, total, reading, digits)
     order = np.argsort(high - low, kind="stable")  # pairs with as many t to try go together
-    found = np.zeros(len(order), bool)
+    exist = np.zeros(len(order), bool)
     start = 0
     while start < len(order):
         widths = (high - low)[order[start:]] + 1
         end = start + max(1, int(np.searchsorted(widths * np.arange(1, len(widths) + 1), CHUNK)))
         end = min(end, start + int(np.searchsorted(widths, 2 * widths[0] + 4, side="right")))
         part = order[start:end]
-        found[part] = solutions(acc[part], f1[part], n[part], total, reading, digits).exist
+        exist[part] = solutions(acc[part], f1[part], n[part], total, reading, digits).exist
         start = end
-    return found.reshape(shape)
+    return exist.reshape(shape)
 
 
 def distance(acc, f1, n, total, reading: str, scale: int = 100, furthest: int = 41) -> np.ndarray:
@@ -144,14 +142,14 @@ def distance(acc, f1, n, total, reading: str, scale: int = 100, furthest: int = 
     1: the pair is possible. 3: both numbers are within one and a half units of a possible pair.
     """
     acc, f1, n = np.broadcast_arrays(acc, f1, n)
-    found = np.full(acc.shape, np.nan)
+    widths = np.full(acc.shape, np.nan)
     for width in range(1, furthest + 1, 2):
-        left = np.isnan(found)
+        left = np.isnan(widths)
         if not left.any():
             break
         reached = possible(acc[left], f1[left], n[left], total, reading, Digits(scale, width=width))
-        found[left] = np.where(reached, width, np.nan)
-    return found
+        widths[left] = np.where(reached, width, np.nan)
+    return widths
 
 
 def _bracket(acc, f1, n, total, reading: str, digits: Digits) -> tuple[np.ndarray, np.ndarray]:

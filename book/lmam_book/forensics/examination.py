@@ -1,4 +1,4 @@
-"""The audit examined: what it finds in generated tables whose truth is known."""
+"""How often the audit is right on generated tables whose truth is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmam_book.forensics.simulated import READABLE, plant, table
 
 
 def examination(support: Mapping[str, int], rows: int, tables: int, planted: int, seed: int = 0) -> pd.DataFrame:
-    """Audit generated tables whose truth is known, without and with planted errors; one row a reading.
+    """Rates at which the audit is right on generated tables, without and with planted errors; one row per reading.
 
     tables, rows; reading_found (share of rows that get their true reading on the true supports), false_alarms (share
     of correct pairs called impossible), found (share of planted errors called impossible), accuracy_found (share of
@@ -23,18 +23,18 @@ def examination(support: Mapping[str, int], rows: int, tables: int, planted: int
     for reading in READABLE:
         tally = np.zeros(5)
         for k in range(tables):
-            made, counts = table(support, reading, rows, seed=seed + k)
-            plain = audit(made, support)
-            spoiled, where = plant(made, support, planted, seed + k)
+            correct, counts = table(support, reading, rows, seed=seed + k)
+            plain = audit(correct, support)
+            spoiled, where = plant(correct, support, planted, seed + k)
             pairs = audit(spoiled, support).pairs.set_index(["row", "class"])["verdict"]
             searched = plain.searched[reading].set_index("class")
             exact = 100 * np.trace(counts[:, 0], axis1=1, axis2=2) / sum(support.values())
-            said = plain.rows
+            readings = plain.rows
             tally += [
-                (said["reading"] == reading).mean(),
+                (readings["reading"] == reading).mean(),
                 plain.pairs["verdict"].str.startswith("impossible").mean(),
                 np.mean([pairs[w].startswith("impossible") for w in where]),
-                ((said["accuracy_low"] <= exact + 1e-9) & (exact <= said["accuracy_high"] + 1e-9)).mean(),
+                ((readings["accuracy_low"] <= exact + 1e-9) & (exact <= readings["accuracy_high"] + 1e-9)).mean(),
                 np.mean([searched.loc[c, "named"] and searched.loc[c, "n"] == n for c, n in support.items()]),
             ]
         names = ["reading_found", "false_alarms", "found", "accuracy_found", "supports_found"]

@@ -31,8 +31,8 @@ class LeftOut:
 
 def iemocap_dialogues(classes: Sequence[str]) -> dict[str, Counts]:
     """The class sizes of each dialogue of IEMOCAP's public test set, counted once, (C,) each."""
-    table = pd.read_csv(paths.data("iemocap_test_dialogues.csv"), index_col="dialogue")
-    return {str(name): row.to_numpy() for name, row in table[list(classes)].iterrows()}
+    counts = pd.read_csv(paths.data("iemocap_test_dialogues.csv"), index_col="dialogue")
+    return {str(name): row.to_numpy() for name, row in counts[list(classes)].iterrows()}
 
 
 def left_out(dialogues: Mapping[str, Counts], support: Counts) -> LeftOut:
@@ -46,9 +46,9 @@ def left_out(dialogues: Mapping[str, Counts], support: Counts) -> LeftOut:
     if (missing < 0).any() or not missing.any():
         return LeftOut(missing, (), 0, 0.0)
     names, counts = list(dialogues), np.array(list(dialogues.values()))
-    fitting = tuple(tuple(names[i] for i in chosen) for chosen in _subsets(counts, missing))
+    fitting = tuple(tuple(names[i] for i in subset) for subset in _subsets(counts, missing))
     sizes = counts.sum(1)[:, None]
-    same = [np.sum(counts[list(chosen)], axis=0) for chosen in _subsets(sizes, np.array([missing.sum()]))]
+    same = [np.sum(counts[list(subset)], axis=0) for subset in _subsets(sizes, np.array([missing.sum()]))]
     draw = stats.multivariate_hypergeom(whole, int(missing.sum()))
     return LeftOut(
         missing, fitting, len(same), float(sum(draw.pmf(c) for c in np.unique(same, axis=0))) if same else 0.0

@@ -32,7 +32,7 @@ class Whole:
 
 
 def whole(options: Sequence[Options], support: Sequence[int], total: int) -> Whole:
-    """Join the classes of one row; `options[c]` must not be empty.
+    """What the classes of one row are together; `options[c]`, what class c can be, must not be empty.
 
     Misses r_c = n_c - t_c and false alarms f_c = p_c - t_c are the row and column sums of a matrix of whole numbers
     >= 0 with a zero diagonal if and only if sum r = sum f and r_c + f_c <= sum r for every c. (The second says that
@@ -62,12 +62,12 @@ def _realisable(options: Sequence[Options], support: Sequence[int], total: int, 
                 continue
             for h, sums in reached.items():
                 if h + t <= hits:
-                    after[h + t] = after.get(h + t, 0) | (_spread(sums, high - low) << low) & keep
+                    after[h + t] = after.get(h + t, 0) | (_widened(sums, high - low) << low) & keep
         reached = after
     return bool(reached.get(hits, 0) >> total & 1)
 
 
-def _spread(bits: int, width: int) -> int:
+def _widened(bits: int, width: int) -> int:
     """Every bit set, and the `width` bits above it."""
     done = 0
     while done < width:

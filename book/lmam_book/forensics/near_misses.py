@@ -30,7 +30,7 @@ def nearness(
         return {}
     acc, f1 = (x[:, left] for x in arbitrary(table, draws, seed))
     rng = np.random.default_rng(seed)
-    found: dict[str, dict[tuple[str, str], float]] = {table.rows[k]: {} for k in left}
+    chances: dict[str, dict[tuple[str, str], float]] = {table.rows[k]: {} for k in left}
     for s in audit.sets:
         for reading in SEARCHED:
             pairs = (table.acc[left], table.f1[left]), (acc, f1)
@@ -41,5 +41,5 @@ def nearness(
                 pick = rng.integers(0, draws, (rows, int(tested.sum())))
                 drawn = theirs[:, at, tested][pick, np.arange(int(tested.sum()))].mean(-1)
                 as_close = (drawn <= ours[at, tested].mean() + 1e-12).sum()
-                found[table.rows[k]][s.name, reading] = (as_close + 1) / (rows + 1) * len(audit.sets) * len(SEARCHED)
-    return found
+                chances[table.rows[k]][s.name, reading] = (as_close + 1) / (rows + 1) * len(audit.sets) * len(SEARCHED)
+    return chances

@@ -19,6 +19,24 @@ AVERAGES = {"IEMOCAP": (68.21, 68.18), "MELD": (62.49, 59.46)}
 """Accuracy and weighted F1 from the same place."""
 
 
+def finding(
+    table: int,
+    dataset: str,
+    row: str,
+    kind: str,
+    text: str,
+    tolerance: str,
+    refuted_by: str,
+    column: str = "",
+    chance: float = np.nan,
+    coincidence: float = np.nan,
+) -> dict:
+    """One finding as a record, with the columns of `whole_paper.findings`; `table` is 0 for none in particular."""
+    place = {"table": table, "dataset": dataset, "row": row, "column": column}
+    rates = {"chance": chance, "coincidence": coincidence}
+    return place | {"kind": kind, "finding": text, "tolerance": tolerance, "refuted_by": refuted_by} | rates
+
+
 def rounding_of_changes(units: float, draws: int = 200_000, seed: int = 0) -> float:
     """By simulation, the share of changes so many units or more off their cells because they were taken unrounded."""
     a, b = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, draws))  # what rounding took from either cell, in units
@@ -27,42 +45,33 @@ def rounding_of_changes(units: float, draws: int = 200_000, seed: int = 0) -> fl
 
 def deltas() -> Iterator[dict]:
     """Printed changes that do not follow from the printed cells, and the base of bc-LSTM's."""
-    found = consistency.audit_deltas()
-    for d in found[~found["agrees"]].to_dict("records"):
+    changes = consistency.audit_deltas()
+    for d in changes[~changes["agrees"]].to_dict("records"):
         off = d["printed"] - d["recomputed"]
         text = f"{d['row']}, {d['column']} {d['metric']}: {d['printed']:.2f} is printed, the cells differ by "
         text += f"{d['recomputed']:.2f}."
-        yield _at(d, "change", text, "half a unit of the printed change") | {
-            "refuted_by": "cells from before rounding" if abs(off) < 0.0101 else "a correction of either cell",
-            "chance": rounding_of_changes(100 * abs(off)),  # all of them are in tables with two decimals
-        }
-    bc = found[(found["row"] == "bc-LSTM delta") & (found["agrees_with"] != "bc-LSTM+Att")]
+        other = "cells from before rounding" if abs(off) < 0.0101 else "a correction of either cell"
+        column, chance = f"{d['column']} {d['metric']}", rounding_of_changes(100 * abs(off))  # all have two decimals
+        place = (d["table"], d["dataset"], d["row"])
+        yield finding(*place, "change", text, "half a unit of the printed change", other, column, chance)
+    bc = changes[(changes["row"] == "bc-LSTM delta") & (changes["agrees_with"] != "bc-LSTM+Att")]
     cells = ", ".join(f"{c} {m}" for c, m in bc[["column", "metric"]].itertuples(index=False))
     text = f"bc-LSTM's changes are against bc-LSTM+Att in all tables, but for {cells} of Table II, which are against "
     text += "plain bc-LSTM."
-    yield {"table": 2, "dataset": "IEMOCAP", "row": "bc-LSTM delta", "kind": "change", "finding": text} | {
-        "tolerance": "half a unit", "refuted_by": "a statement of the base for each change", "chance": np.nan
-    }  # fmt: skip
+    other = "a statement of the base for each change"
+    yield finding(2, "IEMOCAP", "bc-LSTM delta", "change", text, "half a unit", other)
 
 
 def across() -> Iterator[dict]:
     """Numbers that stand in two places and differ."""
-    found = consistency.audit_cross_table()
-    for d in found[~found["agrees"]].to_dict("records"):
-        place = d["place"].removeprefix("Table ")
-        text = (
-            f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in {d['other_place']}."
-        )
-        record = {"table": paper.ROMAN.index(place) + 1, "dataset": d["dataset"], "row": d["method"]}
-        other = "a statement that the two places report different runs"
-        yield (
-            record
-            | {"column": d["metric"], "kind": "two places", "finding": text, "refuted_by": other}
-            | {
-                "tolerance": "half a unit of the coarser number",
-                "chance": np.nan,
-            }
-        )
+    pairs = consistency.audit_cross_table()
+    other = "a statement that the two places report different runs"
+    for d in pairs[~pairs["agrees"]].to_dict("records"):
+        number = paper.ROMAN.index(d["place"].removeprefix("Table ")) + 1
+        text = f"{d['method']}, {d['metric']}: {d['value']:g} in {d['place']}, {d['other_value']:g} in "
+        text += f"{d['other_place']}."
+        tolerance = "half a unit of the coarser number"
+        yield finding(number, d["dataset"], d["method"], "two places", text, tolerance, other, d["metric"])
 
 
 def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
@@ -77,46 +86,31 @@ def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
         hit = np.array([_share(u, n, places) for u in units])
         rate = len({round(100 * k / n, places) for k in range(n + 1)}) / (100 * 10**places + 1)
         text = f"{hit.sum()} of {len(hit)} different accuracies are whole numbers out of {n:,} ({name}); of "
-        text += f"arbitrary numbers {100 * min(rate, 1):.0f} % are." + (
-            " The test has no power here." if rate > 0.9 else ""
-        )
-        yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "accuracies"} | {
-            "finding": text,
-            "tolerance": "half a unit of the last digit",
-            "refuted_by": "another number of test utterances, or means over runs",
-            "chance": float(hit.all()),
-            "coincidence": tail(np.full(len(hit), min(rate, 1.0)), int(hit.sum())),
-        }
+        text += f"arbitrary numbers {100 * min(rate, 1):.0f} % are."
+        text += " The test has no power here." if rate > 0.9 else ""
+        other = "another number of test utterances, or means over runs"
+        rates = float(hit.all()), tail(np.full(len(hit), min(rate, 1.0)), int(hit.sum()))
+        yield finding(number, dataset, "", "accuracies", text, "half a unit of the last digit", other, "Acc", *rates)
 
 
 def p_values() -> Iterator[dict]:
     """What Tables VII and VIII say beside the F1 of Tables II and III, for a paired t-test over five runs."""
-    from lmam_book.paper import p_values as implied  # brings a statistics library that takes a second
+    from lmam_book.paper.p_values import RUNS, TABLES, printed  # brings a statistics library that takes a second
 
-    found = implied.printed()
-    for r in found[found["gain"] == 0].to_dict("records"):
-        main = paper.ROMAN[implied.TABLES[r["table"]][0] - 1]
-        text = (
-            f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and without."
-        )
-        record = {"table": r["table"], "dataset": r["dataset"].upper(), "row": r["row"], "column": r["class"]}
-        yield record | {
-            "kind": "p-value",
-            "finding": text,
-            "tolerance": "none",
-            "refuted_by": "five F1 of either side whose means differ and print as these",
-            "chance": np.nan,
-        }
-    for number, part in found[found["gain"] != 0].groupby("table"):
-        narrow = (part["spread"] < part["one_utterance"] / implied.RUNS**0.5).sum()
+    entries = printed()
+    for r in entries[entries["gain"] == 0].to_dict("records"):
+        main = paper.ROMAN[TABLES[r["table"]][0] - 1]
+        text = f"{r['row']}, {r['class']}: p = {r['p']:.2g}, where Table {main} prints the same F1 with LMAM and "
+        place = (r["table"], r["dataset"].upper(), r["row"])
+        other = "five F1 of either side whose means differ and print as these"
+        yield finding(*place, "p-value", f"{text}without.", "none", other, r["class"])
+    for number, part in entries[entries["gain"] != 0].groupby("table"):
+        narrow = (part["spread"] < part["one_utterance"] / RUNS**0.5).sum()
         text = f"In {narrow} of {len(part)} entries p and the printed change of F1 imply a standard deviation of the "
         text += "five differences below that of four equal ones and one that is off by a single prediction."
-        yield {"table": number, "dataset": part["dataset"].iloc[0].upper(), "row": "", "kind": "p-value"} | {
-            "finding": text,
-            "tolerance": "df = 4, two-sided; as many predictions as utterances of the class",
-            "refuted_by": "the F1 of the five runs, or a test over other units than runs",
-            "chance": np.nan,
-        }
+        tolerance = "df = 4, two-sided; as many predictions as utterances of the class"
+        other = "the F1 of the five runs, or a test over other units than runs"
+        yield finding(number, part["dataset"].iloc[0].upper(), "", "p-value", text, tolerance, other)
 
 
 def sizes() -> Iterator[dict]:
@@ -125,26 +119,24 @@ def sizes() -> Iterator[dict]:
     added = {r: round(starred[r] - plain[r], 2) for r in plain}
     text = f"LMAM adds {' or '.join(f'{v:.2f}' for v in sorted(set(added.values())))} M parameters to each of "
     text += f"{len(added)} backbones."
-    base = {"dataset": "all", "tolerance": "half a unit of the last digit", "chance": np.nan}
+    tolerance = "half a unit of the last digit"
     other = "a layer list in which no size depends on the features or on the backbone"
-    yield base | {"table": 6, "row": "", "column": "params_M", "kind": "sizes", "finding": text, "refuted_by": other}
+    yield finding(6, "all", "", "sizes", text, tolerance, other, "params_M")
     attention = paper.cell(6, "bc-LSTM+Att", "overall", "params_M") - plain["bc-LSTM"]
     printed = paper.cell(12, "Self-attention", "overall", "params_M")
     text = f"Self-attention adds {attention:.2f} M parameters to bc-LSTM in Table VI and holds {printed:.2f} M in "
     text += "Table XII."
     other = "a statement that the two are different modules"
-    record = {"table": 12, "row": "Self-attention", "column": "params_M", "kind": "sizes"}
-    yield base | record | {"finding": text, "refuted_by": other}
+    yield finding(12, "all", "Self-attention", "sizes", text, tolerance, other, "params_M")
 
 
-def test_set(found: int) -> Iterator[dict]:
+def test_set(total: int) -> Iterator[dict]:
     """The number of test utterances of IEMOCAP: printed, found, and what the split of Sec. V-A would leave."""
     printed = int(paper.cell(1, "test", "utterances", "count", "IEMOCAP"))
     text = f"Table I prints {printed:,} test utterances; the supports behind most rows of Table II with LMAM add "
-    text += f"up to {found:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
-    record = {"table": 1, "dataset": "IEMOCAP", "row": "test", "column": "utterances", "kind": "test set"}
+    text += f"up to {total:,}; the 8:2 split of the test set in Sec. V-A would leave {round(0.8 * printed):,}."
     other = "supports of the printed total that serve as many pairs"
-    yield record | {"finding": text, "tolerance": "none, whole numbers", "refuted_by": other, "chance": np.nan}
+    yield finding(1, "IEMOCAP", "test", "test set", text, "none, whole numbers", other, "utterances")
 
 
 def earlier() -> Iterator[dict]:
@@ -154,27 +146,17 @@ def earlier() -> Iterator[dict]:
         same = [c for c, v in README[dataset].items() if v == ours[c]]
         average = [paper.cell(number, "MM-DFN", paper.AVERAGE, m, dataset) for m in ("Acc", "F1")]
         other = "; ".join(f"{c} {ours[c]:.2f} and {v:.2f} there" for c, v in README[dataset].items() if c not in same)
-        text = f"MM-DFN: {len(same)} of {len(ours)} F1 equal those of MM-DFN's own repository" + (
-            f"; {other}" if other else ""
-        )
+        text = f"MM-DFN: {len(same)} of {len(ours)} F1 equal those of MM-DFN's own repository"
+        text += f"; {other}" if other else ""
         text += "; averages {:.2f} and {:.2f}, {:.2f} and {:.2f} there.".format(*average, *AVERAGES[dataset])
-        yield {"table": number, "dataset": dataset, "row": "MM-DFN", "column": "F1", "kind": "published before"} | {
-            "finding": text,
-            "tolerance": "none, digit for digit",
-            "refuted_by": "runs of the paper's own that print the same digits",
-            "chance": np.nan,
-            "coincidence": tail(np.full(len(ours), 0.01), len(same)),  # within half a point, a hundred numbers
-        }
+        other = "runs of the paper's own that print the same digits"
+        chance = tail(np.full(len(ours), 0.01), len(same))  # within half a point, a hundred numbers
+        place = (number, dataset, "MM-DFN", "published before")
+        yield finding(*place, text, "none, digit for digit", other, "F1", coincidence=chance)
     text = "Whether other rows equal earlier publications is not testable here: their tables are not available in a "
     text += "form that can be cited."
-    yield {"table": 0, "dataset": "all", "row": "", "kind": "published before", "finding": text} | {
-        "tolerance": "", "refuted_by": "the tables of the publications that the rows cite", "chance": np.nan
-    }  # fmt: skip
-
-
-def _at(d: dict, kind: str, text: str, tolerance: str) -> dict:
-    where = {"table": d["table"], "dataset": d["dataset"], "row": d["row"], "column": f"{d['column']} {d['metric']}"}
-    return where | {"kind": kind, "finding": text, "tolerance": tolerance}
+    other = "the tables of the publications that the rows cite"
+    yield finding(0, "all", "", "published before", text, "", other)
 
 
 def _backbones() -> list[str]:

@@ -30,7 +30,7 @@ RULE = re.compile(r"[\s|:+-]*")
 
 
 @dataclass(frozen=True)
-class Printed:
+class UnitTable:
     """A per-class table in units of its last digit: `acc` and `f1` (rows, classes), -1 where a cell is missing."""
 
     rows: list[str]
@@ -52,11 +52,11 @@ class Printed:
 
 
 def paste(text: str) -> pd.DataFrame:
-    """Read a per-class table that was copied from a paper: Markdown, CSV or tabs, one method a line.
+    """The frame of a per-class table that was copied from a paper: Markdown, CSV or tabs, one method per line.
 
     The head is one line (`Happy Acc`, `Happy F1`, ...) or two (classes, then metrics; a class may span its columns).
     A cell may hold both numbers of its class (`27.73 29.81`). Bold marks, citations and percent signs are dropped.
-    Returns the frame that `audit` takes. Raises LmamError, one sentence, for what cannot be read.
+    `audit` takes it. Raises LmamError, one sentence, for what cannot be read.
     """
     lines = [line for line in text.strip().splitlines() if line.strip() and not RULE.fullmatch(line)]
     separator = next((s for s in ("\t", "|", ";", ",") if any(s in line for line in lines)), None)
@@ -79,10 +79,10 @@ def paste(text: str) -> pd.DataFrame:
     return pd.DataFrame(body, index=[line[0] for line in cells[first:]], columns=pd.MultiIndex.from_tuples(columns))
 
 
-def printed(table: pd.DataFrame) -> Printed:
-    """Check a frame and count its units; index: methods, columns: (class, `Acc` or `F1`), one may be `Average(w)`.
+def in_units(table: pd.DataFrame) -> UnitTable:
+    """A frame in units of its last digit, checked; `audit` describes the frame.
 
-    A missing cell is allowed: nothing is said of its pair. Raises LmamError for a number outside 0..100, for what is no
+    A missing cell is allowed: its pair is not audited. Raises LmamError for a number outside 0..100, for what is no
     number, a class without one of its two columns, and a method named twice.
     """
     if table.columns.nlevels != 2:
@@ -103,9 +103,9 @@ def printed(table: pd.DataFrame) -> Printed:
         cells = [[values[r, (c, metric)] for c in classes] for r in rows]
         return np.array([[-1 if v is None else int(v * scale) for v in line] for line in cells], np.int64)
 
-    average = [[values.get((r, (AVERAGE, m))) for m in ("Acc", "F1")] for r in rows]
-    means = np.array([[np.nan if v is None else float(v) for v in line] for line in average])
-    return Printed([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), means, scale)
+    decimals = [[values.get((r, (AVERAGE, m))) for m in ("Acc", "F1")] for r in rows]
+    average = np.array([[np.nan if v is None else float(v) for v in line] for line in decimals])
+    return UnitTable([str(r) for r in rows], [str(c) for c in classes], units("Acc"), units("F1"), average, scale)
 
 
 def _decimal(value: object, row: object, column: tuple[str, str]) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""The solver's own examination: correct tables with known truth, and tables with planted errors."""
+"""Generated tables to examine the audit with: correct ones with known truth, and ones with planted errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lmam_book.forensics.matrix import implied_predictions
 from lmam_book.paper.printed import AVERAGE
 
 READABLE = ("recall", "precision")
-SPREAD = 0.03
+DEVIATION = 0.03
 """Standard deviation of a class's recall from run to run, where a table holds means over runs."""
 
 
@@ -23,12 +23,12 @@ def confusions(support: np.ndarray, rows: int, runs: int, rng: np.random.Generat
     What they miss goes more often to the larger classes.
     """
     classes = len(support)
-    found = np.clip(
-        rng.uniform(0.2, 0.95, (rows, 1, classes)) + rng.normal(0, SPREAD, (rows, runs, classes)), 0.02, 0.98
+    recall = np.clip(
+        rng.uniform(0.2, 0.95, (rows, 1, classes)) + rng.normal(0, DEVIATION, (rows, runs, classes)), 0.02, 0.98
     )
     lure = support * rng.gamma(4, 1, (rows, 1, classes))
     lost = np.broadcast_to(lure[:, :, None, :], (rows, runs, classes, classes)) * (1 - np.eye(classes))
-    share = (1 - found)[..., None] * lost / lost.sum(-1, keepdims=True) + found[..., None] * np.eye(classes)
+    share = (1 - recall)[..., None] * lost / lost.sum(-1, keepdims=True) + recall[..., None] * np.eye(classes)
     return rng.multinomial(support, share)
 
 
@@ -86,7 +86,7 @@ def plant(
 def simulated(
     support: tuple[int, ...], reading: str, runs: int, places: int = 2, rows: int = 600, seed: int = 0
 ) -> pd.DataFrame:
-    """Rows of correct tables, one a row, and what the audit would measure of them.
+    """Rows of simulated correct tables, and what the audit would measure of them.
 
     `impossible` counts pairs without whole numbers in the table's own reading, `off` is how far an average lies from
     its cells in units of the last digit, `implied` the predictions over the utterances by real arithmetic.

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.stats import binom
 
 from lmam_book.forensics.counts import Digits, possible
-from lmam_book.forensics.pasted import Printed
+from lmam_book.forensics.pasted import UnitTable
 
 SEARCHED = ("recall", "precision")
 """Readings whose pairs depend on n. One-vs-rest accuracy and F1 fix t and n + p whatever n is."""
@@ -29,18 +29,19 @@ class Supports:
     n: dict[str, int]
     total: int
 
+    @classmethod
+    def of(cls, support: Mapping[str, int], name: str = "given") -> Supports:
+        """The supports that somebody states, under the name that sentences call them by."""
+        return cls(name, dict(support), sum(support.values()))
+
     @property
     def array(self) -> np.ndarray:
+        """The supports in the order of the classes, (classes,)."""
         return np.array(list(self.n.values()), np.int64)
 
 
-def given(support: Mapping[str, int], name: str = "given") -> Supports:
-    """The supports that somebody states, under the name that sentences call them by."""
-    return Supports(name, dict(support), sum(support.values()))
-
-
 def fits(
-    table: Printed, column: int, reading: str, n: np.ndarray, digits: Digits, total: int | None = None
+    table: UnitTable, column: int, reading: str, n: np.ndarray, digits: Digits, total: int | None = None
 ) -> np.ndarray:
     """Whether the pair of each row (that can be tested) exists for each n: (rows, len(n))."""
     there = table.testable[:, column]
@@ -48,7 +49,7 @@ def fits(
     return possible(acc, f1, n[None, :], total, reading, digits)
 
 
-def arbitrary(table: Printed, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def arbitrary(table: UnitTable, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs drawn evenly within `NEAR` points of the printed ones, never two zeros: (draws, rows, classes) each."""
     rng = np.random.default_rng(seed)
     reach = NEAR * table.scale
@@ -57,7 +58,7 @@ def arbitrary(table: Printed, draws: int, seed: int) -> tuple[np.ndarray, np.nda
     return np.where((acc == 0) & (f1 == 0), 1, acc), f1
 
 
-def search(table: Printed, reading: str, digits: Digits, n_max: int, draws: int = 20, seed: int = 0) -> pd.DataFrame:
+def search(table: UnitTable, reading: str, digits: Digits, n_max: int, draws: int = 20, seed: int = 0) -> pd.DataFrame:
     """The most telling support of every class, as if each row had been tested on the same utterances.
 
     Columns: class, n, rows (that fit), of (rows tested), by_chance (rows that arbitrary numbers would fit), p (the
@@ -74,17 +75,17 @@ def search(table: Printed, reading: str, digits: Digits, n_max: int, draws: int 
         if not rows:
             records.append({"class": name, "n": 0, "rows": 0, "of": 0, "by_chance": np.nan, "p": 1.0, "named": False})
             continue
-        found = fits(table, c, reading, numbers, digits).sum(0)
+        fitting = fits(table, c, reading, numbers, digits).sum(0)
         drawn = (x[:, there, c].ravel()[:, None] for x in (acc, f1))
         at_random = possible(*drawn, some[None], None, reading, digits)
         rate = uniform_filter1d(at_random.mean(0), 7, mode="nearest") + 1 / (7 * len(at_random))
         rate = np.interp(numbers, some, rate)
-        p = binom.sf(found - 1, rows, np.minimum(rate, 1))
-        n = _least_divisor(int(p.argmin()) + 1, found, p * n_max, rate, rows, reading, digits)
+        p = binom.sf(fitting - 1, rows, np.minimum(rate, 1))
+        n = _least_divisor(int(p.argmin()) + 1, fitting, p * n_max, rate, rows, reading, digits)
         record = {
             "class": name,
             "n": n,
-            "rows": int(found[n - 1]),
+            "rows": int(fitting[n - 1]),
             "of": rows,
             "by_chance": rows * float(rate[n - 1]),
         }
@@ -94,7 +95,7 @@ def search(table: Printed, reading: str, digits: Digits, n_max: int, draws: int 
 
 
 def _least_divisor(
-    best: int, found: np.ndarray, p: np.ndarray, rate: np.ndarray, rows: int, reading: str, digits: Digits
+    best: int, fitting: np.ndarray, p: np.ndarray, rate: np.ndarray, rows: int, reading: str, digits: Digits
 ) -> int:
     """The support behind the most telling n, `best`: itself, or the divisor d from which its rows come more likely.
 
@@ -106,12 +107,12 @@ def _least_divisor(
     for d in range(1, best):
         if best % d:
             continue
-        fit, more = found[d - 1], found[best - 1] - found[d - 1]
+        fit, more = fitting[d - 1], fitting[best - 1] - fitting[d - 1]
         if more <= 0:
             return d
         if p[d - 1] < SIGNIFICANT:
             of_n = binom.sf(more - 1, rows - fit, min(float(rate[best - 1]), 1.0))
-            of_d = binom.sf(fit - 1, found[best - 1], _shared(best, d, reading, digits))
+            of_d = binom.sf(fit - 1, fitting[best - 1], _shared(best, d, reading, digits))
             if of_n >= of_d:
                 return d
     return best
@@ -128,7 +129,7 @@ def _shared(n: int, d: int, reading: str, digits: Digits, draws: int = 2000) -> 
 
 
 def candidates(
-    table: Printed, stated: Supports | None, searched: Mapping[str, pd.DataFrame], most: int
+    table: UnitTable, stated: Supports | None, searched: Mapping[str, pd.DataFrame], most: int
 ) -> list[Supports]:
     """The sets of supports to audit with: the stated one, and each reading's searched one where it differs.
 
@@ -136,16 +137,16 @@ def candidates(
     where nothing is stated, there is no set of that reading. Nor is there one with more than `most` utterances in all.
     """
     sets = [stated] if stated else []
-    for reading, found in searched.items():
-        named = found[found["named"]].set_index("class")["n"].to_dict()
+    for reading, classes in searched.items():
+        named = classes[classes["named"]].set_index("class")["n"].to_dict()
         n = {c: int(named.get(c, stated.n[c] if stated else 0)) for c in table.classes}
         if all(n.values()) and n not in [s.n for s in sets] and sum(n.values()) <= most:
-            sets.append(given(n, f"searched ({reading})"))
+            sets.append(Supports.of(n, f"searched ({reading})"))
     return sets
 
 
 def coincidence(
-    table: Printed, supports: Supports, reading: str, digits: Digits, draws: int = 200, seed: int = 1
+    table: UnitTable, supports: Supports, reading: str, digits: Digits, draws: int = 200, seed: int = 1
 ) -> np.ndarray:
     """The share of arbitrary pairs near each printed pair that exist with these supports: (rows, classes), never 0."""
     acc, f1 = arbitrary(table, draws, seed)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise, product
 
-import numpy as np
-
+from lmam_book.forensics.other_tables import finding
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 
@@ -72,15 +71,14 @@ def _third() -> dict:
 
 
 def _rank() -> dict:
-    told = paper.statements().set_index("id")["value"]
-    text, caption = (told[f"unstable_above_rank_{k}"] for k in ("text", "caption"))
-    finding = f"Sec. V-H: training is unstable above rank {text}; the caption of Fig. 5 says above rank {caption}."
-    return _claim(0, "IEMOCAP", "", [], []) | {"finding": finding}
+    values = paper.statements().set_index("id")["value"]
+    sentence, caption = (values[f"unstable_above_rank_{k}"] for k in ("text", "caption"))
+    text = f"Sec. V-H: training is unstable above rank {sentence}; the caption of Fig. 5 says above rank {caption}."
+    return _claim(0, "IEMOCAP", "", [], []) | {"finding": text}
 
 
 def _claim(number: int, dataset: str, claim: str, every, against: list[str]) -> dict:
     """`every` is what the claim is about, `against` what does not bear it out."""
     text = f"{claim}: {len(every) - len(against)} of {len(every)} printed cells bear it out"
     text += f"; not so {'; '.join(against)}." if against else "."
-    record = {"table": number, "dataset": dataset, "row": "", "kind": "claim of the text", "finding": text}
-    return record | {"tolerance": "as printed", "refuted_by": "a correction of text or cells", "chance": np.nan}
+    return finding(number, dataset, "", "claim of the text", text, "as printed", "a correction of text or cells")

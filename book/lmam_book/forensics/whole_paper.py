@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from lmam_book.forensics import other_tables as claims
-from lmam_book.forensics import text_claims as said
+from lmam_book.forensics import other_tables, text_claims
 from lmam_book.forensics.audit import Audit, audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.left_out import LeftOut, iemocap_dialogues, left_out
+from lmam_book.forensics.other_tables import finding
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 
@@ -37,11 +37,11 @@ def audited(dataset: str) -> Audit:
 
 @cache
 def findings() -> pd.DataFrame:
-    """All findings on the paper's tables, one a row; `table` is 0 where a finding is on none in particular.
+    """All findings on the paper's tables, one per row; `table` is 0 where a finding is on none in particular.
 
     Columns: id, table, dataset, row, column, kind, finding, tolerance, refuted_by, chance (the share of simulated
     correct tables of this size that show it, NaN where nothing was simulated), chance_means (the same, were cells
-    means over five runs) and coincidence (the chance that arbitrary numbers fit as well). Computed once a process;
+    means over five runs) and coincidence (the chance that arbitrary numbers fit as well). Computed once per process;
     copy before changing it.
     """
     parts = [audited(d).findings.drop(columns="id").assign(table=number, dataset=d) for d, number in MAIN.items()]
@@ -71,7 +71,7 @@ def cells() -> pd.DataFrame:
     for d in consistency.audit_deltas().itertuples():
         verdicts[d.table, d.dataset, d.row, d.column, d.metric] = _word(d.agrees)
     verdicts |= _second_places()
-    for f in claims.p_values():
+    for f in other_tables.p_values():
         if f.get("column"):
             verdicts[f["table"], f["dataset"], f["row"], f["column"], "p"] = "disagrees"
     return every.assign(verdict=list(verdicts.values()))
@@ -79,7 +79,7 @@ def cells() -> pd.DataFrame:
 
 def _second_places() -> dict[tuple, str]:
     """Verdicts on cells that repeat a cell of an earlier table: disagrees if any comparison does."""
-    found: dict[tuple, str] = {}
+    verdicts: dict[tuple, str] = {}
     across = consistency.audit_cross_table()
     names = {(number, method): row for (number, row), method in consistency.SAME_SYSTEM.items()}
     for d in across[across["other_place"].str.startswith("Table")].itertuples():
@@ -87,31 +87,25 @@ def _second_places() -> dict[tuple, str]:
         number = paper.ROMAN.index(place) + 1
         row = names.get((number, d.method), d.method) + "(R)" * residual
         key = (number, d.dataset, row, "overall", d.metric)
-        found[key] = _word(d.agrees and found.get(key) != "disagrees")
-    return found
+        verdicts[key] = _word(d.agrees and verdicts.get(key) != "disagrees")
+    return verdicts
 
 
 def _others() -> Iterator[Iterator[dict]]:
     """Findings beyond the arithmetic of one table."""
     yield _readings()
     yield _elsewhere()
-    yield claims.test_set(audited("IEMOCAP").sets[-1].total)
+    yield other_tables.test_set(audited("IEMOCAP").sets[-1].total)
     yield _left_out()
     for dataset in MAIN:
         yield _weights(dataset)
         totals = {s.name + " supports": s.total for s in audited(dataset).sets}
         for number in (MAIN[dataset], 5, 9, 10, 11):
-            yield claims.grid(number, dataset, totals)
+            yield other_tables.grid(number, dataset, totals)
     for dataset in ("CMU-MOSI", "POM"):
-        yield claims.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
-    yield from (
-        claims.deltas(),
-        claims.across(),
-        claims.p_values(),
-        claims.sizes(),
-        said.statements(),
-        claims.earlier(),
-    )
+        yield other_tables.grid(4, dataset, {"Table I": int(paper.cell(1, "test", "utterances", "count", dataset))})
+    yield from (other_tables.deltas(), other_tables.across(), other_tables.p_values(), other_tables.sizes())
+    yield from (text_claims.statements(), other_tables.earlier())
 
 
 def without_dialogues() -> LeftOut:
@@ -122,52 +116,41 @@ def without_dialogues() -> LeftOut:
 
 def _left_out() -> Iterator[dict]:
     """Which dialogues of the public test set, left out, leave the supports behind most rows of Table II."""
-    found, sets = without_dialogues(), [s for s in audited("IEMOCAP").sets if s.total]
-    if not found.sets:
+    without, sets = without_dialogues(), audited("IEMOCAP").sets
+    if not without.sets:
         return
-    names = "; ".join(" and ".join(chosen) for chosen in found.sets)
+    names = "; ".join(" and ".join(dialogues) for dialogues in without.sets)
     text = f"The supports behind most rows of Table II with LMAM ({sets[-1].total:,}) are those of the public test set "
-    text += f"without the dialogue {names}: its {found.missing.sum()} utterances have exactly the class sizes that are "
-    text += (
-        f"missing. Of all sets of dialogues, {found.same_size} have as many utterances and {len(found.sets)} has these "
-    )
-    text += "sizes. A loader that drops an incomplete last batch would do this; whether one did is not known."
-    yield {"table": 2, "dataset": "IEMOCAP", "row": "", "column": "support", "kind": "test set", "finding": text} | {
-        "tolerance": "none, whole numbers",
-        "refuted_by": "predictions of the paper's own for all 31 dialogues",
-        "chance": np.nan,
-        "coincidence": found.chance,
-    }
+    text += f"without the dialogue {names}: its {without.missing.sum()} utterances have exactly the class sizes that "
+    text += f"are missing. Of all sets of dialogues, {without.same_size} have as many utterances and "
+    text += f"{len(without.sets)} has these sizes. A loader that drops an incomplete last batch would do this; whether "
+    text += "one did is not known."
+    place, other = (2, "IEMOCAP", "", "test set"), "predictions of the paper's own for all 31 dialogues"
+    yield finding(*place, text, "none, whole numbers", other, "support", coincidence=without.chance)
 
 
 def _readings() -> Iterator[dict]:
     """How many rows of a table, without LMAM and with it, read as what."""
     for dataset, number in MAIN.items():
         rows = audited(dataset).rows
-        parts = []
-        for kind, part in (
-            ("plain", rows[~rows["row"].str.endswith("*")]),
-            ("starred", rows[rows["row"].str.endswith("*")]),
-        ):
+        parts, starred = [], rows["row"].str.endswith("*")
+        for kind, part in (("plain", rows[~starred]), ("starred", rows[starred])):
             counts = part["reading"].replace({"none": "unsettled"}).value_counts()
             parts.append(f"of {len(part)} {kind} rows " + ", ".join(f"{n} {r}" for r, n in counts.items()))
         text = f"What Acc. is by the counts that exist: {' and '.join(parts)}."
-        yield {"table": number, "dataset": dataset, "row": "", "column": "Acc", "kind": "readings", "finding": text} | {
-            "tolerance": "half a unit of the last digit",
-            "refuted_by": "one reading with one set of supports that serves as many pairs",
-            "chance": np.nan,
-        }
+        other = "one reading with one set of supports that serves as many pairs"
+        yield finding(number, dataset, "", "readings", text, "half a unit of the last digit", other, "Acc")
 
 
 def _elsewhere() -> Iterator[dict]:
     """Accuracy and weighted F1 of the counts behind a row, on their own utterances, beside its (R) row of Table XI."""
-    found = audited("IEMOCAP")
-    for k, name in enumerate(found.table.rows):
-        completion = completed(found, k)
-        joined = completion.joined if completion else found.whole(k)
+    main = audited("IEMOCAP")
+    for k, name in enumerate(main.table.rows):
+        completion = completed(main, k)
+        joined = completion.joined if completion else main.whole(k)
         if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
             continue
-        f1, n = found.table.f1[k] / found.table.scale, found.fits[k].supports.array
+        f1, n = main.table.f1[k] / main.table.scale, main.fits[k].supports.array
         if completion and completion.metric == "F1":
             f1[completion.column] = completion.follows
         ours = {"Acc": joined.accuracy[0], "F1": float(f1 @ n) / n.sum()}
@@ -176,29 +159,26 @@ def _elsewhere() -> Iterator[dict]:
         text = f"{name}: the counts behind Table II's row{' (one pair completed)' if completion else ''} give accuracy "
         text += f"{ours['Acc']:.2f} and weighted F1 {ours['F1']:.2f} on their own {joined.total:,} utterances; "
         text += f"Table XI prints {printed['Acc']:.2f} and {printed['F1']:.2f} for (R), Table II "
-        text += f"{found.table.average[k, 0]:.2f} and {found.table.average[k, 1]:.2f}."
-        yield {"table": 11, "dataset": "IEMOCAP", "row": f"{name}(R)", "kind": "counts elsewhere", "finding": text} | {
-            "tolerance": "one unit of the last digit",
-            "refuted_by": "another set of whole numbers that prints as the row",
-            "chance": np.nan,
-            "coincidence": 0.03 ** len(same),  # three of the hundred values within half a point either way
-        }
+        text += f"{main.table.average[k, 0]:.2f} and {main.table.average[k, 1]:.2f}."
+        tolerance, other = "one unit of the last digit", "another set of whole numbers that prints as the row"
+        chance = 0.03 ** len(same)  # three of the hundred values within half a point either way
+        place = (11, "IEMOCAP", f"{name}(R)", "counts elsewhere")
+        yield finding(*place, text, tolerance, other, coincidence=chance)
 
 
 def _weights(dataset: str) -> Iterator[dict]:
     """With which weights the averages of a table follow from its cells."""
-    found = audited(dataset)
-    plain = largest_difference(found.table, np.full(len(found.table.classes), 1 / len(found.table.classes)))
-    weights, least = best_weights(found.table)
-    near = near_supports(found.table, found.sets[0])
+    main = audited(dataset)
+    plain = largest_difference(main.table, np.full(len(main.table.classes), 1 / len(main.table.classes)))
+    weights, least = best_weights(main.table)
+    nearby = near_supports(main.table, main.sets[0])
     text = f"With any weights that add up to one, the largest difference of the averages can be {least:.4f} at least, "
-    text += f"with {', '.join(f'{c} {w:.4f}' for c, w in zip(found.table.classes, weights, strict=True))}; plain "
+    text += f"with {', '.join(f'{c} {w:.4f}' for c, w in zip(main.table.classes, weights, strict=True))}; plain "
     text += f"means miss by {plain:.2f}; "
-    text += f"{len(near)} sets of supports within 2 utterances a class of the public ones serve every average"
-    text += f", the nearest {', '.join(map(str, near[0]))}." if near else "."
-    record = {"table": MAIN[dataset], "dataset": dataset, "row": "", "column": paper.AVERAGE, "kind": "weights"}
-    other = "a statement of the weights"
-    yield record | {"finding": text, "tolerance": "one unit of the last digit", "refuted_by": other, "chance": np.nan}
+    text += f"{len(nearby)} sets of supports within 2 utterances a class of the public ones serve every average"
+    text += f", the nearest {', '.join(map(str, nearby[0]))}." if nearby else "."
+    tolerance, other = "one unit of the last digit", "a statement of the weights"
+    yield finding(MAIN[dataset], dataset, "", "weights", text, tolerance, other, paper.AVERAGE)
 
 
 def _word(agrees: bool) -> str:

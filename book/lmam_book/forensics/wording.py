@@ -1,4 +1,4 @@
-"""What an audit found, one neutral sentence a finding, with tolerance, refutation and rates of chance."""
+"""The findings of an audit, one neutral sentence per finding, with tolerance, refutation and rates of chance."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ OTHER = "supports or a reading under which the pairs exist, or the statement tha
 
 def sentences(audit: Audit) -> pd.DataFrame:
     """All findings on the table, rows in printed order, supports and averages last."""
-    found: list[dict] = []
+    records: list[dict] = []
     close = nearness(audit)
     for row, name in enumerate(audit.table.rows):
         fit = audit.fits[row]
         if fit is None or not audit.sets:
             continue
-        found.append(_reading(audit, row, name))
+        records.append(_reading(audit, row, name))
         if fit.named:
-            found += _counts(audit, row, name)
+            records += _counts(audit, row, name)
         else:
-            found += _implied(audit, name)
-            found += [_near(name, *key, p) for key, p in close.get(name, {}).items() if p < 0.01]
-        found += _bounds(audit, name)
-    found += [_support(audit, reading) for reading in audit.searched]
+            records += _implied(audit, name)
+            records += [_near(name, *key, p) for key, p in close.get(name, {}).items() if p < 0.01]
+        records += _bounds(audit, name)
+    records += [_support(audit, reading) for reading in audit.searched]
     if len(audit.averages):
-        found += [_averages(audit, s) for s in audit.averages["supports"].unique()]
-    frame = pd.DataFrame(found).reindex(columns=COLUMNS)
+        records += [_averages(audit, s) for s in audit.averages["supports"].unique()]
+    frame = pd.DataFrame(records).reindex(columns=COLUMNS)
     frame["id"] = [f"{k + 1:03d}" for k in range(len(frame))]
     return frame.fillna({"row": "", "column": ""})
 
@@ -61,21 +61,21 @@ def _reading(audit: Audit, row: int, name: str) -> dict:
 
 def _counts(audit: Audit, row: int, name: str) -> list[dict]:
     """What follows from the counts of a row whose reading is named."""
-    fit, joined, found = audit.fits[row], audit.whole(row), []
+    fit, joined, records = audit.fits[row], audit.whole(row), []
     testable = audit.table.testable[row]
     if missing := [c for c, exist, t in zip(audit.table.classes, fit.exist, testable, strict=True) if t and not exist]:
         text = f"{name}: no whole numbers print as {' and '.join(missing)}, where the row's other pairs exist."
         record = {"row": name, "column": "; ".join(missing), "kind": "impossible pair", "finding": text}
-        found.append(record | {"tolerance": HALF, "refuted_by": OTHER} | _chances(audit, row, len(missing)))
-        found += _completed(audit, row, name)
+        records.append(record | {"tolerance": HALF, "refuted_by": OTHER} | _chances(audit, row, len(missing)))
+        records += _completed(audit, row, name)
     if joined is None:
-        return found
+        return records
     low, high = joined.predictions
     many = f"{low:,}" if low == high else f"between {low:,} and {high:,}"
     exists = "a confusion matrix with these counts exists" if joined.realised else "no confusion matrix has them"
     text = f"{name}: predictions add up to {many} for {joined.total:,} utterances, and {exists}."
     record = {"row": name, "kind": "predictions", "finding": text, "tolerance": "none, whole numbers"}
-    found.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
+    records.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
     if joined.realised:
         low, high = joined.accuracy
         is_ = f"{low:.2f}" if high - low < 0.01 else f"between {low:.2f} and {high:.2f}"
@@ -83,22 +83,25 @@ def _counts(audit: Audit, row: int, name: str) -> list[dict]:
         text = f"{name}: the accuracy that follows from the counts is {is_} %"
         text += "." if np.isnan(printed) else f"; the printed average of Acc. is {printed:.2f}."
         record = {"row": name, "kind": "accuracy", "finding": text, "tolerance": "none, whole numbers"}
-        found.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
-    return found
+        records.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
+    return records
 
 
 def _completed(audit: Audit, row: int, name: str) -> list[dict]:
     """What the other classes leave to the one pair without whole numbers."""
-    found = completed(audit, row)
-    if found is None:
+    pair = completed(audit, row)
+    if pair is None:
         return []
-    klass, units = audit.table.classes[found.column], audit.table.acc if found.metric == "Acc" else audit.table.f1
-    printed = units[row, found.column] / audit.table.scale
-    text = f"{name}: the other classes leave {found.predictions} predictions to {klass}; with {found.hits} hits its "
-    text += f"{found.metric} is {found.follows:.2f}, where {printed:.2f} is printed; its other number is as printed."
+    klass, units = (
+        audit.table.classes[pair.column],
+        audit.table.acc if pair.metric == "Acc" else audit.table.f1,
+    )
+    printed = units[row, pair.column] / audit.table.scale
+    text = f"{name}: the other classes leave {pair.predictions} predictions to {klass}; with {pair.hits} hits its "
+    text += f"{pair.metric} is {pair.follows:.2f}, where {printed:.2f} is printed; its other number is as printed."
     record = {"row": name, "column": klass, "kind": "completed", "finding": text, "tolerance": HALF}
     other = "another set of whole numbers that prints as the row's other pairs"
-    return [record | {"refuted_by": other, "coincidence": found.coincidence}]
+    return [record | {"refuted_by": other, "coincidence": pair.coincidence}]
 
 
 def _implied(audit: Audit, name: str) -> list[dict]:
@@ -109,10 +112,10 @@ def _implied(audit: Audit, name: str) -> list[dict]:
         return []
     nearest = (ratio - 1).abs().idxmin()
     off = abs(ratio[nearest] - 1)
-    said = " and ".join(f"{100 * v:.1f} % as {r}" for r, v in ratio.items())
+    shares = " and ".join(f"{100 * v:.1f} % as {r}" for r, v in ratio.items())
     support = tuple(map(int, audit.sets[0].array))
     rates = [synthetic.chance("implied", off, support, nearest, runs, _places(audit)) for runs in (1, 5)]
-    text = f"{name}: taken as real numbers, the pairs imply this share of predictions per utterance: {said}."
+    text = f"{name}: taken as real numbers, the pairs imply this share of predictions per utterance: {shares}."
     record = {"row": name, "kind": "implied predictions", "finding": text, "chance": rates[0], "chance_means": rates[1]}
     other = "predictions that add up under another reading or support"
     return [record | {"tolerance": "half a unit in each cell", "refuted_by": other}]
@@ -146,18 +149,18 @@ def _bounds(audit: Audit, name: str) -> list[dict]:
 
 
 def _support(audit: Audit, reading: str) -> dict:
-    found = audit.searched[reading]
-    named = found[found["named"]]
+    classes = audit.searched[reading]
+    named = classes[classes["named"]]
     record = {"kind": "supports", "tolerance": HALF, "refuted_by": "other supports that serve as many rows"}
     if named.empty:
         text = f"With Acc. as {reading}, no support serves more rows of any class than arbitrary numbers would."
-        return record | {"finding": text, "coincidence": float(found["p"].min())}
+        return record | {"finding": text, "coincidence": float(classes["p"].min())}
     each = ", ".join(
         f"{c} {n} ({k} of {m} rows)"
         for c, n, k, m in zip(named["class"], named["n"], named["rows"], named["of"], strict=True)
     )
     text = f"With Acc. as {reading}, one support serves several rows of a class: {each}"
-    if len(named) < len(found):
+    if len(named) < len(classes):
         text += "."
     elif list(named["n"]) in [list(s.n.values()) for s in audit.sets]:
         text += f", together {named['n'].sum():,} utterances."

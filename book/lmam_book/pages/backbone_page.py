@@ -17,7 +17,7 @@ from lmam_book.pages import headline_page, live_runs
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.plans.studies import TYPICAL
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline, sizes
@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
     "device": ("auto", "cpu", "cuda"),
     "store": str,
 }
-"""What `check_parameters` holds a card's parameters to."""
+"""What a card's parameters may be, for `check_parameters`."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Asked:
 
 
 class Card:
-    """The card of a backbone, which reads the notebook's parameters anew at every call: what it shows is theirs.
+    """The card of a backbone, which reads the notebook's parameters again at every call: what it shows is theirs.
 
     `names` is the notebook's `globals()`, `quick` the budget of the live run in the quick profile. Raises LmamError,
     one sentence, for parameters that are not possible, here or at the first call after they were changed.
@@ -72,7 +72,7 @@ class Card:
         self.backbone, self.names, self.quick = backbone, names, quick
         self._checked: Asked | None = None
         self._trained: dict[Asked, dict[str, tuple[Embedded, Dataset, Training]]] = {}
-        self.asked  # noqa: B018  # what is wrong with the parameters is said where the card is made
+        self.asked  # noqa: B018  # parameters that are not possible are told where the card is created
 
     @property
     def asked(self) -> Asked:
@@ -139,11 +139,9 @@ class Card:
     def original(self) -> HTML:
         """What the comparison with the original gave, in a sentence, with tables of it and of the sizes folded away."""
         names = [name for name in BACKBONES if name.removesuffix("_att") == self.backbone]
-        found = [reporting.fold("Parameters, beside the original and Table VI", reporting.table(sizes.table(*names)))]
-        known = sizes.timings().query("backbone == @self.backbone").sort_values(["threads", "mode"])
-        if len(known):
-            found.insert(0, _compared(known))
-        return HTML("".join(part.data for part in found))
+        folded = reporting.fold("Parameters, beside the original and Table VI", reporting.table(sizes.table(*names)))
+        timings = sizes.timings().query("backbone == @self.backbone").sort_values(["threads", "mode"])
+        return HTML(_compared(timings) + folded.data if len(timings) else folded.data)
 
     @property
     def trained(self) -> dict[str, tuple[Embedded, Dataset, Training]]:
@@ -156,12 +154,12 @@ class Card:
 
     def live(self) -> HTML:
         """Test scores, parameters and times of the live run, below what no training reaches."""
-        now, found, constant = self.asked, self.trained, _constant(self.data)
-        rows = [live_runs.scored(name, *made) for name, made in found.items()]
+        now, constant = self.asked, _constant(self.data)
+        rows = [live_runs.scored(name, *trained) for name, trained in self.trained.items()]
         metric, sign = selection_metric(self.data)
         enough = 5 if self.data.classes else 0.05  # points of F1, or of the scale of the labels
         slow = [str(row["arm"]) for row in rows if sign * (row[metric] - constant[metric]) < enough]
-        updates = next(iter(found.values()))[2].updates
+        updates = next(iter(self.trained.values()))[2].updates
         caption = (
             f"{now.dataset}, rank {now.rank}, seed {now.seed}: {len(self.data.splits['train'])} conversations, "
             f"{updates} updates per model, trained on {usable(now.device)}. {self._full()}"
@@ -193,30 +191,32 @@ class Card:
         """Loss and validation score by epoch of two measured runs, without and with LMAM; None where there are none."""
         runs = [run for cell in self.cells for some in cell.runs.values() for run in some]
         groups: dict[tuple[str, str, int], dict[str, Training]] = {}
-        for run in runs + held(self.backbone, Store(paths.store(self.asked.store))):
+        for run in runs + stored_runs(self.backbone, Store(paths.store(self.asked.store))):
             e = run.experiment
             groups.setdefault((e.dataset, e.protocol, e.seed), {})[run_names.arm(e)] = run.training
-        for (dataset, *_), found in sorted(groups.items(), key=lambda group: group[0][0] != "iemocap"):
-            if len(found) > 1:
-                drawn = {f"{name}, {dataset}": (t.train_loss, t.selection_score) for name, t in list(found.items())[:2]}
+        for (dataset, *_), arms in sorted(groups.items(), key=lambda group: group[0][0] != "iemocap"):
+            if len(arms) > 1:
+                drawn = {f"{arm}, {dataset}": (t.train_loss, t.selection_score) for arm, t in list(arms.items())[:2]}
                 return figures.curves(drawn, "weighted F1" if dataset != "mosi" else "MAE")
         return None
 
     def first_protocol(self) -> HTML:
         """The paper's numbers beside those of the first protocol's runs, folded away; nothing without runs."""
         store = Store(paths.store(self.asked.store))
-        runs = held(self.backbone, store) + [r for r in held("meld", store) if r.experiment.backbone == self.backbone]
+        runs = stored_runs(self.backbone, store) + [
+            r for r in stored_runs("meld", store) if r.experiment.backbone == self.backbone
+        ]
         if not runs:
             return HTML("")
         frame = plugin.frame(runs)
-        found = [HTML(f"<p>{FIRST_PROTOCOL}</p>")]
+        folded = [HTML(f"<p>{FIRST_PROTOCOL}</p>")]
         for dataset in frame.dataset.unique():
             beside = plugin.beside(frame, self.backbone, dataset)
             first, *metrics = dict.fromkeys(beside.columns.get_level_values(0))
             for k in range(0, len(metrics), 3):  # which is what a page is wide enough for
                 shown = beside[[first, *metrics[k : k + 3]]]
-                found.append(reporting.table(shown, "" if k else f"{headline.DATASETS[dataset]}"))
-        return reporting.fold("Runs of the first protocol", *found)
+                folded.append(reporting.table(shown, "" if k else headline.DATASETS[dataset]))
+        return reporting.fold("Runs of the first protocol", *folded)
 
     def footer(self) -> HTML:
         """Where the page's numbers came from."""
@@ -231,8 +231,8 @@ FIRST_PROTOCOL = (
 )
 
 
-def _compared(known: pd.DataFrame) -> HTML:
-    """How far ours is from the original, and how its time compares, both in one run with the same weights."""
+def _compared(timings: pd.DataFrame) -> str:
+    """How far ours is from the original, and how its time compares, both in one run with the same weights, as HTML."""
     rows = [
         {
             "mode": t.mode,
@@ -242,28 +242,29 @@ def _compared(known: pd.DataFrame) -> HTML:
             "ours, s": t.ours_s,
             "times as fast": t.ratio,
         }
-        for t in known.itertuples()
+        for t in timings.itertuples()
     ]
-    one = known.iloc[0]
+    one = timings.iloc[0]
     where = (
         f"{one.conversations} conversations, {one.utterances:,} utterances, {one.width} wide; torch {one.torch}, CPU"
     )
     caption = f"Forward and backward of {where}. In the mode faithful padding leaks in as in the original."
-    said = (
+    sentences = (
         f"<p>With the same weights, in float64, outputs differ from the original's by {one.output_difference:.0e} and "
         f"gradients by {one.gradient_difference:.0e}. Forward and backward take {one.ours_s:.2f} s in ours, "
         f"{one.original_s:.2f} s in the original.</p>"
     )
-    return HTML(said + reporting.fold("Times beside the original", reporting.table(pd.DataFrame(rows), caption)).data)
+    times = reporting.fold("Times beside the original", reporting.table(pd.DataFrame(rows), caption))
+    return sentences + str(times.data)
 
 
 def parts(models: Mapping[str, Embedded]) -> HTML:
     """The parameters of named models by part."""
     rows = []
-    for name, made in models.items():
-        of = {"fusion": made.fusion, "backbone": made.backbone, "classifier": made.classifier}
-        count = {k: sum(p.numel() for p in part.parameters()) for k, part in of.items()}
-        rows.append({"arm": name} | {k: f"{n:,}" for k, n in (count | {"all": sum(count.values())}).items()})
+    for name, model in models.items():
+        modules = {"fusion": model.fusion, "backbone": model.backbone, "classifier": model.classifier}
+        counts = {part: sum(p.numel() for p in module.parameters()) for part, module in modules.items()}
+        rows.append({"arm": name} | {part: f"{n:,}" for part, n in (counts | {"all": sum(counts.values())}).items()})
     return reporting.table(pd.DataFrame(rows))
 
 
@@ -277,11 +278,11 @@ def padding(model: Embedded, data: Dataset) -> float:
 
 
 def _constant(data: Dataset) -> dict[str, Any]:
-    """The row of a model that always says what is most frequent in train, of a regression its median."""
+    """The row of a model that always predicts train's most frequent class, of a regression its median."""
     train, test = (np.concatenate([c.label for c in data.splits[split]]) for split in ("train", "test"))
     if data.classes:
-        said, name = np.bincount(train).argmax(), "always the largest class"
+        constant, name = np.bincount(train).argmax(), "always the largest class"
     else:
-        said, name = np.median(train), "always the median"
+        constant, name = np.median(train), "always the median"
     C = data.outputs if data.classes else None
-    return {"arm": name, **summarise(outcomes(test, np.full_like(test, said), C), C), "parameters": "0"}
+    return {"arm": name, **summarise(outcomes(test, np.full_like(test, constant), C), C), "parameters": "0"}

@@ -23,36 +23,36 @@ def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
     """The accuracies that the paper prints beside F1, and ours, folded away; nothing where it prints none."""
     rows = []
     for cells in some:
-        found = plugin.values(cells.frame, dataset, "accuracy") if cells.runs else {}
+        scores = plugin.values(cells.frame, dataset, "accuracy") if cells.runs else {}
         for arm in cells.arms(dataset):
-            number, ours = cells.printed(arm, dataset, "accuracy"), interval(list(found.get(arm, {}).values()))
+            number, ours = cells.printed(arm, dataset, "accuracy"), interval(list(scores.get(arm, {}).values()))
             if np.isfinite(number):
                 row = {"comparison": cells.where, "arm": arm, "n": ours.n, "paper": str(number)}
                 rows.append(row | {"ours": plugin.spread(ours, 1) if ours.n else "–"})
     if not rows:
         return HTML("")
-    found = pd.DataFrame(rows)
-    if found.comparison.nunique() == 1:
-        found = found.drop(columns="comparison")
-    shown = reporting.table(found, f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
-    return HTML(f"<details><summary>Accuracy, which the paper's table prints as well</summary>{shown.data}</details>")
+    frame = pd.DataFrame(rows)
+    if frame.comparison.nunique() == 1:
+        frame = frame.drop(columns="comparison")
+    shown = reporting.table(frame, f"{dataset}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean")
+    return reporting.fold("Accuracy, which the paper's table prints as well", shown)
 
 
 def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
     """What comparisons still lack, folded away: `missing` of each that lacks seeds, one sentence for the rest."""
     every = [(cells, dataset) for cells in some for dataset in datasets]
-    said = [missing(cells, dataset).data for cells, dataset in every if cells.lacking(dataset)]
+    sentences = [missing(cells, dataset) for cells, dataset in every if cells.lacking(dataset)]
     full = ", ".join(f"{cells.where} on {dataset}" for cells, dataset in every if not cells.lacking(dataset))
-    said += [f"<p>At least five seeds in every cell: {full}.</p>"] if full else []
-    return HTML(f"<details><summary>How far the runs are</summary>{''.join(said)}</details>")
+    sentences += [HTML(f"<p>At least five seeds in every cell: {full}.</p>")] if full else []
+    return reporting.fold("How far the runs are", *sentences)
 
 
 def missing(cells: Cells, dataset: str) -> HTML:
     """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
     arms, lacking = cells.arms(dataset), cells.lacking(dataset)
-    said = f"{cells.title}: {len(arms) - len(lacking)} of {len(arms)} cells on {dataset} have at least five seeds"
+    text = f"{cells.title}: {len(arms) - len(lacking)} of {len(arms)} cells on {dataset} have at least five seeds"
     empty = list(lacking.values()).count(0)
-    said += f", {empty} have none yet" if empty else ""
+    text += f", {empty} have none yet" if empty else ""
     few = lacking or cells.lacking(dataset, len(SEEDS))
     if not few:
         return HTML(f"<p>{cells.title}: all {len(arms)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
@@ -60,22 +60,22 @@ def missing(cells: Cells, dataset: str) -> HTML:
     plans = [name for name in cells.plans if any(map(wanted, PLANS[name].arms()))]
     commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
     rest = ("goes" if len(plans) == 1 else "go") + (" on" if lacking else f" on to {len(SEEDS)}")
-    return HTML(f"<p>{said}; {commands} {rest}.</p>")
+    return HTML(f"<p>{text}; {commands} {rest}.</p>")
 
 
 def table(cells: Cells, dataset: str) -> HTML:
     """`Cells.beside` as a page shows it, `trimmed`: the arms that were run, or that the paper prints a number for."""
-    found, metric = cells.beside(dataset), plugin.HEADLINE[dataset]
-    found = found[(found.n > 0) | (found.paper != "–")]
-    if found.empty:
+    beside, metric = cells.beside(dataset), plugin.HEADLINE[dataset]
+    beside = beside[(beside.n > 0) | (beside.paper != "–")]
+    if beside.empty:
         return HTML("")
     caption = f"{cells.title}, {dataset}: {plugin.TITLES[metric]}; ours is the mean over n seeds, "
     caption += f"gains are over {cells.baseline}; at limit: runs that might have gone on when the epochs ran out"
-    found = trimmed(found)
-    if "one class" in found:
+    beside = trimmed(beside)
+    if "one class" in beside:
         caption += "; one class: runs that give every utterance the same class"
         caption += " of the two that Acc-2 counts" if metric == "acc2" else ""
-    return reporting.table(found, caption)
+    return reporting.table(beside, caption)
 
 
 def standing(cells: Cells, other: str, dataset: str) -> str:
@@ -106,17 +106,16 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
 def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> Figure | None:
     """Every run as a dot, the best arm first, and a line at the mean of runs that fuse nothing; None without runs."""
     metric = plugin.HEADLINE[dataset]
-    found = {arm: list(v.values()) for arm, v in plugin.values(cells.frame, dataset, metric).items()}
-    if not found:
+    scores = {arm: list(v.values()) for arm, v in plugin.values(cells.frame, dataset, metric).items()}
+    if not scores:
         return None
     rows = {"text alone": [run.metrics[metric] for run in alone]} if alone else {}
-    rows |= dict(sorted(found.items(), key=lambda row: -np.mean(row[1])))
-    figure = figures.seeds(rows, {}, axis)
-    figure.axes[0].set_xlim(
-        left=max(0, figure.axes[0].get_xlim()[0])
-    )  # an interval may reach below what a score can be
+    rows |= dict(sorted(scores.items(), key=lambda row: -np.mean(row[1])))
+    figure = figures.seeds(rows, axis)
+    ax = figure.axes[0]
+    ax.set_xlim(left=max(0, ax.get_xlim()[0]))  # an interval may reach below what a score can be
     if alone:
-        figure.axes[0].axvline(float(np.mean(rows["text alone"])), color=reporting.INK, lw=0.9, ls=":")
+        ax.axvline(float(np.mean(rows["text alone"])), color=reporting.INK, lw=0.9, ls=":")
     return figure
 
 
@@ -144,7 +143,7 @@ def trade(cells: Cells, dataset: str, costs: Mapping[str, float], axis: str) -> 
     Arms that were stopped before they had learned are left out.
     """
     metric = plugin.HEADLINE[dataset]
-    found = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
-    points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in found.items() if arm in costs}
+    scores = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
+    points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in scores.items() if arm in costs}
     points = {arm: point for arm, point in points.items() if not plugin.shortfall(cells.frame, dataset, arm)}
     return figures.trade(points, axis, plugin.TITLES[metric]) if len(points) > 1 else None

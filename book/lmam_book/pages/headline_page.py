@@ -48,12 +48,12 @@ def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _line(row: Row) -> str:
-    said = (
+    text = (
         f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
         f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
-        f"{row['printed gain']:+.1f}: {reporting.badge(row['word'])}"
+        f"{row['reported gain']:+.1f}: {reporting.badge(row['word'])}"
     )
-    return said + (f" ({row['would decide']})" if row["would decide"] else "")
+    return text + (f" ({row['would decide']})" if row["would decide"] else "")
 
 
 def _below(rows: Sequence[Row]) -> str:
@@ -61,10 +61,10 @@ def _below(rows: Sequence[Row]) -> str:
     where = " and ".join(DATASETS[row["dataset"]] for row in rows)
     score = "concatenation"
     ours = ", ".join(f"{r[score]:.1f} against {r[score] - r['margin over probe']:.1f}" for r in rows)
-    known = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
+    reported = (plugin.printed(r["backbone"], score, r["dataset"], r["metric"]) for r in rows)
     return (
         f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
-        f"paper reports {' and '.join(f'{number:.1f}' for number in known)} for it, with features that are not public. "
+        f"paper reports {' and '.join(f'{n:.1f}' for n in reported)} for it, with features that are not public. "
         "Why ours stays there, we have not found out."
     )
 
@@ -75,14 +75,13 @@ def missing(cells: Sequence[Cell], store: str) -> str:
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    command = f"lmam sweep headline_{cells[0].backbone} --store {store}"
-    return f"Not measured yet on {names}: `{command}` makes the runs."
+    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone} --store {store}` makes the runs."
 
 
 def gains(cells: Sequence[Cell]) -> Figure | None:
     """The gain of every reading on every dataset of one backbone; None without runs."""
     panels = {
-        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.printed) for n, e in effects.items()}
+        f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.reported) for n, e in effects.items()}
         for cell in cells
         if (effects := cell.effects())
     }

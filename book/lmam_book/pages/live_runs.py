@@ -20,34 +20,34 @@ from lmam_core.runs.training import Training, score
 
 
 def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tuple[Embedded, Dataset, Training]]:
-    """Train arms now, one after the other, with a line that says how far they are; it is gone when they are done.
+    """Models, data and training of each arm, trained now one after the other, with a line that says how far they are.
 
-    Raises LmamError, one sentence, where it is interrupted.
+    The line is gone when they are done. Raises LmamError, one sentence, where it is interrupted.
     """
-    line, found = DisplayHandle(), {}
+    line, done = DisplayHandle(), {}
     line.display(HTML(""))
 
     def tell(arm: str, epoch: int, loss: float, score: float) -> None:
-        place = f"{len(found) + 1} of {len(arms)}"
-        told = Markup("<p>training {}: {}, epoch {}, loss {:.2f}, validation {:.1f}</p>")
-        line.update(HTML(told.format(place, arm, epoch, loss, score)))
+        place = f"{len(done) + 1} of {len(arms)}"
+        text = Markup("<p>training {}: {}, epoch {}, loss {:.2f}, validation {:.1f}</p>")
+        line.update(HTML(text.format(place, arm, epoch, loss, score)))
 
     try:
         for name, e in arms.items():
-            found[name] = trained(e, device, partial(tell, name))
+            done[name] = trained(e, device, partial(tell, name))
     except KeyboardInterrupt:
-        raise LmamError("Training was interrupted; run the cell again to start it anew.") from None
+        raise LmamError("Training was interrupted; run the cell again to start over.") from None
     finally:
         line.update(HTML(""))
-    return found
+    return done
 
 
 def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:
-    """Train arms now and score them on the test split: one row per arm, with parameters and seconds per epoch.
+    """One row per arm, trained now: scores on the test split, parameters, seconds per epoch.
 
     The seconds are medians over an arm's own epochs, one arm after the other.
     """
-    return pd.DataFrame([scored(name, *found) for name, found in train(arms, device).items()])
+    return pd.DataFrame([scored(name, *done) for name, done in train(arms, device).items()])
 
 
 def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dict[str, Any]:

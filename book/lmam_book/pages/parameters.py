@@ -36,13 +36,13 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
         _check(name, namespace[name], rule)
 
 
-def check_rank(*asked: Experiment) -> None:
+def check_rank(*experiments: Experiment) -> None:
     """Check LMAM's rank against the narrowest width where each experiment puts it; arms without a rank pass.
 
     Call it behind `check_parameters`, with the experiments that the notebook trains. Raises LmamError, one sentence
     with the largest rank there.
     """
-    for e in (e.resolved() for e in asked):
+    for e in (e.resolved() for e in experiments):
         if e.fusion != "lmam" or e.rank is None:
             continue
         with torch.device("meta"):  # only sizes are wanted

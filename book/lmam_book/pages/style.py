@@ -126,8 +126,8 @@ def note(data: Dataset) -> HTML:
     kind = "synthetic-note" if data.synthetic else "data-note"
     sets = ", ".join(f"{m} {name} ({data.widths[m]})" for m, name in data.feature_sets.items())
     label = "Synthetic data. " if data.synthetic else ""
-    told = Markup("<div class='{}'><strong>{}</strong>{} Features here: {}.</div>")
-    return HTML(str(told.format(kind, label, data.about, sets)))  # a plain string, to which others may be added
+    text = Markup("<div class='{}'><strong>{}</strong>{} Features here: {}.</div>")
+    return HTML(str(text.format(kind, label, data.about, sets)))  # a plain string, to which others may be added
 
 
 def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:

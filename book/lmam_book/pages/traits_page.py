@@ -10,13 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lmam_book.bench import trait_probes
-from lmam_book.pages.figures import common as figures
+from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.pages.style import COLOURS, INK, badge
 from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print, traits
 from lmam_book.verdicts.effects import effect
 from lmam_book.verdicts.headline import Cell
-from lmam_book.verdicts.intervals import Interval
 from lmam_book.verdicts.rule import SHARE, WORDS
 from lmam_book.verdicts.traits import DIGITS, METRICS, Decided
 from lmam_core.data.sources.pom import TRAITS
@@ -34,32 +33,32 @@ Cells = Mapping[str, Cell]
 
 def ready(cells: Cells, metric: str) -> dict[str, Decided]:
     """What was decided of each backbone that has runs, in the paper's order."""
-    found = {b: traits.decide(cells[b], metric) for b in STARRED}
-    return {b: d for b, d in found.items() if d.gain is not None}
+    decided = {b: traits.decide(cells[b], metric) for b in STARRED}
+    return {b: d for b, d in decided.items() if d.gain is not None}
 
 
 def answer(cells: Cells, metric: str) -> str:
     """The words, the gain next to what could be seen, and the level of a constant, as Markdown bullets."""
-    found = ready(cells, metric)
-    if not found:
+    decided = ready(cells, metric)
+    if not decided:
         return "No runs are stored yet: `lmam sweep traits` makes them."
-    counts = {w: [names.title(b) for b, d in found.items() if d.word == w] for w in WORDS}
-    said = "; ".join(f"{', '.join(of)}: {badge(w)}" for w, of in counts.items() if of)
-    seeds = sorted({d.gain.seeds for d in found.values() if d.gain})
-    without = [names.title(b) for b in STARRED if b not in found]
+    counts = {w: [names.title(b) for b, d in decided.items() if d.word == w] for w in WORDS}
+    told = "; ".join(f"{', '.join(of)}: {badge(w)}" for w, of in counts.items() if of)
+    seeds = sorted({d.gain.seeds for d in decided.values() if d.gain})
+    without = [names.title(b) for b in STARRED if b not in decided]
     lines = [
-        f"- **In {UNITS[metric]}, on audio and video:** {said} ({' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} "
+        f"- **In {UNITS[metric]}, on audio and video:** {told} ({' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} "
         f"seeds per arm)." + (f" Not run yet: {', '.join(without)}." if without else "")
     ]
-    seen = [b for b, d in found.items() if d.gain and SHARE * d.reported > traits.at(d.gain, d.gain.seeds)]
-    halves = [traits.at(d.gain, d.gain.seeds) for d in found.values() if d.gain]
+    seen = [b for b, d in decided.items() if d.gain and SHARE * d.reported > traits.at(d.gain, d.gain.seeds)]
+    halves = [traits.at(d.gain, d.gain.seeds) for d in decided.values() if d.gain]
     lines.append(
-        f"- **What could be seen:** the 95 % interval reaches ±{shown(min(halves), metric)} to "
-        f"±{shown(max(halves), metric)} around a gain, over seeds and 203 videos. Half of the reported gain is more "
+        f"- **What could be seen:** the 95 % interval reaches ±{rounded(min(halves), metric)} to "
+        f"±{rounded(max(halves), metric)} around a gain, over seeds and 203 videos. Half of the reported gain is more "
         f"than that for {', '.join(map(names.title, seen)) or 'none of these backbones'}."
     )
     levels = trait_probes.table().set_index("of")
-    least = min((printed_level(b), b) for b in STARRED)
+    least = min((reported_level(b), b) for b in STARRED)
     lines.append(
         f"- **A constant is as accurate as the paper's first rows:** the most frequent value of each trait, the same "
         f"for every video, has {levels.accuracy['most frequent']:.1f} % accuracy. The paper reports from "
@@ -68,26 +67,21 @@ def answer(cells: Cells, metric: str) -> str:
     return "\n".join(lines)
 
 
-def printed_level(backbone: str, metric: str = "accuracy") -> float:
+def reported_level(backbone: str, metric: str = "accuracy") -> float:
     """What Table IV prints for a backbone without LMAM."""
     return beside_print.printed(backbone, "concatenation", "pom", metric)
 
 
-def shown(value: float, metric: str) -> str:
+def rounded(value: float, metric: str) -> str:
     """A number of a metric, with as many decimals as it is worth."""
     return f"{value:.{DIGITS.get(metric, 1)}f}"
 
 
 def gains(cells: Cells, metric: str) -> Figure | None:
     """Forest plot of the gains of all backbones with runs, the paper's as diamonds; None without runs."""
-    found = ready(cells, metric)
-    bars = {b: Interval(g.mean, g.low, g.high, g.seeds, g.values) for b, d in found.items() if (g := d.gain)}
-    if not bars:
-        return None
-    titles = {names.title(b): bar for b, bar in bars.items()}
-    reported = {names.title(b): found[b].reported for b in bars}
+    drawn = {names.title(b): Gain(d.gain, d.reported) for b, d in ready(cells, metric).items() if d.gain}
     sense = ", less error to the right" if metric == "mae" else ", points" if metric == "accuracy" else ""
-    return figures.gains(titles, f"gain in {UNITS[metric]}{sense}", reported)
+    return forest({"": drawn}, f"gain in {UNITS[metric]}{sense}") if drawn else None
 
 
 def table(cells: Cells) -> pd.DataFrame:
@@ -103,9 +97,9 @@ def table(cells: Cells) -> pd.DataFrame:
                     {
                         "backbone": title,
                         "metric": UNITS[metric],
-                        "without": shown(d.without, metric),
-                        "with LMAM": shown(d.with_, metric),
-                        "ridge": shown(d.bar, metric),
+                        "without": rounded(d.without, metric),
+                        "with LMAM": rounded(d.with_, metric),
+                        "ridge": rounded(d.bar, metric),
                         "gain (95 % interval)": beside_print.signed(d.gain, DIGITS.get(metric, 1)),
                         "reported": f"{d.reported:+.{DIGITS.get(metric, 1)}f}",
                         "seeds": d.gain.seeds,
@@ -117,14 +111,13 @@ def table(cells: Cells) -> pd.DataFrame:
 
 def levels() -> pd.DataFrame:
     """Constants and ridge regressions on test, then the least and the largest that Table IV reports without LMAM."""
-    found = trait_probes.table()
     rows = [
         {"predictor": f"{r.predictor}, {r.of}", "MAE": f"{r.mae:.3f}", "accuracy": f"{r.accuracy:.1f}",
          "correlation": f"{r.corr:.3f}"}
-        for r in found.itertuples()
+        for r in trait_probes.table().itertuples()
     ]  # fmt: skip
     for b in ("text_cnn", "emocaps"):
-        mae, accuracy, corr = (printed_level(b, m) for m in METRICS)
+        mae, accuracy, corr = (reported_level(b, m) for m in METRICS)
         rows.append({"predictor": f"paper, {names.title(b)}, with text", "MAE": f"{mae:.2f}",
                      "accuracy": f"{accuracy:.1f}", "correlation": f"{corr:.2f}"})  # fmt: skip
     return pd.DataFrame(rows)
@@ -135,10 +128,10 @@ def power(cells: Cells, metric: str) -> pd.DataFrame:
     rows = []
     for b in STARRED:
         d = traits.decide(cells[b], metric)
-        row = {"backbone": names.title(b), "half of the reported gain": shown(SHARE * d.reported, metric)}
+        row = {"backbone": names.title(b), "half of the reported gain": rounded(SHARE * d.reported, metric)}
         for n in (5, 10, 10_000):
             label = "endless seeds" if n > 10 else f"{n} seeds"
-            row[label] = f"±{shown(traits.at(d.gain, n), metric)}" if d.gain else "–"
+            row[label] = f"±{rounded(traits.at(d.gain, n), metric)}" if d.gain else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -180,12 +173,12 @@ def by_trait(cells: Cells, backbone: str) -> Figure | None:
     runs = cells[backbone].runs
     if not all(runs[n] for n in ("concatenation", "own")):
         return None
-    found = {n: traits.by_trait(runs[n])["corr"] for n in ("concatenation", "own")}
-    order = np.argsort(found["concatenation"])
+    correlation = {n: traits.by_trait(runs[n])["corr"] for n in ("concatenation", "own")}
+    order = np.argsort(correlation["concatenation"])
     figure, ax = plt.subplots(figsize=(7, 4.2))
     ax.axvline(0, color=INK, lw=0.9)
     for name, colour, label in (("concatenation", "baseline", "concatenation"), ("own", "lmam", "LMAM")):
-        ax.scatter(found[name][order], range(len(TRAITS)), s=34, color=COLOURS[colour], label=label)
+        ax.scatter(correlation[name][order], range(len(TRAITS)), s=34, color=COLOURS[colour], label=label)
     ax.set_yticks(range(len(TRAITS)), [TRAITS[k] for k in order])
     ax.set_xlabel(f"correlation over 203 test videos, {names.title(backbone)}, mean over seeds")
     ax.legend(loc="lower right", fontsize=8)

@@ -19,7 +19,7 @@ SAME_SYSTEM = {(9, "LMAM"): "EmoCaps*", (10, "T+A+V"): "EmoCaps*"}
 
 
 def audit_deltas() -> pd.DataFrame:
-    """Recompute every printed change in Tables II, III and IV from the printed cells of its rows.
+    """Every printed change in Tables II, III and IV beside what the printed cells of its rows give, one row each.
 
     change = with LMAM - base, or base - with LMAM for MAE, where lower is better and the paper's up arrow means better.
     A base is the plain backbone or its `+Att` row: `agrees_with` names each base that gives the printed change (empty
@@ -31,7 +31,7 @@ def audit_deltas() -> pd.DataFrame:
 
 
 def audit_averages() -> pd.DataFrame:
-    """Recompute the weighted averages of Tables II and III as sum_c n_c x_c / sum_c n_c, n_c from `TEST_SUPPORT`.
+    """The weighted averages of Tables II and III beside sum_c n_c x_c / sum_c n_c, n_c from `TEST_SUPPORT`.
 
     With x_c the recall of class c this is the accuracy, with x_c its F1 the weighted F1. Values are in percent. A row
     agrees when the difference is at most 0.01: half a printed unit for the classes and half a unit for the average.
@@ -43,12 +43,12 @@ def audit_averages() -> pd.DataFrame:
 
 @cache
 def audit_cross_table() -> pd.DataFrame:
-    """Compare what is printed in more than one place for the same method, dataset and metric.
+    """One row per pair of places that print a number for the same method, dataset and metric.
 
     The first place in reading order is compared with each later one, and each text statement with the cells that its
-    `refers_to` names. `LMAM` of Table IX and `T+A+V` of Table X are `EmoCaps*`; Table XI prints each starred name
+    `refers_to` names. `LMAM` of Table IX and `T+A+V` of Table X are `EmoCaps*`; Table XI prints each name with *
     without and with (R), and both are compared. Agreement is to the coarser of the two printed precisions. Computed
-    once a process; copy before changing it.
+    once per process; copy before changing it.
     """
     import pandas as pd
 
@@ -127,14 +127,16 @@ def _systems() -> pd.DataFrame:
 def _text_comparisons() -> list[dict]:
     """Compare each number of the text that points at cells with those cells."""
     records = []
-    for said in statements().itertuples():
-        pointer = re.fullmatch(r"table (\d+) \| (.+) \| (.+) \| (.+) \| (.+)", said.refers_to)
+    for statement in statements().itertuples():
+        pointer = re.fullmatch(r"table (\d+) \| (.+) \| (.+) \| (.+) \| (.+)", statement.refers_to)
         if not pointer:
             continue
         number, (dataset, rows, column, metric) = int(pointer[1]), pointer.groups()[1:]
         what = {"method": rows, "dataset": dataset, "metric": metric}
         value = _combined(_printed(number), dataset, rows, column, metric)
-        records.append(what | _compare(f"Table {ROMAN[number - 1]}", value, f"Sec. {said.section}", said.value))
+        records.append(
+            what | _compare(f"Table {ROMAN[number - 1]}", value, f"Sec. {statement.section}", statement.value)
+        )
     return records
 
 

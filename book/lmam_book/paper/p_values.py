@@ -31,7 +31,7 @@ def statistic(p: float, n: int = RUNS) -> float:
 def spread(gain: float, p: float, n: int = RUNS) -> float:
     """The standard deviation of n paired differences whose mean is `gain` and whose t-test gives p.
 
-    t = mean / (s / √n), so s = |gain| √n / t. p = 1 implies any spread and gives infinity.
+    t = mean / (s / √n), so s = |gain| √n / t. p = 1 implies any deviation and gives infinity.
     """
     t = statistic(p, n)
     return abs(gain) * math.sqrt(n) / t if t > 0 else math.inf
@@ -86,10 +86,11 @@ def power(difference: float, deviation: float, n: int, alpha: float = 0.05) -> f
 
 
 def printed() -> pd.DataFrame:
-    """One row a printed p-value of Tables VII and VIII, with what it implies about the five differences behind it.
+    """One row per printed p-value of Tables VII and VIII, with what it implies about the five differences behind it.
 
-    `gain` is the printed F1 of the starred row minus the row's own, in percentage points; `t` and `spread` are implied
-    by p; `one_utterance` is what a single changed prediction does to the class's F1 (supports of the public test sets).
+    `gain` is the printed F1 of the row with * minus the row's own, in percentage points; `t` and `spread` (a standard
+    deviation) are implied by p; `one_utterance` is what a single changed prediction does to the class's F1 (supports of
+    the public test sets).
     """
     rows = []
     for number, (source, dataset) in TABLES.items():
@@ -115,12 +116,12 @@ def printed() -> pd.DataFrame:
 
 
 def beside(measured: pd.DataFrame) -> pd.DataFrame:
-    """The printed rows beside a measured spread: `measured` has `dataset`, `row`, `class`, `deviation` and `n`.
+    """The printed rows beside measured deviations: `measured` has `dataset`, `row`, `class`, `deviation` and `n`.
 
-    Adds `ratio`, measured over implied spread, and `expected_p`, which five runs with the printed gain and the measured
-    spread would give.
+    Adds `ratio`, measured over implied deviation, and `expected_p`, which five runs with the printed gain and the
+    measured deviation would give.
     """
-    found = printed().merge(measured, on=["dataset", "row", "class"])
-    found["ratio"] = found.deviation / found.spread.replace(0, np.nan)
-    found["expected_p"] = [p_value(g, s) for g, s in zip(found.gain, found.deviation, strict=True)]
-    return found
+    rows = printed().merge(measured, on=["dataset", "row", "class"])
+    rows["ratio"] = rows.deviation / rows.spread.replace(0, np.nan)
+    rows["expected_p"] = [p_value(g, s) for g, s in zip(rows.gain, rows.deviation, strict=True)]
+    return rows

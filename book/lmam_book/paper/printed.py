@@ -42,7 +42,7 @@ class Printed(float):
 
 
 def table(number: int) -> pd.DataFrame:
-    """Return one table of the paper, a printed cell a row, in printed order.
+    """One table of the paper, one printed cell per row, in printed order.
 
     `value` is the printed string, `number` the same as a float (NaN where the cell is `N/A`).
     Raises LmamError when the paper has no table of that number.
@@ -59,12 +59,12 @@ def table(number: int) -> pd.DataFrame:
 
 
 def cell(number: int, row: str, column: str, metric: str, dataset: str | None = None) -> Printed:
-    """Return one printed number, in the unit that its metric names (NaN where the cell is `N/A`).
+    """One printed number, in the unit that its metric names (NaN where the cell is `N/A`).
 
     Raises LmamError when no cell, or more than one (a dataset must then be named), answers to the address.
     """
-    if (found := _numbers(number).get((dataset, row, column, metric))) is not None:
-        return found
+    if (value := _numbers(number).get((dataset, row, column, metric))) is not None:
+        return value
     cells = table(number)
     for key, wanted in (("dataset", dataset), ("row", row), ("column", column), ("metric", metric)):
         if wanted is None:
@@ -74,13 +74,13 @@ def cell(number: int, row: str, column: str, metric: str, dataset: str | None = 
         if cells.empty:
             raise LmamError(f"Table {number} has no such cell: {key} {wanted!r} is not one of {known}.")
     if len(cells) > 1:
-        found = ", ".join(cells["dataset"])
-        raise LmamError(f"Table {number} prints this cell for several datasets; name one of {found}.")
+        datasets = ", ".join(cells["dataset"])
+        raise LmamError(f"Table {number} prints this cell for several datasets; name one of {datasets}.")
     return Printed(cells["number"].iloc[0], cells["value"].iloc[0])
 
 
 def statements() -> pd.DataFrame:
-    """Return the checkable statements of the paper's text, one a row, with all columns as strings."""
+    """The checkable statements of the paper's text, one per row, with all columns as strings."""
     return _read("statements.csv")
 
 

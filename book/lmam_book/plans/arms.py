@@ -1,4 +1,4 @@
-"""The arms of the book's comparisons: what is compared with what, each as resolved experiments."""
+"""The arms of the book's comparisons: what is compared with what; `Plan.arms` resolves them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STARRED = {
     "m2fnet": "early_residual",
     "emocaps": "early_residual",
 }
-"""The embedding way that stands for the paper's starred row of a backbone.
+"""The embedding way that stands for the paper's row of a backbone with LMAM, whose name has a star.
 
 Where a starred number of Tables II and III comes back in Table XI, Table XI says which way it is: MM-DFN, M2FNet and
 EmoCaps are there with a residual (69.69 and 69.68, 70.07 and 70.07, 73.01 and 73.01 weighted F1 on IEMOCAP). The
@@ -74,7 +74,7 @@ def bc_lstm() -> list[Experiment]:
     """bc-LSTM with concatenation early and late, bc-LSTM+Att, LMAM in the three ways, the released variant, and LMAM
     matched with the other modalities.
 
-    The late concatenation has the late LMAM's LSTMs, one a modality, so that the two differ in the fusion alone.
+    The late concatenation has the late LMAM's LSTMs, one per modality, so that the two differ in the fusion alone.
     """
     return _bc_lstm_arms(MOSI) + _bc_lstm_arms(IEMOCAP)
 
@@ -85,14 +85,14 @@ def bc_lstm_clean() -> list[Experiment]:
 
 
 def plugged(backbone: str) -> Callable[[], list[Experiment]]:
-    """A backbone with its own fusion, and with LMAM in the way of its starred row, on MOSI and IEMOCAP."""
+    """A backbone with its own fusion, and with LMAM in the way of `STARRED`, on MOSI and IEMOCAP."""
     return lambda: [arm for base in (MOSI, IEMOCAP) for arm in _pair(dataclasses.replace(base, backbone=backbone))]
 
 
 def meld() -> list[Experiment]:
     """The backbones that work on one stream, on MELD's text alone, without and with LMAM.
 
-    MELD's sound is eight measures an utterance, which tell little beside the text (`data/probes.csv`). MM-DFN,
+    MELD's sound is eight measures per utterance, which tell little beside the text (`data/probes.csv`). MM-DFN,
     M2FNet and EmoCaps relate modalities to each other: with one there is nothing of theirs to compare.
     """
     base = Experiment(dataset="meld", modalities=("text",), protocol="protocol1")
@@ -103,19 +103,15 @@ def meld() -> list[Experiment]:
 def faithful(*backbones: str) -> Callable[[], list[Experiment]]:
     """What it is worth that recurrences of the originals run over padding."""
     bases = [dataclasses.replace(base, fusion="concat", faithful=True) for base in (MOSI, IEMOCAP)]
-    return lambda: [dataclasses.replace(base, backbone=name).resolved() for base in bases for name in backbones]
+    return lambda: [dataclasses.replace(base, backbone=name) for base in bases for name in backbones]
 
 
 def _pair(base: Experiment) -> list[Experiment]:
-    arms = (
-        dataclasses.replace(base, fusion="concat"),
-        dataclasses.replace(base, embedding=starred(base.backbone)),
-    )
-    return [arm.resolved() for arm in arms]
+    return [dataclasses.replace(base, fusion="concat"), dataclasses.replace(base, embedding=starred(base.backbone))]
 
 
 def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
-    arms = [
+    return [
         dataclasses.replace(base, fusion="concat"),
         dataclasses.replace(base, fusion="concat", embedding="late"),
         dataclasses.replace(base, fusion="concat", backbone="bc_lstm_att"),
@@ -125,7 +121,6 @@ def _bc_lstm_arms(base: Experiment) -> list[Experiment]:
         dataclasses.replace(base, embedding="late", variant="released"),
         dataclasses.replace(base, embedding="late", readings="keys=others"),
     ]
-    return [arm.resolved() for arm in arms]
 
 
 def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]:
@@ -133,19 +128,18 @@ def fusions(backbone: str, *bases: Experiment) -> Callable[[], list[Experiment]]
 
     LoRA is concatenation there, in a frozen model; its runs behind bc-LSTM's own concatenation, which is early, are in
     the store from before and in no plan. LMAM in its paper variant and, for bc-LSTM, what `bc_lstm` and `bc_lstm_clean`
-    hold already, are left out, and the second paper's LMCM, which has a plan of its own.
+    have already, are left out, and the second paper's LMCM, which has a plan of its own.
     """
-    held = {"lmam", *LMCM} | ({"concat"} if backbone == "bc_lstm" else set())
+    elsewhere = {"lmam", *LMCM} | ({"concat"} if backbone == "bc_lstm" else set())
+    variants = ("algorithm1",) if backbone == "bc_lstm" else ("algorithm1", "released")
 
     def arms() -> list[Experiment]:
-        found = []
+        experiments = []
         for base in bases:
             base = dataclasses.replace(base, backbone=backbone, embedding="late")
-            found += [dataclasses.replace(base, fusion=name) for name in methods() if name not in held]
-            found.append(dataclasses.replace(base, variant="algorithm1"))
-            if backbone != "bc_lstm":
-                found.append(dataclasses.replace(base, variant="released"))
-        return [e.resolved() for e in found]
+            experiments += [dataclasses.replace(base, fusion=name) for name in methods() if name not in elsewhere]
+            experiments += [dataclasses.replace(base, variant=variant) for variant in variants]
+        return experiments
 
     return arms
 
@@ -158,13 +152,13 @@ def fusions_patient() -> list[Experiment]:
     """
     base = dataclasses.replace(IEMOCAP, embedding="late", epochs=100, patience=30)
     names = ("concat", "tfn", "lmf", "dual_lmf", "att_lmf", "lmam")
-    return [dataclasses.replace(base, fusion=name).resolved() for name in names]
+    return [dataclasses.replace(base, fusion=name) for name in names]
 
 
 def ways() -> list[Experiment]:
-    """LMAM in the ways of Table XI's backbones that are not their starred one; bc-LSTM's are in `bc_lstm`."""
+    """LMAM in the ways of Table XI's backbones that are not in `STARRED`; bc-LSTM's are in `bc_lstm`."""
     return [
-        dataclasses.replace(base, backbone=name, embedding=way).resolved()
+        dataclasses.replace(base, backbone=name, embedding=way)
         for name in ("mm_dfn", "m2fnet", "emocaps")
         for base in (MOSI, IEMOCAP)
         for way in ("early", "late")
@@ -183,7 +177,7 @@ WIDENED = {
 def equal(*backbones: str) -> Callable[[], list[Experiment]]:
     """Table V: backbones without LMAM, widened until they have as many parameters as with it."""
     return lambda: [
-        dataclasses.replace(_pair(dataclasses.replace(base, backbone=name))[0], width=WIDENED[name][base.dataset])
+        dataclasses.replace(base, backbone=name, fusion="concat", width=WIDENED[name][base.dataset])
         for name in backbones
         for base in (MOSI, IEMOCAP)
     ]
@@ -197,15 +191,15 @@ RANKS = (1, 5, 15, 30, 45, 55, 65, 100, 200)
 def ranks() -> list[Experiment]:
     """Fig. 5: LMAM behind bc-LSTM at every rank, and with the weight that the factors stand for."""
     late = [dataclasses.replace(base, embedding="late") for base in (MOSI, IEMOCAP)]
-    found = [dataclasses.replace(base, rank=rank) for base in late for rank in RANKS]
-    return [e.resolved() for e in found + [dataclasses.replace(base, readings="weight=full") for base in late]]
+    factored = [dataclasses.replace(base, rank=rank) for base in late for rank in RANKS]
+    return factored + [dataclasses.replace(base, readings="weight=full") for base in late]
 
 
 SUBSETS = {
     "mosi": (("text",), ("audio",), ("video",), ("text", "video"), ("audio", "video")),
     "iemocap": (("text",), ("audio",)),
 }
-"""The subsets of modalities that `bc_lstm` and `bc_lstm_clean` do not hold."""
+"""The subsets of modalities that `bc_lstm` and `bc_lstm_clean` do not have."""
 SHUFFLED = {"mosi": ("audio", "video", "audio+video"), "iemocap": ("audio",)}
 
 
@@ -215,30 +209,30 @@ def modalities() -> list[Experiment]:
     From two modalities on also with late LMAM's encoders but no LMAM, so that a gain is the fusion's alone, and with
     modalities that match each other instead of themselves. With one modality both are what is there already.
     """
-    found = []
+    bases = []
     for base in (MOSI, IEMOCAP):
-        found += [dataclasses.replace(base, modalities=kept) for kept in SUBSETS[base.dataset]]
-        found += [dataclasses.replace(base, shuffled=dealt) for dealt in SHUFFLED[base.dataset]]
-    arms = [arm for base in found for arm in _pair(base)]
-    for base in (base for base in found if len(base.modalities) > 1):
+        bases += [dataclasses.replace(base, modalities=subset) for subset in SUBSETS[base.dataset]]
+        bases += [dataclasses.replace(base, shuffled=shuffled) for shuffled in SHUFFLED[base.dataset]]
+    arms = [arm for base in bases for arm in _pair(base)]
+    for base in (base for base in bases if len(base.modalities) > 1):
         late = dataclasses.replace(base, embedding="late")
         arms += [dataclasses.replace(late, fusion="concat"), dataclasses.replace(late, readings="keys=others")]
-    return [arm.resolved() for arm in arms]
+    return arms
 
 
 def lmcm() -> list[Experiment]:
     """Text alone, both modalities concatenated, with LMAM, with LMCM whole and without one part each.
 
     On MOSI the modalities are LMCM's text and video; on IEMOCAP, whose video cannot be had, audio takes its place. LMCM
-    on text alone, and on a second modality that is dealt anew, say how much of its gain needs that modality: LMCM reads
-    the conversation, which the concatenation behind the same classifier does not.
+    on text alone, and with the second modality shuffled, say how much of its gain needs that modality: LMCM reads the
+    conversation, which the concatenation behind the same classifier does not.
     """
-    found = []
+    arms = []
     for base, other in ((dataclasses.replace(MOSI, modalities=("text", "video")), "video"), (IEMOCAP, "audio")):
         base = dataclasses.replace(base, backbone="utterance")
         text = dataclasses.replace(base, modalities=("text",))
-        found.append(dataclasses.replace(text, fusion="concat"))
-        found += [dataclasses.replace(base, fusion=name) for name in ("concat", "lmam", *LMCM)]
-        found.append(dataclasses.replace(text, fusion="lmcm"))
-        found.append(dataclasses.replace(base, fusion="lmcm", shuffled=other))
-    return [e.resolved() for e in found]
+        arms.append(dataclasses.replace(text, fusion="concat"))
+        arms += [dataclasses.replace(base, fusion=name) for name in ("concat", "lmam", *LMCM)]
+        arms.append(dataclasses.replace(text, fusion="lmcm"))
+        arms.append(dataclasses.replace(base, fusion="lmcm", shuffled=other))
+    return arms

@@ -44,11 +44,15 @@ FIRST = 5
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Arms that share a tuning budget; `arms` makes them, resolved."""
+    """Arms that share a tuning budget; `listed` makes them."""
 
-    arms: Callable[[], list[Experiment]]
+    listed: Callable[[], list[Experiment]]
     tuning_seeds: tuple[int, ...] = (1000,)
     rates: tuple[float, ...] = RATES
+
+    def arms(self) -> list[Experiment]:
+        """The plan's arms, resolved."""
+        return [arm.resolved() for arm in self.listed()]
 
 
 PLANS: dict[str, Plan] = {
@@ -92,40 +96,44 @@ def plan(name: str) -> Plan:
     return PLANS[name]
 
 
-def tuning(chosen: Plan, arms: Sequence[Experiment]) -> list[Experiment]:
+def tuning(plan: Plan, arms: Sequence[Experiment]) -> list[Experiment]:
     """The runs that choose each arm's learning rate."""
     return [
-        dataclasses.replace(arm, protocol="tuning1", learning_rate=rate, seed=seed).resolved()
-        for seed in chosen.tuning_seeds
-        for rate in chosen.rates
+        dataclasses.replace(arm, protocol="tuning1", learning_rate=rate, seed=seed)
+        for seed in plan.tuning_seeds
+        for rate in plan.rates
         for arm in arms
     ]
 
 
-def tuned(chosen: Plan, arm: Experiment, store: Store) -> Experiment:
+def tuned(plan: Plan, arm: Experiment, store: Store) -> Experiment:
     """The arm with its best learning rate by mean validation score; raises LmamError while tuning runs are missing."""
-    sign = -1 if store.get(tuning(chosen, [arm])[0]).classes is None else 1
+    runs = [store.get(e) for e in tuning(plan, [arm])]
+    sign = -1 if runs[0].classes is None else 1
 
     def score(rate: float) -> float:
-        tried = [e for e in tuning(chosen, [arm]) if e.learning_rate == rate]
-        return sign * float(np.mean([store.get(e).training.best_score for e in tried]))
+        scores = [run.training.best_score for run in runs if run.experiment.learning_rate == rate]
+        return sign * float(np.mean(scores))
 
-    return dataclasses.replace(arm, learning_rate=max(chosen.rates, key=score))
+    return dataclasses.replace(arm, learning_rate=max(plan.rates, key=score))
 
 
-def measured(chosen: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
+def measured(plan: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
     """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
-    best = [tuned(chosen, arm, store) for arm in arms]
+    best = [tuned(plan, arm, store) for arm in arms]
     return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in best]
 
 
-def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
-    """A plan's measured runs that the store holds, in the plan's order; arms that are not tuned yet have none."""
-    chosen, runs = plan(name), []
-    for arm in chosen.arms():
-        if all(e in store for e in tuning(chosen, [arm])):
-            runs += [store.get(e) for e in measured(chosen, [arm], store, seeds) if e in store]
-    return runs
+def _ready(plan: Plan, arms: Sequence[Experiment], store: Store) -> list[Experiment]:
+    """The arms whose tuning runs are all in the store."""
+    return [arm for arm in arms if all(e in store for e in tuning(plan, [arm]))]
+
+
+def stored_runs(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """A plan's measured runs that the store has, in the plan's order; arms that are not tuned yet have none."""
+    this = plan(name)
+    arms = _ready(this, this.arms(), store)
+    return [store.get(e) for arm in arms for e in measured(this, [arm], store, seeds) if e in store]
 
 
 def carry_out(
@@ -136,12 +144,11 @@ def carry_out(
     Each plan in turn is tuned and run with the first seeds, then each with the rest. What fails is left out, with the
     measured runs of its arm, and everything else goes on. Raises LmamError where the store cannot be written.
     """
-    chosen = [plan(name) for name in names]
+    plans = [plan(name) for name in names]
     failures: list[str] = []
     for seeds in (SEEDS[:FIRST], SEEDS):
-        for one in chosen:
+        for one in plans:
             arms = one.arms()
             failures += sweep(tuning(one, arms), store, jobs, device, cluster)
-            ready = [arm for arm in arms if all(e in store for e in tuning(one, [arm]))]
-            failures += sweep(measured(one, ready, store, seeds), store, jobs, device, cluster)
+            failures += sweep(measured(one, _ready(one, arms, store), store, seeds), store, jobs, device, cluster)
     return list(dict.fromkeys(failures))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmam_core.errors import LmamError
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.experiment import BUDGETS, Experiment
 from lmam_core.runs.store import Store
 
 
@@ -69,23 +69,22 @@ def needed(arm: Experiment, store: Store) -> list[Experiment]:
     """The runs that the search of an arm waits for next; none once it is over."""
     if missing := [e for e in first_round(arm) if e not in store]:
         return missing
-    kept = _candidates(arm, store)
-    return [e for e in second_round(arm, kept) if e not in store]
+    return [e for e in second_round(arm, _candidates(arm, store)) if e not in store]
 
 
 def tuned(arm: Experiment, store: Store) -> Experiment:
     """The arm with its best trial by the mean validation score over the tuning seeds; raises LmamError before that."""
     if missing := needed(arm, store):
         raise LmamError(f"The search of {arm.dataset} {arm.backbone} {arm.arm} still needs {len(missing)} runs.")
-    return dataclasses.replace(arm, **_best(arm, _candidates(arm, store), store)._asdict()).resolved()
+    return dataclasses.replace(arm, **_best(arm, _candidates(arm, store), store)._asdict())
 
 
-def _tuning(arm: Experiment, trial: Trial, seed: int, updates: int | None = None) -> Experiment:
-    return dataclasses.replace(arm, protocol="tuning", seed=seed, updates=updates, **trial._asdict()).resolved()
+def _tuning(arm: Experiment, trial: Trial, seed: int, updates: int = BUDGETS["tuning"]["updates"]) -> Experiment:
+    return dataclasses.replace(arm, protocol="tuning", seed=seed, updates=updates, **trial._asdict())
 
 
 def _candidates(arm: Experiment, store: Store) -> list[Trial]:
-    """The trials of the second round as far as the store tells: those kept, then ever farther rates.
+    """The trials of the second round as far as the store tells: the best of the first, then ever farther rates.
 
     A best rate at the edge of those tried is no choice yet: the next one beyond it, with its dropout and weight decay,
     joins the round until the best lies inside.
@@ -93,16 +92,16 @@ def _candidates(arm: Experiment, store: Store) -> list[Trial]:
     if arm.dataset in SMALL:
         return list(SMALL[arm.dataset])
     scores = [_score([e], store) for e in first_round(arm)]
-    kept = [TRIALS[i] for i in np.argsort(scores)[::-1][:KEPT]]
-    while all(e in store for e in second_round(arm, kept)):
-        best, rates = _best(arm, kept, store), [t.learning_rate for t in (*TRIALS, *kept)]
+    trials = [TRIALS[i] for i in np.argsort(scores)[::-1][:KEPT]]
+    while all(e in store for e in second_round(arm, trials)):
+        best, rates = _best(arm, trials, store), [t.learning_rate for t in (*TRIALS, *trials)]
         if best.learning_rate == max(rates):
-            kept.append(best._replace(learning_rate=_rounded(best.learning_rate * STEP)))
+            trials.append(best._replace(learning_rate=_rounded(best.learning_rate * STEP)))
         elif best.learning_rate == min(rates):
-            kept.append(best._replace(learning_rate=_rounded(best.learning_rate / STEP)))
+            trials.append(best._replace(learning_rate=_rounded(best.learning_rate / STEP)))
         else:
             break
-    return kept
+    return trials
 
 
 def _best(arm: Experiment, trials: Sequence[Trial], store: Store) -> Trial:

@@ -51,20 +51,20 @@ def base(dataset: str, name: str) -> Experiment:
 
 
 def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
-    """A backbone with concatenation and with each reading of LMAM in the way of its starred row."""
-    found = []
+    """A backbone with concatenation and with each reading of LMAM in the way of `arms.STARRED`."""
+    arms = []
     for dataset in datasets:
         plain = base(dataset, name)
         rank = None if starred(name) == "late" else NARROWEST.get(dataset)
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=rank)
-        found += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
-    return [e.resolved() for e in found]
+        arms += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
+    return arms
 
 
 def products(name: str) -> list[Experiment]:
     """Table IX's fusion methods by products on IEMOCAP, where the modalities' contexts meet; concatenation and LMAM."""
     late = dataclasses.replace(base("iemocap", name), embedding="late")
-    return [dataclasses.replace(late, fusion=fusion).resolved() for fusion in ("concat", *PRODUCTS, "lmam")]
+    return [dataclasses.replace(late, fusion=fusion) for fusion in ("concat", *PRODUCTS, "lmam")]
 
 
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
@@ -79,7 +79,7 @@ STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
     "traits_text_cnn": lambda: headline("text_cnn", ("pom",), ("own",)),
     "traits_bc_lstm": lambda: headline("bc_lstm", ("pom",), ("own",)),
-    "traits_bc_lstm_att": lambda: [base("pom", "bc_lstm_att").resolved()],
+    "traits_bc_lstm_att": lambda: [base("pom", "bc_lstm_att")],
     "traits_dialogue_gcn": lambda: headline("dialogue_gcn", ("pom",), ("own",)),
     "traits_m2fnet": lambda: headline("m2fnet", ("pom",), ("own",)),
     "traits_mm_dfn": lambda: headline("mm_dfn", ("pom",), ("own",)),
@@ -99,15 +99,17 @@ def names(plan: str | None) -> list[str]:
 
 
 def study(name: str) -> list[Experiment]:
-    """The arms of a study; of a backbone without one of its own, `headline_NAME` is the quick ones'.
+    """The arms of a study, resolved; of a backbone without one of its own, `headline_NAME` is the quick ones'.
 
     Raises LmamError where there is none of this name.
     """
-    if name not in STUDIES and (other := name.removeprefix("headline_")) in BACKBONES and other != name:
-        return headline(other, DATASETS, READINGS)
-    if name not in STUDIES:
+    if name in STUDIES:
+        arms = STUDIES[name]()
+    elif (other := name.removeprefix("headline_")) in BACKBONES and other != name:
+        arms = headline(other, DATASETS, READINGS)
+    else:
         raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
-    return STUDIES[name]()
+    return [arm.resolved() for arm in arms]
 
 
 def measured(arm: Experiment, store: Store, seeds: Sequence[int] = SEEDS) -> list[Experiment]:
@@ -116,8 +118,8 @@ def measured(arm: Experiment, store: Store, seeds: Sequence[int] = SEEDS) -> lis
     return [dataclasses.replace(best, seed=seed) for seed in seeds]
 
 
-def held(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
-    """The measured runs of a study that the store holds; an arm whose search is not over has none."""
+def stored_runs(name: str, store: Store, seeds: Sequence[int] = SEEDS) -> list[Run]:
+    """The measured runs of a study that the store has; an arm whose search is not over has none."""
     ready = [arm for arm in study(name) if not search.needed(arm, store)]
     return [store.get(e) for arm in ready for e in measured(arm, store, seeds) if e in store]
 
@@ -130,10 +132,10 @@ def carry_out(
     Each study is searched and measured with the first seeds, then each with the rest. What fails is left out, with what
     depends on it, and everything else goes on. Raises LmamError where the store cannot be written.
     """
-    chosen = {name: study(name) for name in names}
+    by_study = [study(name) for name in names]
     failures: list[str] = []
     for seeds in (SEEDS[:FIRST], SEEDS):
-        for arms in chosen.values():
+        for arms in by_study:
             tried: set[Experiment] = set()
             while missing := [e for arm in arms for e in search.needed(arm, store) if e not in tried]:
                 tried.update(missing)
@@ -148,7 +150,7 @@ def carry_out(
 
 
 def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame:
-    """What is left to run, one row for each study and dataset, in core-hours of this machine's one thread.
+    """What is left to run, one row per study and dataset, in core-hours of this machine's one thread.
 
     Updates times the median seconds of one, from stored runs on the same dataset and backbone: NaN where there is none.
     A search is counted without extensions of its rates, a measured run with `TYPICAL` updates.
@@ -168,9 +170,9 @@ def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame
             row["arms"] += 1
             row["measured"] += runs
             row["updates"] += updates
-    found = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
+    table = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
     seconds = [pace.get((d, study(n)[0].backbone), np.nan) for n, d in rows]
-    return found.assign(core_hours=(found.updates * seconds / 3600).round(2))
+    return table.assign(core_hours=(table.updates * seconds / 3600).round(2))
 
 
 TYPICAL = 800
@@ -188,10 +190,10 @@ def _search_left(arm: Experiment, store: Store) -> int:
 
 def _pace(store: Store) -> dict[tuple[str, str], float]:
     """The median seconds of an update by dataset and backbone, over the store's runs that count them."""
-    found: dict[tuple[str, str], list[float]] = {}
+    seconds: dict[tuple[str, str], list[float]] = {}
     for run in store:
         t = run.training
         if t.updates:
-            pace = t.seconds_per_epoch * len(t.train_loss) / t.updates
-            found.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(pace)
-    return {place: float(np.median(paces)) for place, paces in found.items()}
+            per_update = t.seconds_per_epoch * len(t.train_loss) / t.updates
+            seconds.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(per_update)
+    return {place: float(np.median(values)) for place, values in seconds.items()}

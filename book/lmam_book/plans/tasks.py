@@ -32,7 +32,7 @@ def _whole() -> dict[str, Recommendation]:
 
 
 PLANS: dict[str, Callable[[], dict[str, Recommendation]]] = {"sessions": lambda: SESSIONS, "sessions_full": _whole}
-"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences an epoch."""
+"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences per epoch."""
 
 
 def asked(name: str) -> list[Record]:
@@ -42,8 +42,8 @@ def asked(name: str) -> list[Record]:
     return [dataclasses.replace(arm, seed=seed) for seed in SEEDS for arm in PLANS[name]().values()]
 
 
-def held(name: str, store: Store) -> dict[str, list[Run]]:
-    """The runs of each arm of a plan that the store holds, by seed."""
+def stored_runs(name: str, store: Store) -> dict[str, list[Run]]:
+    """The runs of each arm of a plan that the store has, by seed."""
     seeds = {arm: [dataclasses.replace(e, seed=seed) for seed in SEEDS] for arm, e in PLANS[name]().items()}
     return {arm: [store.get(e) for e in runs if e in store] for arm, runs in seeds.items()}
 

@@ -31,8 +31,8 @@ def matching(baseline: Experiment, other: Experiment) -> Experiment:
     The width is found by bisection, since more width is more parameters. Raises LmamError where no width comes within
     1 %, or where the baseline is the larger one at width 1.
     """
-    target = parameters(other)
-    count = lambda width: parameters(dataclasses.replace(baseline, width=width).resolved())  # noqa: E731
+    baseline, target = baseline.resolved(), parameters(other)
+    count = lambda width: parameters(dataclasses.replace(baseline, width=width))  # noqa: E731
     low, high = 1, 2
     while count(high) < target:
         low, high = high, 2 * high
@@ -45,4 +45,4 @@ def matching(baseline: Experiment, other: Experiment) -> Experiment:
             f"No width of {baseline.backbone} comes within {WITHIN:.0%} of {target:,} parameters; "
             f"{width} makes {count(width):,}."
         )
-    return dataclasses.replace(baseline, width=width).resolved()
+    return dataclasses.replace(baseline, width=width)

@@ -20,7 +20,7 @@ LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
 METRICS = {"mosi": "acc2", "diginetica": "P@20", "pom": "accuracy"}
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
-_TOLD = {
+_DIFFERING = {
     "learning_rate": "rate {:g}",
     "weight_decay": "decay {:g}",
     "dropout": "dropout {}",
@@ -45,11 +45,11 @@ def lines(runs: Sequence[Run], among: Sequence[Run], metric: str | None = None) 
     on. Raises LmamError where no run has the metric, or none touched the test set.
     """
     others = _blocks(among)
-    kept = set(map(id, runs))
+    wanted = set(map(id, runs))
     blocks = {
         block: shown
         for block, arms in others.items()
-        if (shown := {e: mine for e, arm in arms.items() if (mine := [r for r in arm if id(r) in kept])})
+        if (shown := {e: mine for e, arm in arms.items() if (mine := [r for r in arm if id(r) in wanted])})
     }
     if not blocks:
         raise LmamError("These runs leave the test set alone; `lmam results --csv` shows what they were chosen by.")
@@ -82,27 +82,26 @@ def _blocks(runs: Sequence[Run]) -> dict[Block, Arms]:
 
 def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterator[str]:
     runs = [run for arm in arms.values() for run in arm]
-    chosen = metric or METRICS.get(block[0], "weighted_f1" if runs[0].classes else "mae")
-    if chosen not in runs[0].metrics:
-        raise LmamError(f"Runs on {block[0]} have no {chosen}; they have {', '.join(runs[0].metrics)}.")
+    metric = metric or METRICS.get(block[0], "weighted_f1" if runs[0].classes else "mae")
+    if metric not in runs[0].metrics:
+        raise LmamError(f"Runs on {block[0]} have no {metric}; they have {', '.join(runs[0].metrics)}.")
     cautions = sorted({run.caution for run in runs} - {""})
-    yield from textwrap.wrap("  ".join([*block, chosen]), WIDTH, subsequent_indent="    ")
+    yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _TOLD if len({getattr(e, name, None) for e in arms}) > 1]
+    differing = [name for name in _DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
     for e in sorted(
         arms,
         key=lambda e: (
             e.fusion,
-            getattr(e, "embedding", "") or "",
-            getattr(e, "variant", "") or "",
+            *(getattr(e, name, "") or "" for name in ("embedding", "variant")),
             e.rank or 0,
             str(e),
         ),
     ):
-        told = [_TOLD[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
-        mean = interval([run.metrics[chosen] for run in arms[e]])
-        rows.append((", ".join([arms[e][0].arm, *told]), mean, _gain(e, arms[e], among, chosen)))
+        differences = [_DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
+        mean = interval([run.metrics[metric] for run in arms[e]])
+        rows.append((", ".join([arms[e][0].arm, *differences]), mean, _gain(e, arms[e], among, metric)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
     yield f"  {'arm':{width}}  seeds  {'mean':22}  gain"
     for name, mean, gain in rows:
@@ -110,7 +109,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             yield from textwrap.wrap(name, WIDTH, initial_indent="  ", subsequent_indent="    ")
             name = ""
         ends = f" [{mean.low:.2f}, {mean.high:.2f}]" if mean.n > 1 else ""
-        yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_told(gain)}".rstrip()
+        yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
 def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: str) -> Effect | None:
@@ -127,7 +126,7 @@ def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: s
     return effect(other, arm, metric) if other and len(shared) > 1 else None
 
 
-def _told(gain: Effect | None) -> str:
+def _gain_text(gain: Effect | None) -> str:
     if gain is None:
         return ""
     word = "better" if gain.low > 0 else "worse" if gain.high < 0 else UNDECIDED

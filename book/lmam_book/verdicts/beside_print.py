@@ -1,6 +1,6 @@
 """The paper beside ours for a backbone's chapter: arms, printed cells, gains and words.
 
-Everything here is a function of a plan's runs in the store (`plans.held`) and of `data/paper`.
+Everything here is a function of a plan's runs in the store (`plans.stored_runs`) and of `data/paper`.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ PLACES = {
 
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run with its `arm` under the name that tables use, in the order of the plan.
+    """One row per run with its `arm` under the name that tables use, in the order of the plan.
 
-    `at_limit` and `one_class` say of a run that it ended before it was trained out: see `shortfall`; `largest_share` is
-    that of the test utterances that it gives one class; `run` is the run itself. Raises LmamError where there are none.
+    `at_limit` and `one_class` say that a run may have stopped too early: see `shortfall`; `largest_share` is the share
+    of test utterances in its most frequent class; `run` is the run itself. Raises LmamError where there are none.
     """
     if not runs:
         raise LmamError("The store holds no measured runs of this plan yet; make them with `lmam sweep` and its name.")
@@ -104,7 +104,7 @@ def _largest_share(run: Run) -> float:
 def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
     """The paper's number for an arm of a backbone; NaN where it prints none.
 
-    The way of `arms.STARRED` stands beside the starred row of Tables II to IV; another early way beside Table XI,
+    The way of `arms.STARRED` stands beside the row marked * of Tables II to IV; another early way beside Table XI,
     which names them.
     """
     number, printed_dataset, column = PLACES[dataset]
@@ -122,7 +122,7 @@ def printed(backbone: str, name: str, dataset: str, metric: str) -> float:
 
 
 def starred(backbone: str) -> str:
-    """The arm that stands for the paper's starred row of a backbone."""
+    """The arm that stands for a backbone's row with LMAM in Tables II to IV, which the paper marks with *."""
     return WAYS[arms.starred(backbone)]
 
 
@@ -133,30 +133,30 @@ def values(frame: pd.DataFrame, dataset: str, metric: str) -> dict[str, dict[int
 
 
 def beside(frame: pd.DataFrame, backbone: str, dataset: str) -> pd.DataFrame:
-    """One row an arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
+    """One row per arm: n, and for each metric the paper's number and our mean with its 95 % interval over seeds.
 
     `at limit` counts the runs that were still within patience of their best epoch when the epochs ran out.
 
     The columns have two levels, the metric above `paper` and `ours`.
     """
-    table: dict[str, dict[tuple[str, str], object]] = {}
+    rows: dict[str, dict[tuple[str, str], object]] = {}
     for metric in METRICS[dataset]:
         digits = 3 if metric in ("mae", "corr") else 1
         for name, by_seed in values(frame, dataset, metric).items():
             ours = interval(list(by_seed.values()))
             at_limit = int(frame[(frame.dataset == dataset) & (frame.arm == name)].at_limit.sum())
-            cells = table.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
+            cells = rows.setdefault(name, {("", "arm"): name, ("", "n"): ours.n, ("", "at limit"): at_limit})
             number = printed(backbone, name, dataset, metric)
             cells[TITLES[metric], "paper"] = str(number) if np.isfinite(number) else "–"
             cells[TITLES[metric], "ours"] = spread(ours, digits)
-    found = pd.DataFrame(table.values())
-    return found.set_axis(pd.MultiIndex.from_tuples(found.columns), axis=1)
+    shown = pd.DataFrame(rows.values())
+    return shown.set_axis(pd.MultiIndex.from_tuples(shown.columns), axis=1)
 
 
-def spread(found: Interval, digits: int) -> str:
+def spread(score: Interval, digits: int) -> str:
     """`64.2 ± 0.7`: the mean and half the width of its 95 % interval; the mean alone for one seed."""
-    half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
-    return f"{found.mean:.{digits}f}{half}"
+    half = f" ± {score.high - score.mean:.{digits}f}" if score.n > 1 else ""
+    return f"{score.mean:.{digits}f}{half}"
 
 
 def signed(gain: Effect | None, digits: int = 1) -> str:
@@ -188,9 +188,9 @@ def bar(dataset: str) -> float:
     """
     if dataset == "pom":
         return trait_probes.bar(HEADLINE[dataset])
-    table = linear_probes.table()
+    probes = linear_probes.table()
     column = "test" if HEADLINE[dataset] == "acc2" else "test_weighted_f1"
-    mine = table[(table.dataset == dataset) & table.modality.isin(["text", "audio", "text+audio"])]
+    mine = probes[(probes.dataset == dataset) & probes.modality.isin(["text", "audio", "text+audio"])]
     defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
     return float(defaults.loc[defaults.validation.idxmax(), column])
 
@@ -198,12 +198,12 @@ def bar(dataset: str) -> float:
 def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported: float) -> str:
     """The word on "`other` beats `baseline` by `reported`" in a dataset's headline metric (`rule.word`)."""
     metric = HEADLINE[dataset]
-    found = gain(frame, dataset, metric, baseline, other)
-    if found is None:
+    ours = gain(frame, dataset, metric, baseline, other)
+    if ours is None:
         return rule.NOT_TESTABLE
     rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
     working = rule.Baseline(float(rows[metric].mean()), bar(dataset), not shortfall(frame, dataset, baseline))
-    return rule.word([found], reported, working, not shortfall(frame, dataset, other))
+    return rule.word([ours], reported, working, not shortfall(frame, dataset, other))
 
 
 def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from lmam_book.plans.plans import FIRST, PLANS, held
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.plans.plans import FIRST, PLANS, stored_runs
+from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW, NOT_TESTABLE
@@ -47,31 +47,26 @@ class Cells:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
-        found = {r.experiment: r for name in self.plans for r in held(name, self.store) if self.label(r.experiment)}
-        return list(found.values())
+        runs = {
+            r.experiment: r for name in self.plans for r in stored_runs(name, self.store) if self.label(r.experiment)
+        }
+        return list(runs.values())
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row a run with its `arm`."""
+        """One row per run with its `arm`."""
         if not self.runs:
             return pd.DataFrame(columns=["dataset", "arm", "seed"])
-        return plugin.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
+        return beside_print.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
 
     def of(self, arm: str, dataset: str) -> list[Run]:
         """The runs of an arm on a dataset."""
         return list(self.frame[(self.frame.dataset == dataset) & (self.frame.arm == arm)].run) if self.runs else []
 
-    def asked(self, dataset: str) -> dict[str, Experiment]:
-        """The experiment of every arm of the plans on a dataset, whether it was run or not; the first with its name."""
-        found: dict[str, Experiment] = {}
-        for e in (e for name in self.plans for e in PLANS[name].arms() if e.dataset == dataset):
-            if name := self.label(e):
-                found.setdefault(name, e)
-        return found
-
     def arms(self, dataset: str) -> list[str]:
-        """The names of `asked`."""
-        return list(self.asked(dataset))
+        """The name of every arm of the plans on a dataset, whether it was run or not."""
+        names = (self.label(e) for plan in self.plans for e in PLANS[plan].arms() if e.dataset == dataset)
+        return [name for name in dict.fromkeys(names) if name]
 
     def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
         """The arms with fewer than so many seeds on a dataset, and how many they have."""
@@ -80,22 +75,21 @@ class Cells:
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Effect | None:
         """How much better an arm is than the baseline; None below two shared seeds."""
-        return plugin.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
+        return beside_print.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
 
     def beside(self, dataset: str) -> pd.DataFrame:
-        """One row an arm: seeds, the headline metric of the paper and ours, our gain, parameters.
+        """One row per arm: seeds, the headline metric of the paper and ours, our gain, parameters.
 
         `ours` is a mean, which one run that went wrong can move, and `median` is not moved by it. `at limit` counts the
         runs that were still within patience of their best epoch when the epochs ran out: with more they might be
-        better. `one class` counts those that give every utterance the same class; either may mean that the arm is not
-        trained out (`plugin.shortfall`). `parameters` are all that were trained, `of the fusion` those of the method.
-        Rows without runs show dashes. The seconds of stored runs have no column: they were made at different times,
-        under different load.
+        better. `one class` counts those that give every utterance the same class; either may mean that the arm needs
+        more training (`beside_print.shortfall`). `parameters` are all that were trained, `of the fusion` those of the
+        method. Rows without runs show dashes. Seconds have no column: stored runs were timed under different load.
         """
-        metric = plugin.HEADLINE[dataset]
-        found, rows = plugin.values(self.frame, dataset, metric) if self.runs else {}, []
+        metric = beside_print.HEADLINE[dataset]
+        scores, rows = beside_print.values(self.frame, dataset, metric) if self.runs else {}, []
         for arm in self.arms(dataset):
-            values = interval(list(found.get(arm, {}).values()))
+            values = interval(list(scores.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
             row = {"arm": arm, "n": values.n, "paper": str(number) if np.isfinite(number) else "–"}
             columns = ("ours", "median", "gain", "at limit", "one class", "parameters", "of the fusion")
@@ -104,9 +98,9 @@ class Cells:
                 mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
                 gain = self.gain(arm, dataset, metric)
                 row |= {
-                    "ours": plugin.spread(values, 1),
+                    "ours": beside_print.spread(values, 1),
                     "median": f"{np.median(values.values):.1f}",
-                    "gain": plugin.signed(gain if arm != self.baseline else None),
+                    "gain": beside_print.signed(gain if arm != self.baseline else None),
                     "at limit": int(mine.at_limit.sum()),
                     "one class": int(mine.one_class.sum()),
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
@@ -116,18 +110,18 @@ class Cells:
         return pd.DataFrame(rows)
 
     def verdicts(self, other: str, datasets: Sequence[str]) -> pd.DataFrame:
-        """One row a claim "`other` beats this arm" that the paper's numbers make, in each dataset's headline metric."""
+        """One row per claim "`other` beats this arm" of the paper's numbers, in each dataset's headline metric."""
         rows = []
         for dataset in datasets:
-            metric = plugin.HEADLINE[dataset]
+            metric = beside_print.HEADLINE[dataset]
             for arm in (a for a in self.arms(dataset) if a != other):
                 claimed = self.printed(other, dataset, metric) - self.printed(arm, dataset, metric)
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                word = plugin.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
+                word = beside_print.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
                 row: dict[str, object] = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
-                row |= {"paper": f"{claimed:+.2f}", "ours": plugin.signed(ours), "n": ours.seeds if ours else 0}
+                row |= {"paper": f"{claimed:+.2f}", "ours": beside_print.signed(ours), "n": ours.seeds if ours else 0}
                 rows.append(row)
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
@@ -142,7 +136,7 @@ def over(fused: Cells, alone: Sequence[Run], dataset: str) -> dict[str, Effect]:
     arms = {arm: fused.of(arm, dataset) for arm in fused.arms(dataset) if ", " not in arm}
     seeds = {r.experiment.seed for r in alone}
     ready = {arm: runs for arm, runs in arms.items() if len(seeds & {r.experiment.seed for r in runs}) >= FEW}
-    return {arm: effect(alone, runs, plugin.HEADLINE[dataset]) for arm, runs in ready.items()}
+    return {arm: effect(alone, runs, beside_print.HEADLINE[dataset]) for arm, runs in ready.items()}
 
 
 def more(

@@ -1,8 +1,8 @@
-"""What a comparison found: the difference of two arms with an interval over seeds and conversations together.
+"""What a comparison gives: the difference of two arms with an interval over seeds and conversations together.
 
-A result hangs on which random numbers a model was trained with, and on which conversations happen to be in the test
+A result depends on which random numbers a model was trained with, and on which conversations happen to be in the test
 set. Every seed is scored on the same conversations, so the two are crossed. What seeds vary is seen in the gains of the
-seeds; what conversations vary in resamples of the stored outcomes, in which conversations are drawn anew, whole. The
+seeds; what conversations vary in resamples of the stored outcomes, which draw whole conversations. The
 variances add, and Student's quantile has Satterthwaite's degrees of freedom. Percentiles of resamples of both are too
 narrow for few seeds: five vary by four fifths of what they should when they are drawn with replacement.
 """

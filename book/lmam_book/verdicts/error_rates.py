@@ -49,10 +49,10 @@ def simulated(gain: float, setting: str, seeds: int, readings: int, rng: np.rand
 def crossed(difference: NDArray[np.float64], level: float) -> Effect:
     """The effect of a difference per seed and conversation (S, n), as `effects.effect` has it."""
     S, n = difference.shape
-    means, talks = difference.mean(1), difference.mean(0)  # (S,), (n,)
+    by_seed, by_conversation = difference.mean(1), difference.mean(0)  # (S,), (n,)
     # The standard deviation over endless resamples of n conversations, which `effect` estimates by many.
-    of_conversations = float(talks.std() / n**0.5)
-    return Effect(float(means.mean()), S, n, float(means.std(ddof=1) / S**0.5), of_conversations, level=level)
+    of_conversations = float(by_conversation.std() / n**0.5)
+    return Effect(float(by_seed.mean()), S, n, float(by_seed.std(ddof=1) / S**0.5), of_conversations, level=level)
 
 
 def _correlated(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -62,21 +62,21 @@ def _correlated(shape: tuple[int, ...], deviation: float, rng: np.random.Generat
 
 
 def measure(simulations: int = SIMULATIONS) -> pd.DataFrame:
-    """How often each word was given, in percent, and how often the first reading's interval held the true gain.
+    """How often each word comes out, in percent, and how often the first reading's interval contains the true gain.
 
     One row per setting, reported gain, true gain, number of seeds and of readings.
     """
     rng = np.random.default_rng(0)
     rows = []
     for setting, printed, share, seeds, readings in product(SETTINGS, PRINTED, GAINS, SEEDS, READINGS):
-        said, covered = [], 0
+        words, covered = [], 0
         for _ in range(simulations):
-            found = simulated(share * printed, setting, seeds, readings, rng)
-            said.append(word(found, printed))
-            covered += found[0].low <= share * printed <= found[0].high
-        asked = {"setting": setting, "printed": printed, "true": share * printed, "seeds": seeds, "readings": readings}
-        rates = {w: round(100 * said.count(w) / simulations, 1) for w in WORDS[:4]}
-        rows.append(asked | rates | {"covered": round(100 * covered / simulations, 1)})
+            effects = simulated(share * printed, setting, seeds, readings, rng)
+            words.append(word(effects, printed))
+            covered += effects[0].low <= share * printed <= effects[0].high
+        case = {"setting": setting, "printed": printed, "true": share * printed, "seeds": seeds, "readings": readings}
+        rates = {w: round(100 * words.count(w) / simulations, 1) for w in WORDS[:4]}
+        rows.append(case | rates | {"covered": round(100 * covered / simulations, 1)})
     return pd.DataFrame(rows)
 
 

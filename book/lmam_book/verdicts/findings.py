@@ -1,4 +1,4 @@
-"""What the book found, one sentence each with its number, for the front page; computed, never typed."""
+"""The book's findings for the front page, one sentence each with its number; computed, never typed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Link:
 
 
 def findings(store: Store) -> Iterator[Link]:
-    """Every finding that the data bears out; one that needs runs is left out where they are missing."""
-    for find in (no_crossing, matrix_removed, video_leak, text_alone, precision, one_dialogue_less, losses, last_layer):
+    """Every finding that the data supports; one that needs runs is left out where they are missing."""
+    for find, page in PAGES.items():
         if sentence := find(store):
-            yield Link(sentence, PAGES[find])
+            yield Link(sentence, page)
 
 
 def no_crossing(store: Store) -> str:

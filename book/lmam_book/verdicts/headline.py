@@ -47,14 +47,14 @@ UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2", "accuracy": "accuracy"}
 class Cell:
     """One backbone on one dataset: its baseline, the readings of LMAM that were run, and what the paper reports.
 
-    `runs` maps `concatenation` and each reading to the runs that the store holds; `printed` is the reported gain in the
+    `runs` maps `concatenation` and each reading to the runs that the store holds; `reported` is its gain in the
     dataset's headline metric.
     """
 
     backbone: str
     dataset: str
     runs: Mapping[str, Sequence[Run]]
-    printed: float
+    reported: float
 
     @property
     def metric(self) -> str:
@@ -83,60 +83,62 @@ class Cell:
 
 def cells(store: Store, names: Iterable[str] | None = None) -> list[Cell]:
     """One cell per backbone and dataset of some studies, by default the headline's, in their order, empty ones too."""
-    found: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
+    by_place: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
     for name in studies.names("headline") if names is None else names:
         for arm in study(name):
-            found.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
-    return [Cell(b, d, runs, _printed(b, d)) for (b, d), runs in found.items()]
+            by_place.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
+    return [Cell(b, d, runs, reported_gain(b, d)) for (b, d), runs in by_place.items()]
 
 
 def reading(arm: Experiment) -> str:
     """What an arm of a headline study is called: `concatenation`, or the reading of LMAM."""
     if arm.fusion == "concat":
         return "concatenation"
-    variant = arm.variant or "paper"
-    wanted = {name: (given.get("variant", "paper"), given.get("readings", "")) for name, given in READINGS.items()}
-    return next(name for name, asked in wanted.items() if asked == (variant, arm.readings))
+    wanted = (arm.variant or "paper", arm.readings)
+    return next(
+        n for n, fields in READINGS.items() if (fields.get("variant", "paper"), fields.get("readings", "")) == wanted
+    )
 
 
-def table(found: Sequence[Cell]) -> pd.DataFrame:
+def table(cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell: both means, the baseline's margin over the probe, the best reading, its effect and the word.
 
     `would decide` says how many seeds, or conversations, an open claim needs at the present mean. Unrun cells have a
     row, with the word "not testable".
     """
-    return pd.DataFrame([row(cell) for cell in found])
+    return pd.DataFrame([row(cell) for cell in cells])
 
 
 def row(cell: Cell) -> dict[str, object]:
+    """The row of `table` for one cell; without runs it ends with the word and 0 seeds."""
     effects = cell.effects()
     row: dict[str, object] = {
         "backbone": cell.backbone,
         "dataset": cell.dataset,
         "metric": cell.metric,
-        "printed gain": cell.printed,
+        "reported gain": cell.reported,
     }
     if not effects:
-        return row | {"word": word([], cell.printed), "seeds": 0}
+        return row | {"word": word([], cell.reported), "seeds": 0}
     best = max(effects, key=lambda name: effects[name].mean)
-    chosen, seeds = effects[best], cell.shared(best)
+    gain, seeds = effects[best], cell.shared(best)
     base, probe = cell.mean("concatenation", seeds), bar(cell.dataset)
-    decided = word(list(effects.values()), cell.printed, Baseline(base, probe))
+    decided = word(list(effects.values()), cell.reported, Baseline(base, probe))
     return row | {
         "concatenation": base,
         "margin over probe": base - probe,
         "best reading": best,
         "of": len(effects),
         "LMAM": cell.mean(best, seeds),
-        "gain": chosen.mean,
-        "low": chosen.low,
-        "high": chosen.high,
-        "seeds": chosen.seeds,
-        "conversations": chosen.conversations,
-        "better": chosen.better,
-        "pairing": chosen.pairing,
+        "gain": gain.mean,
+        "low": gain.low,
+        "high": gain.high,
+        "seeds": gain.seeds,
+        "conversations": gain.conversations,
+        "better": gain.better,
+        "pairing": gain.pairing,
         "word": decided,
-        "would decide": would_decide(chosen, cell.printed) if "undecided" in decided else "",
+        "would decide": would_decide(gain, cell.reported) if "undecided" in decided else "",
     }
 
 
@@ -152,12 +154,12 @@ class Pooled:
     low: float
     high: float
     between: float
-    printed: float
+    reported: float
     at_least: int
     backbones: int
 
 
-def pooled(found: Sequence[Cell], name: str = "own") -> Pooled | None:
+def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
     """The gain of one reading over all backbones of one dataset whose baseline works, by a random-effects mean.
 
     Weights by Paule and Mandel; the variance is that of Hartung and Knapp, at least what the weights say, plus what the
@@ -165,7 +167,7 @@ def pooled(found: Sequence[Cell], name: str = "own") -> Pooled | None:
     interval. None for fewer than two backbones with five seeds.
     """
     ready = []
-    for cell in found:
+    for cell in cells:
         e = cell.effects(LEVEL).get(name)
         if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
             ready.append((cell, e))
@@ -184,7 +186,7 @@ def pooled(found: Sequence[Cell], name: str = "own") -> Pooled | None:
         low=mean - half,
         high=mean + half,
         between=float(np.sqrt(max(combined.tau2, 0))),
-        printed=float(np.mean([cell.printed for cell, _ in ready])),
+        reported=float(np.mean([cell.reported for cell, _ in ready])),
         at_least=at_least([e.p for _, e in ready]),
         backbones=k,
     )
@@ -197,8 +199,8 @@ def at_least(p: Sequence[float], level: float = 0.05) -> int:
     most `level`.
     """
     ordered, n = np.sort(p), len(p)
-    held = [(n - u + 1) * ordered[u - 1] <= level for u in range(1, n + 1)]
-    return int(np.cumprod(held).sum())
+    rejected = [(n - u + 1) * ordered[u - 1] <= level for u in range(1, n + 1)]
+    return int(np.cumprod(rejected).sum())
 
 
 def _runs(arm: Experiment, store: Store) -> list[Run]:
@@ -207,41 +209,45 @@ def _runs(arm: Experiment, store: Store) -> list[Run]:
     return [store.get(e) for e in measured(arm, store) if e in store]
 
 
-def _printed(backbone: str, dataset: str) -> float:
-    metric = beside_print.HEADLINE[dataset]
-    names = ("concatenation", beside_print.starred(backbone))
+def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", metric: str | None = None) -> float:
+    """What the paper's Tables II to IV gain with LMAM over a baseline, positive for better.
+
+    In the dataset's headline metric, or in another one.
+    """
+    names, metric = (baseline, beside_print.starred(backbone)), metric or beside_print.HEADLINE[dataset]
     without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
-    return with_ - without
+    return beside_print.sign(metric) * (with_ - without)
 
 
-def page(found: Sequence[Cell]) -> str:
+def page(cells: Sequence[Cell]) -> str:
     """What the headline page says of the cells, as Markdown; cells without runs are counted and not shown."""
-    rows = table(found)
+    rows = table(cells)
     ready = rows[rows.seeds > 0]
-    parts = [answer(found), pooled_sentences(found)]
+    parts = [answer(cells), pooled_sentences(cells)]
     if len(ready):
         parts += [_rows(ready), _open(ready)]
     return "\n\n".join(part for part in parts if part)
 
 
-def pooled_sentences(found: Sequence[Cell]) -> str:
+def pooled_sentences(cells: Sequence[Cell]) -> str:
+    """The pooled gain of LMAM as printed, one Markdown line per dataset that has one."""
     lines = []
     for dataset, title in DATASETS.items():
-        mine = [cell for cell in found if cell.dataset == dataset]
+        mine = [cell for cell in cells if cell.dataset == dataset]
         if (p := pooled(mine)) is None:
             continue
         lines.append(
             f"- **{title}**, LMAM as printed: {p.mean:+.1f} points of {UNITS[mine[0].metric]} on average over "
             f"{p.backbones} backbones (95 % interval {p.low:+.1f} to {p.high:+.1f}; deviation between backbones "
-            f"{p.between:.1f}). The paper reports {p.printed:+.1f} for the same backbones. Improved with 95 % "
+            f"{p.between:.1f}). The paper reports {p.reported:+.1f} for the same backbones. Improved with 95 % "
             f"confidence: at least {p.at_least} of {p.backbones}."
         )
     return "\n".join(lines)
 
 
-def answer(found: Sequence[Cell]) -> str:
+def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
-    rows = table(found)
+    rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
     start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
     parts = {
@@ -251,8 +257,10 @@ def answer(found: Sequence[Cell]) -> str:
         NOT_WORKING: ("decides", "decide", "nothing, as the model without LMAM is below a linear probe"),
         NOT_TESTABLE: ("waits", "wait", "for runs"),
     }
-    said = [f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]]
-    return f"**{start} the reported gain{' so far' if n[NOT_TESTABLE] else ''}.** {_listed(said)}."
+    clauses = [
+        f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
+    ]
+    return f"**{start} the reported gain{' so far' if n[NOT_TESTABLE] else ''}.** {_listed(clauses)}."
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -279,7 +287,7 @@ def _rows(ready: pd.DataFrame) -> str:
             _name(r),
             r["word"],
             f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
-            f"{r['printed gain']:+.1f}",
+            f"{r['reported gain']:+.1f}",
             f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['LMAM']:.1f}, {r['best reading']}".replace(" ", "&nbsp;"),
             str(r["seeds"]),

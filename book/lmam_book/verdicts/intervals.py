@@ -29,7 +29,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value a seed; equal values give a width of 0."""
+    """Mean and 95 % interval, mean ± t_{0.975, n-1} s / √n, of one value per seed; equal values give a width of 0."""
     x = np.asarray(values, dtype=np.float64)
     n, mean = len(x), float(x.mean()) if len(x) else np.nan
     half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / n**0.5) if n > 1 else np.nan
@@ -54,8 +54,8 @@ def compare(a: dict[int, float], b: dict[int, float]) -> Comparison:
     difference = interval(y - x)
     if len(seeds) < 2:
         return Comparison(difference, np.nan)
-    spread = ((x.var(ddof=1) + y.var(ddof=1)) / 2) ** 0.5
+    deviation = ((x.var(ddof=1) + y.var(ddof=1)) / 2) ** 0.5
     gain = difference.mean
     return Comparison(
-        difference, float(gain / spread) if spread > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
+        difference, float(gain / deviation) if deviation > 0 else float(np.sign(gain) * np.inf) if gain else 0.0
     )

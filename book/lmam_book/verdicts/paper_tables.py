@@ -7,7 +7,7 @@ import numpy as np
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
 from lmam_book.plans.plans import PLANS
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.cells import Cells
 from lmam_core.errors import LmamError
 from lmam_core.models.fusion import FUSIONS
@@ -49,7 +49,7 @@ def plugged(backbone: str, store: Store | None = None) -> Cells:
 
     clean = f"{backbone}_clean" if f"{backbone}_clean" in PLANS else None
     plans = (backbone, clean) if clean else (backbone,)
-    number = lambda arm, *at: plugin.printed(backbone, arm, *at)  # noqa: E731
+    number = lambda arm, *at: beside_print.printed(backbone, arm, *at)  # noqa: E731
     return Cells(run_names.title(backbone), plans, label, "concatenation", number, store or Store())
 
 
@@ -94,7 +94,7 @@ def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
 
     def number(arm: str, dataset: str, metric: str) -> float:
         if arm == "concatenation":
-            return plugin.printed(backbone, arm, dataset, metric)
+            return beside_print.printed(backbone, arm, dataset, metric)
         return printed(11, rows[arm], dataset, metric) if arm in rows else np.nan
 
     plans = (backbone,) if backbone == "bc_lstm" else (backbone, "ways")
@@ -131,8 +131,6 @@ def rank_sweep(store: Store | None = None) -> Cells:
 
 
 LETTERS = {"text": "T", "audio": "A", "video": "V"}
-
-
 SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=others")
 """The arms of Table X's chapter, as `run_names.arm` calls them."""
 
@@ -152,8 +150,8 @@ def modality_sets(arm: str, store: Store | None = None) -> Cells:
         if run_names.arm(e) != (alone.get(arm, arm) if len(e.modalities) == 1 else arm):
             return None
         name = "+".join(LETTERS[m] for m in e.modalities)
-        dealt = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
-        return f"{name}, {dealt} shuffled" if dealt else name
+        shuffled = "+".join(LETTERS[m] for m in e.shuffled.split("+") if m)
+        return f"{name}, {shuffled} shuffled" if shuffled else name
 
     def number(subset: str, dataset: str, metric: str) -> float:
         return printed(10, {"A+V": "V+A"}.get(subset, subset), dataset, metric) if with_lmam and not others else np.nan
@@ -180,8 +178,7 @@ def lmcm_parts(store: Store | None = None) -> Cells:
 
 def printed(number: int, row: str, dataset: str, metric: str) -> float:
     """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
-    names = {"iemocap": "IEMOCAP", "meld": "MELD", "mosi": "CMU-MOSI"}
     try:
-        return paper.cell(number, row, "overall", plugin.PRINTED[metric], names[dataset])
+        return paper.cell(number, row, "overall", beside_print.PRINTED[metric], beside_print.PLACES[dataset][1])
     except (LmamError, KeyError):
         return np.nan

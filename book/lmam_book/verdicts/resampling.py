@@ -1,8 +1,8 @@
 """What resampling dialogues varies: metrics of many samples of conversations at once, from stored outcomes.
 
 Seeds say how much a result changes when the same model is trained again. They say nothing of other conversations: every
-seed is scored on the same test set. Drawing that many conversations from the test set with replacement, again and
-again, says how much the result hangs on which conversations happen to be in it (Efron, 1979; clusters are drawn whole).
+seed is scored on the same test set. Drawing that many conversations from the test set with replacement, many
+times, says how much the result depends on which conversations are in it (Efron, 1979; clusters are drawn whole).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def resampled(runs: Sequence[Run], metric: str, drawn: np.ndarray) -> np.ndarray
     if metric in of_class:
         confusion = totals.reshape(*totals.shape[:-1], len(classes), len(classes))  # (S, R, C, C)
         return per_class(confusion)["f1"][..., of_class.index(metric)]
-    found = runs[0].summarise(totals)
-    if metric not in found:
-        raise LmamError(f"There is no metric '{metric}' that can be resampled; choose one of {', '.join(found)}.")
-    return found[metric]
+    metrics = runs[0].summarise(totals)
+    if metric not in metrics:
+        raise LmamError(f"There is no metric '{metric}' that can be resampled; choose one of {', '.join(metrics)}.")
+    return metrics[metric]

@@ -60,7 +60,7 @@ class Baseline:
         return self.trained and self.score >= self.bar
 
 
-def word(readings: Sequence[Effect], printed: float, baseline: Baseline | None = None, trained: bool = True) -> str:
+def word(readings: Sequence[Effect], reported: float, baseline: Baseline | None = None, trained: bool = True) -> str:
     """The word on "b is better than a by `printed`", where b is the best of some readings.
 
     Their intervals must have been made for as many readings (`corrected`). Where the paper reports no gain above 0,
@@ -73,7 +73,7 @@ def word(readings: Sequence[Effect], printed: float, baseline: Baseline | None =
     * positive, undecided: that of the best reading lies above 0, and neither of these;
     * undecided: everything else.
     """
-    half = SHARE * max(printed, 0.0) if math.isfinite(printed) else 0.0
+    half = SHARE * max(reported, 0.0) if math.isfinite(reported) else 0.0
     if not readings or min(reading.seeds for reading in readings) < FEW:
         return NOT_TESTABLE
     if baseline is not None and not baseline.works:
@@ -99,21 +99,21 @@ class Needed:
     conversations: int | None
 
 
-def needed(found: Effect, printed: float) -> Needed:
+def needed(gain: Effect, reported: float) -> Needed:
     """How many seeds decide at the present mean, and with endless seeds how many conversations.
 
     A mean of at least half the printed gain is decided once the interval leaves out 0, a smaller one once it leaves out
     the half. Standard errors fall with the roots of both numbers. What seeds and conversations vary together counts as
     the conversations' here, so that seeds help somewhat more than this says.
     """
-    half = SHARE * printed if math.isfinite(printed) and printed > 0 else 0.0
-    margin = found.mean if found.mean >= half else half - found.mean
-    z = float(stats.norm.ppf((1 + found.level) / 2))
+    half = SHARE * reported if math.isfinite(reported) and reported > 0 else 0.0
+    margin = gain.mean if gain.mean >= half else half - gain.mean
+    z = float(stats.norm.ppf((1 + gain.level) / 2))
     target = (margin / z) ** 2
-    left = target - found.of_conversations**2
+    left = target - gain.of_conversations**2
     if left > 0:
-        return Needed(max(found.seeds + 1, math.ceil(found.seeds * found.of_seeds**2 / left)), None)
-    return Needed(None, math.ceil(found.conversations * found.of_conversations**2 / target))
+        return Needed(max(gain.seeds + 1, math.ceil(gain.seeds * gain.of_seeds**2 / left)), None)
+    return Needed(None, math.ceil(gain.conversations * gain.of_conversations**2 / target))
 
 
 MANY = 2_000

@@ -18,7 +18,7 @@ TITLES = {
 
 
 def tallies(claims: pd.DataFrame) -> str:
-    """How many claims got which word, one row a kind, as a Markdown table.
+    """How many claims got which word, one row per kind, as a Markdown table.
 
     Measured claims that rest on the first protocol have a row of their own, as its runs are being replaced.
     """
@@ -34,8 +34,8 @@ def tallies(claims: pd.DataFrame) -> str:
 
 def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
     counts = {word: int((rows.verdict == word).sum()) for word in words}
-    said = (f"{n} {PLURAL.get(word, word) if n > 1 else word}" for word, n in counts.items() if n)
-    return f"| {title} | {len(rows)} | {' · '.join(said)} |"
+    parts = (f"{n} {PLURAL.get(word, word) if n > 1 else word}" for word, n in counts.items() if n)
+    return f"| {title} | {len(rows)} | {' · '.join(parts)} |"
 
 
 def waiting(claims: pd.DataFrame) -> str:

@@ -10,7 +10,6 @@ from lmam_book.bench import counting
 from lmam_book.paper import printed
 from lmam_book.plans import tasks
 from lmam_book.verdicts.effects import Effect, effect
-from lmam_book.verdicts.intervals import Interval
 from lmam_book.verdicts.rule import Baseline, corrected, word
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -28,7 +27,7 @@ class Decided:
     metric: str
     word: str
     effects: dict[str, Effect]
-    printed: float
+    reported: float
     bar: float
 
     @property
@@ -48,14 +47,13 @@ def decide(store: Store, metric: str = HEADLINE) -> Decided:
 
     The baseline works where it is at least what counting reaches on the same training sessions.
     """
-    runs = tasks.held("sessions", store)
+    runs = tasks.stored_runs("sessions", store)
     level = corrected(len(READINGS))
-    found = {name: gain(runs, tasks.BASE, name, metric, level) for name in READINGS}
-    effects = {name: e for name, e in found.items() if e is not None}
+    effects = {name: e for name in READINGS if (e := gain(runs, tasks.BASE, name, metric, level)) is not None}
     reported = reported_gain(metric)
     bar = counting.mean(runs_fraction(), metric)
-    said = word(list(effects.values()), reported, Baseline(mean(runs[tasks.BASE], metric), bar))
-    return Decided(metric, said, effects, reported, bar)
+    verdict = word(list(effects.values()), reported, Baseline(mean(runs[tasks.BASE], metric), bar))
+    return Decided(metric, verdict, effects, reported, bar)
 
 
 def runs_fraction() -> int:
@@ -73,13 +71,6 @@ def mean(runs: list[Run], metric: str) -> float:
     return float(np.mean([r.metrics[metric] for r in runs])) if runs else float("nan")
 
 
-def interval(found: Effect) -> Interval:
-    """An effect as figures draw it."""
-    return Interval(found.mean, found.low, found.high, found.seeds)
-
-
-def shown(found: Effect) -> str:
+def shown(difference: Effect) -> str:
     """`+1.24 [-0.30, +2.81] (5 seeds, 499 blocks)`, blocks of `ranking.BLOCK` test sessions."""
-    return (
-        f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] ({found.seeds} seeds, {found.conversations} blocks)"
-    )
+    return str(difference).replace("conversations", "blocks")

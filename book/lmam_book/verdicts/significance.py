@@ -1,7 +1,8 @@
 """Whether two arms differ: every pair of a setting, tested in what seeds vary and in what resampling dialogues varies.
 
 A setting is what two arms must share to be compared: dataset, feature sets (and so modalities), and backbone. The
-functions take runs from anywhere: a plan's (`plans.held`), or all of a store of your own (`list(Store("my-runs"))`).
+functions take runs from anywhere: a plan's (`plans.stored_runs`), or all of a store of your own
+(`list(Store("my-runs"))`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from baycomp.single import Posterior
 from scipy import stats
 
 from lmam_book.plans.arms import STARRED
-from lmam_book.plans.plans import PLANS, held
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.plans.plans import PLANS, stored_runs
+from lmam_book.verdicts import beside_print
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.intervals import Comparison, Interval, compare
 from lmam_book.verdicts.resampling import draws, resampled, stacked
@@ -53,26 +54,26 @@ class Tested:
 
 
 def paired(a: dict[int, float], b: dict[int, float], margin: float) -> Tested:
-    """Test b minus a, one value a seed, over the seeds that both have.
+    """The difference b minus a and its tests, one value per seed, over the seeds that both have.
 
     Fewer than two shared seeds: everything NaN. Equal values everywhere: p = 1. A difference that is the same in every
-    seed: `p_t` is NaN, as it has no spread to be compared with; `p_flip` is what flipping signs gives.
+    seed: `p_t` is NaN, as it has no deviation to be compared with; `p_flip` is what flipping signs gives.
     """
-    found = compare(a, b)
+    comparison = compare(a, b)
     seeds = sorted(a.keys() & b.keys())
     if len(seeds) < 2:
-        return Tested(found, *[np.nan] * 5)
+        return Tested(comparison, *[np.nan] * 5)
     d = np.array([b[s] - a[s] for s in seeds])  # (n,)
-    spread = d.std(ddof=1)
+    deviation = d.std(ddof=1)
     # The last digits of a difference that is meant to be constant differ.
-    constant = spread < 1e-9 * max(1.0, np.abs(d).max())
+    constant = deviation < 1e-9 * max(1.0, np.abs(d).max())
     if constant:
         p_t = np.nan if abs(d.mean()) > 1e-9 else 1.0
     else:
         p_t = float(stats.ttest_rel([b[s] for s in seeds], [a[s] for s in seeds]).pvalue)
-    posterior = Posterior(d.mean(), 0.0 if constant else spread**2 / len(d), len(d) - 1, margin)
+    posterior = Posterior(d.mean(), 0.0 if constant else deviation**2 / len(d), len(d) - 1, margin)
     worse, equivalent, better = (float(p) for p in posterior.probs())
-    return Tested(found, p_t, flip(d), better, equivalent, worse)
+    return Tested(comparison, p_t, flip(d), better, equivalent, worse)
 
 
 def flip(d: np.ndarray) -> float:
@@ -81,10 +82,10 @@ def flip(d: np.ndarray) -> float:
     Every one of the 2^n patterns of signs is tried up to n = 12, 10,000 random ones beyond.
     """
     resamples = np.inf if len(d) <= 12 else 9999
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (d,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(0)
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def label(e: Experiment) -> str:
@@ -105,7 +106,7 @@ def label(e: Experiment) -> str:
 def setting(e: Experiment) -> str:
     """What arms share: `mosi · text, audio, video · bc-LSTM`."""
     name = e.backbone.removesuffix("_att")
-    sets = ", ".join(f"{pair.split('=')[1]}" for pair in e.features.split(","))
+    sets = ", ".join(pair.split("=")[1] for pair in e.features.split(","))
     return f"{e.dataset} · {sets} · {run_names.title(name)}"
 
 
@@ -114,20 +115,20 @@ def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
     A run that is given twice counts once; tuning runs and those of the released protocol are left out.
     """
-    found: dict[str, dict[str, list[Run]]] = {}
+    by_setting: dict[str, dict[str, list[Run]]] = {}
     names: dict[Experiment, str] = {}
     for e, run in {r.experiment: r for r in runs if r.experiment.protocol in ("honest", "protocol1")}.items():
-        asked, arms = dataclasses.replace(e, seed=0), found.setdefault(setting(e), {})
-        if asked not in names:
+        arm, arms = dataclasses.replace(e, seed=0), by_setting.setdefault(setting(e), {})
+        if arm not in names:
             name = label(e)
-            names[asked] = f"{name} ({e.learning_rate:g}, {e.arm}, {asked.key[:6]})" if name in arms else name
-        arms.setdefault(names[asked], []).append(run)
-    return found
+            names[arm] = f"{name} ({e.learning_rate:g}, {e.arm}, {arm.key[:6]})" if name in arms else name
+        arms.setdefault(names[arm], []).append(run)
+    return by_setting
 
 
 def of_the_book(store: Store) -> dict[str, dict[str, list[Run]]]:
     """The settings of all plans of the book."""
-    runs = {r.experiment: r for name in PLANS for r in held(name, store)}
+    runs = {r.experiment: r for name in PLANS for r in stored_runs(name, store)}
     return settings(list(runs.values()))
 
 
@@ -137,10 +138,10 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
     Columns: `n` shared seeds; `gain` with its 95 % interval over seeds (`low`, `high`) and `effect` (pooled standard
     deviations); `p_t`, `p_flip` and both corrected over the table by Holm's method; `better`, `equivalent`, `worse`
     (see `Tested`, margin `MARGIN`); and `dialogues_low`, `dialogues_high`, the 95 % interval of the gain, averaged
-    over shared seeds, when test conversations are drawn anew. Raises LmamError for arms on different conversations.
+    over shared seeds, over resamples of test conversations. Raises LmamError for arms on different conversations.
     """
     stacked([runs[0] for runs in arms.values()])
-    sign, margin = plugin.sign(metric), MARGIN.get(metric, 1.0)
+    sign, margin = beside_print.sign(metric), MARGIN.get(metric, 1.0)
     values = {name: {r.experiment.seed: sign * _metric(r, metric) for r in runs} for name, runs in arms.items()}
     drawn = draws(len(next(iter(arms.values()))[0].outcomes))
     samples = {name: sign * resampled(runs, metric, drawn) for name, runs in arms.items()}  # (S, R) each
@@ -161,9 +162,8 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     rows = []
     nowhere = Interval(np.nan, np.nan, np.nan, 0)
     for metric in [*(f"f1:{name}" for name in baseline[0].classes), "weighted_f1"]:
-        values = [{r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other)]
+        a, b = ({r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other))
         name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
-        a, b = values
         gains = [b[s] - a[s] for s in sorted(a.keys() & b.keys())]
         rows.append({"class": name, "seeds": gains} | _row(paired(a, b, MARGIN["f1"]), nowhere))
     table = pd.DataFrame(rows)
@@ -188,7 +188,7 @@ COLUMNS = (
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `p_t_holm` and `p_flip_holm`, Holm's correction over its rows; NaN stays NaN and counts not."""
+    """The table with `p_t_holm` and `p_flip_holm`, Holm's correction over its rows; NaN stays and is not counted."""
     for name in ("p_t", "p_flip"):
         p = table[name].to_numpy(float)
         there = np.isfinite(p)
@@ -212,9 +212,9 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:
     difference = tested.comparison.difference
-    found = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
-    found += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
-    return dict(zip(COLUMNS, found, strict=True))
+    values = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
+    values += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _metric(run: Run, metric: str) -> float:
@@ -236,20 +236,20 @@ def _over_dialogues(arms: dict[str, list[Run]], samples: dict[str, np.ndarray], 
 
 
 def deviations(store: Store) -> pd.DataFrame:
-    """The measured spread that `p_values.beside` sets beside the implied one, a row a printed row and class.
+    """The measured deviations that `p_values.beside` sets beside the implied ones, one row per printed row and class.
 
     `deviation` is the standard deviation over shared seeds of the paired differences in a class's F1, with LMAM minus
     without; for `bc-LSTM+Att` minus self-attention, as Tables VII and VIII have it. Rows need at least three seeds.
     """
     rows = []
     for name in STARRED:
-        printed = run_names.title(name)
-        runs = held(name, store) + [r for r in held("meld", store) if r.experiment.backbone == name]
-        baselines = {printed: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
+        title = run_names.title(name)
+        runs = stored_runs(name, store) + [r for r in stored_runs("meld", store) if r.experiment.backbone == name]
+        baselines = {title: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
         for dataset in ("iemocap", "meld"):
             for row, baseline in baselines.items():
-                arms = [_arm(runs, dataset, arm) for arm in (baseline, plugin.starred(name))]
-                rows += [{"dataset": dataset, "row": row, **found} for found in _class_deviations(*arms)]
+                arms = [_arm(runs, dataset, arm) for arm in (baseline, beside_print.starred(name))]
+                rows += [{"dataset": dataset, "row": row, **of_class} for of_class in _class_deviations(*arms)]
     return pd.DataFrame(rows, columns=["dataset", "row", "class", "deviation", "n"])
 
 
@@ -265,9 +265,9 @@ def _class_deviations(baseline: dict[int, Run], other: dict[int, Run]) -> list[d
     if len(seeds) < 3:
         return []
     a, b = (np.array([_f1(arm[s]) for s in seeds]) for arm in (baseline, other))  # (n, C) each
-    spread = (b - a).std(0, ddof=1)  # (C,)
+    deviation = (b - a).std(0, ddof=1)  # (C,)
     names = baseline[seeds[0]].classes
-    return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, spread, strict=True)]
+    return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, deviation, strict=True)]
 
 
 def _f1(run: Run) -> np.ndarray:
@@ -276,19 +276,19 @@ def _f1(run: Run) -> np.ndarray:
     return per_class(run.total.reshape(C, C))["f1"]
 
 
-def plugged(found: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
-    """The settings that hold a backbone's concatenation and its starred way, with so many seeds each: its key, both.
+def plugged(by_setting: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict[str, tuple[str, dict[str, list[Run]]]]:
+    """The settings with a backbone's concatenation and LMAM in its `STARRED` way, `seeds` each: its key, both arms.
 
     Settings without text, or without the sound that their dataset has, belong to the chapter on modalities.
     """
     keys = {run_names.title(key): key for key in STARRED}
-    kept = {}
-    for name, arms in found.items():
+    with_lmam = {}
+    for name, arms in by_setting.items():
         key = keys.get(name.split(" · ")[-1])
-        pair = {a: arms.get(a, []) for a in ("concatenation", plugin.starred(key))} if key else {}
+        pair = {a: arms.get(a, []) for a in ("concatenation", beside_print.starred(key))} if key else {}
         if pair and min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
-            kept[name] = key, pair
-    return kept
+            with_lmam[name] = key, pair
+    return with_lmam
 
 
 def _whole(e: Experiment) -> bool:

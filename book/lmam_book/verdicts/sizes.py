@@ -41,8 +41,8 @@ ELSEWHERE = {
 
 def count(name: str, widths: Mapping[str, int], **options: Any) -> int:
     """Trainable parameters of a backbone with its own fusion, for six classes."""
-    made = backbone(name)
-    model = embed(widths, 6, made, lambda w: build("concat", w), made.native, **options)
+    backbone_class = backbone(name)
+    model = embed(widths, 6, backbone_class, lambda w: build("concat", w), backbone_class.native, **options)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -59,7 +59,7 @@ def reaches(name: str) -> bool:
 
 
 def timings() -> pd.DataFrame:
-    """Ours beside the originals, one row a backbone whose original can be run, mode of ours and number of threads.
+    """Ours beside the originals, one row per backbone with a runnable original, mode of ours and number of threads.
 
     Differences in float64 of outputs and gradients; parameters and median seconds of forward and backward at the sizes
     in `conversations`, `utterances` and `width`; `ratio` is the original's seconds over ours. In the mode `faithful`

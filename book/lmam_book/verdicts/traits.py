@@ -44,10 +44,10 @@ class Decided:
 
 def cells(store: Store) -> dict[str, Cell]:
     """The cell of each of the paper's backbones, and under `ATTENTION` bc-LSTM with LMAM beside bc-LSTM+Att."""
-    found = {cell.backbone: cell for cell in headline.cells(store, studies.names("traits"))}
-    lmam, other = found["bc_lstm"], found[ATTENTION]
+    by_backbone = {cell.backbone: cell for cell in headline.cells(store, studies.names("traits"))}
+    lmam, other = by_backbone["bc_lstm"], by_backbone[ATTENTION]
     runs = {"concatenation": other.runs["concatenation"], "own": lmam.runs["own"]}
-    return found | {ATTENTION: Cell("bc_lstm", "pom", runs, np.nan)}
+    return by_backbone | {ATTENTION: Cell("bc_lstm", "pom", runs, np.nan)}
 
 
 def decide(cell: Cell, metric: str = "accuracy", baseline: str = "concatenation") -> Decided:
@@ -55,21 +55,14 @@ def decide(cell: Cell, metric: str = "accuracy", baseline: str = "concatenation"
     a, b = cell.runs["concatenation"], cell.runs["own"]
     sign, seeds = beside_print.sign(metric), cell.shared("own")
     gain = effect(a, b, metric) if len(seeds) > 1 else None
-    reported = reported_gain(cell.backbone, metric, baseline)
+    reported = headline.reported_gain(cell.backbone, "pom", baseline, metric)
     without, with_ = (
         float(np.mean([r.metrics[metric] for r in runs if r.experiment.seed in seeds])) if seeds else np.nan
         for runs in (a, b)
     )
     bar = trait_probes.bar(metric)
-    said = word([gain] if gain else [], reported, Baseline(sign * without, sign * bar))
-    return Decided(cell.backbone, metric, said, gain, reported, without, with_, bar)
-
-
-def reported_gain(backbone: str, metric: str, baseline: str = "concatenation") -> float:
-    """What Table IV gains in a metric, positive for better."""
-    names = (baseline, beside_print.starred(backbone))
-    without, with_ = (beside_print.printed(backbone, name, "pom", metric) for name in names)
-    return round(beside_print.sign(metric) * (with_ - without), 6)
+    decided = word([gain] if gain else [], reported, Baseline(sign * without, sign * bar))
+    return Decided(cell.backbone, metric, decided, gain, reported, without, with_, bar)
 
 
 def at(gain: Effect, seeds: int) -> float:
@@ -83,13 +76,13 @@ def without_sentiment(cell: Cell) -> Cell:
 
     def cut(run: Run) -> Run:
         outcomes = {c: x.reshape(len(TRAITS), -1)[kept].ravel() for c, x in run.outcomes.items()}
-        found = replace(run, outcomes=outcomes)
-        return replace(found, metrics=summarise(found.total, None))
+        shorter = replace(run, outcomes=outcomes)
+        return replace(shorter, metrics=summarise(shorter.total, None))
 
     return replace(cell, runs={name: [cut(run) for run in runs] for name, runs in cell.runs.items()})
 
 
 def by_trait(runs: Sequence[Run]) -> Mapping[str, np.ndarray]:
     """Each metric of each trait (17,), the mean over runs; raises ValueError without any."""
-    found = [per_trait(run.total) for run in runs]
-    return {name: np.mean([one[name] for one in found], 0) for name in found[0]}
+    by_run = [per_trait(run.total) for run in runs]
+    return {name: np.mean([values[name] for values in by_run], 0) for name in by_run[0]}

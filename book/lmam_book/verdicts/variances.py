@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 Runs = Sequence[Sequence[float]]
-"""One list of values an arm, one value a seed."""
+"""One list of values per arm, one value per seed."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def ratio(base: Runs, other: Runs) -> Ratio | None:
 
 
 def without_farthest(runs: Runs) -> list[list[float]]:
-    """The same runs but the one farthest from the mean of its arm: one that failed can decide a spread."""
+    """The values without the one farthest from the mean of its arm: one that failed can decide a deviation."""
     if not runs:
         return []
     _, k, i = max((abs(v - np.mean(x)), k, i) for k, x in enumerate(runs) for i, v in enumerate(x))

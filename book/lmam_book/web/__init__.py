@@ -33,43 +33,44 @@ READ = ("data", "lmam_core", "book/lmam_book", "_config.yml", "notebooks")
 
 
 def filled(root: Path, content: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The pages of `content` that hold one of the comments, filled, and the data files that their scripts read.
+    """The pages of `content` that have one of the comments, filled, and the data files that their scripts read.
 
-    What was made is kept in `_build/web.json` as long as nothing changes that it was made from.
+    The fillings are cached in `_build/web.json` until something changes that they come from.
     """
     pages = {name: text.decode() for name, text in content.items() if name.endswith(".md")}
-    asked = [comment for comment in FILLED if any(comment in text for text in pages.values())]
+    comments = [comment for comment in FILLED if any(comment in text for text in pages.values())]
     block = scoreboard.PAGE in pages and scoreboard.BLOCK.search(pages[scoreboard.PAGE])
-    if not asked and not block:
+    if not comments and not block:
         return {}
-    made = _made(root, asked)
-    found = {name: base64.b64decode(made[name]) for name in DATA}
+    fillings = _fillings(root, comments)
+    files = {name: base64.b64decode(fillings[name]) for name in DATA}
     for name, text in pages.items():
         new = text
-        for comment in asked:
-            new = new.replace(comment, made[comment])
+        for comment in comments:
+            new = new.replace(comment, fillings[comment])
         if name == scoreboard.PAGE:
-            new = scoreboard.BLOCK.sub(lambda _: made[scoreboard.PAGE], new)
+            new = scoreboard.BLOCK.sub(lambda _: fillings[scoreboard.PAGE], new)
         if new != text:
-            found[name] = new.encode()
-    return found
+            files[name] = new.encode()
+    return files
 
 
-def _made(root: Path, asked: list[str]) -> dict[str, str]:
-    kept = root / "_build" / "web.json"
-    state = hashlib.sha256(repr([asked, [_state(root / name) for name in READ]]).encode()).hexdigest()
+def _fillings(root: Path, comments: list[str]) -> dict[str, str]:
+    """What takes each comment's place, the scoreboard's block, and the data files in base64, by name."""
+    cache = root / "_build" / "web.json"
+    state = hashlib.sha256(repr([comments, [_state(root / name) for name in READ]]).encode()).hexdigest()
     try:
-        former: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        former: dict[str, str] = json.loads(cache.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         former = {}
     if former.get("state") == state:
         return former
-    made = {"state": state, scoreboard.PAGE: raw(scoreboard.page(root))}
-    made |= {comment: raw(FILLED[comment](root)) for comment in asked}
-    made |= {name: base64.b64encode(make(root)).decode() for name, make in DATA.items()}
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(made), encoding="utf-8")
-    return made
+    fillings = {"state": state, scoreboard.PAGE: raw(scoreboard.page(root))}
+    fillings |= {comment: raw(FILLED[comment](root)) for comment in comments}
+    fillings |= {name: base64.b64encode(make(root)).decode() for name, make in DATA.items()}
+    cache.parent.mkdir(exist_ok=True)
+    cache.write_text(json.dumps(fillings), encoding="utf-8")
+    return fillings
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:

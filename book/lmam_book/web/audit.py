@@ -1,6 +1,6 @@
 """Can this table exist? The place where a per-class table is pasted, two examples, and the paper's Table II audited.
 
-The page's arithmetic is `book/_static/audit-arithmetic.js`, which a test holds to `lmam_book.forensics`.
+The page's arithmetic is `book/_static/audit-arithmetic.js`, which a test compares with `lmam_book.forensics`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SCRIPTS = ("audit-arithmetic.js", "audit.js")
 
 def page(root: Path) -> str:
     """The place of the form, holding Table II with its verdicts until a script takes it."""
-    given = json.dumps(examples(), ensure_ascii=False).replace("<", "\\u003c")
+    tables = json.dumps(examples(), ensure_ascii=False).replace("<", "\\u003c")
     signs = html.escape(json.dumps(SIGNS, ensure_ascii=False))
     return (
         f'<div id="lmam-audit" class="lmam-touch" data-signs="{signs}">'
         f'<div class="lmam-table-box">{_fallback()}</div></div>\n'
-        f'<script type="application/json" id="audit-examples">{given}</script>\n{scripts(SCRIPTS)}'
+        f'<script type="application/json" id="audit-examples">{tables}</script>\n{scripts(SCRIPTS)}'
     )
 
 
@@ -63,11 +63,11 @@ def listed(support: Mapping[str, int]) -> str:
 
 
 def _fallback() -> str:
-    found = audited("IEMOCAP")
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in ("method", *found.table.classes, "Acc. is"))
-    pairs, rows = found.pairs, []
-    for name, reading in zip(found.rows.row, found.rows.reading, strict=True):
-        mine = pairs[pairs.row == name]
+    audit = audited("IEMOCAP")
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in ("method", *audit.table.classes, "Acc. is"))
+    rows = []
+    for name, reading in zip(audit.rows.row, audit.rows.reading, strict=True):
+        mine = audit.pairs[audit.pairs.row == name]
         cells = "".join(
             f'<td class="lmam-{v.replace(" ", "-")}">{a:.2f} {f:.2f} {SIGNS[v]}</td>'
             for a, f, v in zip(mine.acc, mine.f1, mine.verdict, strict=True)
@@ -79,7 +79,7 @@ def _fallback() -> str:
 
 
 def side_by_side(root: Path) -> str:
-    """One row per tool: what it was given, and how many pairs of Tables II and III it finds possible."""
+    """One row per tool: what it is told, and how many pairs of Tables II and III it finds possible."""
     rows = pd.read_csv(root / "data" / COMPARED)
     body = "".join(
         f'<tr><th scope="row">{html.escape(row.tool)}</th><td>{html.escape(row.given)}</td>'

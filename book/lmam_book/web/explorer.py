@@ -29,8 +29,8 @@ from lmam_core.runs.store import Store
 PROTOCOLS = {"honest": "2: settings searched per model", "protocol1": "1: one setting, 60 epochs"}
 """The protocols whose runs were scored on the test set, the better one first."""
 PLACE = ["dataset", "backbone", "modalities", "protocol"]
-"""What one view of the page holds fixed."""
-ASKED = ("features", "learning_rate", "weight_decay", "batch_size", "epochs", "patience", "updates", "dropout")
+"""What one view of the page keeps fixed."""
+SETTINGS = ("features", "learning_rate", "weight_decay", "batch_size", "epochs", "patience", "updates", "dropout")
 """What else tells two runs of an arm and a seed apart: told in the arm's name where the budget is not the least."""
 SCRIPTS = ("vendor/d3/d3.min.js", "vendor/plot/plot.umd.min.js", "runs.js", "explorer.js")
 
@@ -60,9 +60,9 @@ def page(root: Path) -> str:
     return f"{box}{table}</div></div>\n{scripts(SCRIPTS)}"
 
 
-def scripts(found: Iterable[str]) -> str:
+def scripts(names: Iterable[str]) -> str:
     """Tags that load scripts of `book/_static`, in this order, after the page."""
-    return "\n".join(f'<script defer src="../_static/{name}"></script>' for name in found)
+    return "\n".join(f'<script defer src="../_static/{name}"></script>' for name in names)
 
 
 def data(frame: pd.DataFrame) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _printed(row: Mapping[Hashable, Any]) -> dict[str, float]:
     if row["protocol"] == "honest" and label == "concatenation, late":
         label = "concatenation"
     part = len(row["modalities"].split("+")) == 1 and dataset != "meld"
-    found = {}
+    reported = {}
     for metric in beside_print.METRICS[dataset]:
         value = np.nan if part else beside_print.printed(backbone, label, dataset, metric)
         if part and (backbone, label) == ("bc_lstm", "LMAM late"):
@@ -119,8 +119,8 @@ def _printed(row: Mapping[Hashable, Any]) -> dict[str, float]:
         if not part and backbone in ("bc_lstm", "emocaps") and label == f"{FUSIONS[row['fusion']].title}, late":
             value = paper_tables.printed(9, paper_tables.called(row["fusion"]), dataset, metric)
         if np.isfinite(value):
-            found[metric] = float(value)
-    return found
+            reported[metric] = float(value)
+    return reported
 
 
 def _frame(root: Path) -> pd.DataFrame:
@@ -130,21 +130,21 @@ def _frame(root: Path) -> pd.DataFrame:
 
 
 @cache
-def _read(folder: Path, held: tuple[str, ...]) -> pd.DataFrame:
+def _read(folder: Path, files: tuple[str, ...]) -> pd.DataFrame:
     """`_frame` of a store whose files have these names: a run's file never changes."""
     store = Store(folder)
     runs = [r for r in store if r.experiment.task == CONVERSATION and r.experiment.protocol in PROTOCOLS]
     frame = beside_print.frame(runs)
-    files = [store.path(run.experiment).name for run in runs]
-    frame["stem"] = [name.rsplit(".s", 1)[0] for name in files]
-    frame["key"] = [name.split(".")[-2] for name in files]
+    paths = [store.path(run.experiment).name for run in runs]
+    frame["stem"] = [name.rsplit(".s", 1)[0] for name in paths]
+    frame["key"] = [name.split(".")[-2] for name in paths]
     frame["label"] = [_label(run.experiment) for run in runs]
     for _, rows in frame.groupby([*PLACE, "label"]):
         first = rows.sort_values(["epochs", "patience"], kind="stable").iloc[0]
-        for index, asked in product(rows.index, ASKED):
-            value = rows.loc[index, asked]
-            if value != first[asked] and not (pd.isna(value) and pd.isna(first[asked])):
-                number = value if isinstance(value, str) else f"{asked.replace('_', ' ')} {value:g}"
+        for index, setting in product(rows.index, SETTINGS):
+            value = rows.loc[index, setting]
+            if value != first[setting] and not (pd.isna(value) and pd.isna(first[setting])):
+                number = value if isinstance(value, str) else f"{setting.replace('_', ' ')} {value:g}"
                 frame.loc[index, "label"] += f", {number}"
     order = frame.protocol.map(list(PROTOCOLS).index)
     frame = frame.assign(order=order).sort_values(["dataset", "backbone", "modalities", "order"], kind="stable")

@@ -68,10 +68,10 @@ def described(app: Sphinx, name: str, template: str, context: dict[str, Any], do
     address = app.config.html_baseurl
     tags = {"og:type": "article", "og:site_name": app.config.html_title, "og:title": html.unescape(_plain(title))}
     tags |= {"og:description": about, "og:url": f"{address}{name}.html", "og:image": f"{address}_static/card.png"}
-    told = "".join(f'<meta property="{k}" content="{html.escape(v)}" />\n' for k, v in tags.items())
-    told += f'<meta name="description" content="{html.escape(about)}" />\n'
-    told += '<meta name="twitter:card" content="summary_large_image" />\n'
-    context["metatags"] = context.get("metatags", "") + told
+    lines = "".join(f'<meta property="{k}" content="{html.escape(v)}" />\n' for k, v in tags.items())
+    lines += f'<meta name="description" content="{html.escape(about)}" />\n'
+    lines += '<meta name="twitter:card" content="summary_large_image" />\n'
+    context["metatags"] = context.get("metatags", "") + lines
 
 
 def _about(doctree: nodes.document) -> str:

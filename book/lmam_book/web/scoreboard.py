@@ -43,11 +43,11 @@ def page(root: Path) -> str:
     settings = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     code = f"{settings['url']}/blob/{settings['branch']}/"
     chapters = [path.stem for path in sorted((root / "notebooks").glob("*.ipynb"))]
-    found = pd.read_csv(root / "data" / "scoreboard.csv", keep_default_na=False)
-    rows = [_row(row, claims[row["id"]], chapters, code) for row in found.to_dict("records") if row["id"] in claims]
+    verdicts = pd.read_csv(root / "data" / "scoreboard.csv", keep_default_na=False)
+    rows = [_row(row, claims[row["id"]], chapters, code) for row in verdicts.to_dict("records") if row["id"] in claims]
     titles = ("claim, verdict and why", "paper", "ours", "seeds", "more")
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    caption = f"{len(rows)} claims. A link to a row: its address with the row's name, as in #{found.id[0]}."
+    caption = f"{len(rows)} claims. A link to a row: its address with the row's name, as in #{verdicts.id[0]}."
     return (
         f'<div id="lmam-scoreboard" class="lmam-touch"><div class="lmam-table-box"><table class="lmam-scoreboard">'
         f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
@@ -85,8 +85,8 @@ def _links(claim: Claim, protocol: str, chapters: list[str], code: str) -> str:
     path = f"book/{rule.__module__.replace('.', '/')}.py"
     path = path.replace(".py", "/__init__.py") if rule.__module__.endswith("claims") else path
     line = inspect.getsourcelines(rule)[1]
-    told = html.escape(" ".join((inspect.getdoc(rule) or "").split()))
-    links.append(f'<details><summary>rule</summary>{told} <a href="{code}{path}#L{line}">Its code</a>.</details>')
+    text = html.escape(" ".join((inspect.getdoc(rule) or "").split()))
+    links.append(f'<details><summary>rule</summary>{text} <a href="{code}{path}#L{line}">Its code</a>.</details>')
     return "<br>".join(links)
 
 
@@ -103,5 +103,5 @@ def view(claim: Claim, protocol: str) -> str | None:
     dataset = claim.arguments.get("dataset", "")
     if dataset not in DATASETS:
         return None
-    asked = {"data": dataset, "backbone": claim.arguments.get("backbone", "bc_lstm")}
-    return urlencode(asked | ({"protocol": "protocol1"} if protocol == "1" else {}))
+    query = {"data": dataset, "backbone": claim.arguments.get("backbone", "bc_lstm")}
+    return urlencode(query | ({"protocol": "protocol1"} if protocol == "1" else {}))

@@ -20,10 +20,12 @@ def test_an_epoch_is_timed(asked: Experiment, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_caption_names_the_backbones_that_were_timed_again() -> None:
     times = epochs.table()
-    said = epochs.made(times)
+    text = epochs.origin(times)
     for row in times.itertuples():
-        assert f"code {row.code}, {row.date}" in said
+        assert f"code {row.code}, {row.date}" in text
     alike = times.assign(code="abc", date="2026-01-02")
-    assert epochs.made(alike) == f"torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-01-02"
+    assert epochs.origin(alike) == f"torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-01-02"
     alike.loc[alike.backbone == "EmoCaps", "date"] = "2026-03-04"
-    assert epochs.made(alike).endswith(f" (EmoCaps: torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-03-04)")
+    assert epochs.origin(alike).endswith(
+        f" (EmoCaps: torch {times.torch[0]}, {times.machine[0]}, code abc, 2026-03-04)"
+    )

@@ -56,7 +56,7 @@ def test_a_table_without_a_seal_is_named_and_gets_one(data: Path) -> None:
         seals.main([str(table)])
         assert list(seals.broken()) == []
     seals.seal(table, "tests")
-    assert seals.held().set_index("file").code["more.csv"] == code_version()
+    assert seals.table().set_index("file").code["more.csv"] == code_version()
     with pytest.raises(LmamError, match="no table"):
         seals.main([str(data / "absent.csv")])
 

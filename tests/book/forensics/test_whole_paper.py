@@ -8,7 +8,7 @@ from lmam_book import forensics
 from lmam_book.forensics import other_tables as claims
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.counts import Digits
-from lmam_book.forensics.pasted import printed
+from lmam_book.forensics.pasted import in_units
 from lmam_book.forensics.supports import search
 from lmam_book.pages.figures import forensics as drawing
 from lmam_book.paper import consistency
@@ -44,11 +44,11 @@ def test_the_search_does_not_hang_on_one_row_or_on_the_numbers_drawn():
     """A row is tested on supports that the other rows find without it."""
     printed_table = forensics.frame("IEMOCAP")
     for row in printed_table.index:
-        others = printed(printed_table.drop(row))
+        others = in_units(printed_table.drop(row))
         found = search(others, "precision", Digits(others.scale), 1623)
         assert found.set_index("class")["n"].to_dict() == SEARCHED, row
         assert found.named.all()
-    whole = printed(printed_table)
+    whole = in_units(printed_table)
     for seed in range(20):
         found = search(whole, "precision", Digits(whole.scale), 1623, seed=seed)
         assert found.set_index("class")["n"].to_dict() == SEARCHED, seed

@@ -165,7 +165,7 @@ def test_the_two_live_models_have_the_same_encoders(
 def test_the_log_is_of_runs_of_one_dataset_and_seed(names: dict[str, Any]) -> None:
     (loss, score) = Card("dialogue_rnn", names | {"embedding": "early"}).log().axes
     assert [line.get_label() for line in loss.lines] == ["concatenation, iemocap", "LMAM early + residual, iemocap"]
-    stored = plans.held("dialogue_rnn", Store())
+    stored = plans.stored_runs("dialogue_rnn", Store())
     kept = [r.training for r in stored if (r.experiment.dataset, r.experiment.seed) == ("iemocap", 0)]
     assert [line.get_ydata().tolist() for line in score.lines] == [t.selection_score for t in kept]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmam_book.plans import search, studies
+from lmam_book.plans import plans, search, studies
 from lmam_book.plans.search import TRIALS, Trial, needed, tuned
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
@@ -38,6 +38,18 @@ def carried_out(
 
 def trial(e: Experiment) -> Trial:
     return Trial(e.learning_rate, e.dropout, e.weight_decay)
+
+
+def test_what_leaves_a_plan_is_resolved() -> None:
+    lists = []
+    for plan in plans.PLANS.values():
+        arms = plan.arms()
+        lists += [arms, plans.tuning(plan, arms)]
+    for name in studies.STUDIES:
+        for arm in (arms := studies.study(name)):
+            lists += [search.first_round(arm), search.second_round(arm, TRIALS[:1])]
+        lists.append(arms)
+    assert all(e == e.resolved() for experiments in lists for e in experiments)
 
 
 def test_trials_cover_each_pair_of_thirds_once() -> None:
@@ -126,4 +138,4 @@ def test_a_study_goes_breadth_first_and_says_what_is_left(tmp_path: Path, monkey
     assert [(e.seed, e.fusion) for e in honest] == [(s, f) for s in range(10) for f in ("concat", "lmam")]
     after = studies.cost(["headline_bc_lstm"], store, seeds=10)
     assert after.updates.item() == after.core_hours.item() == 0
-    assert len(studies.held("headline_bc_lstm", store)) == 20
+    assert len(studies.stored_runs("headline_bc_lstm", store)) == 20

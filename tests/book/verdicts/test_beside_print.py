@@ -9,6 +9,7 @@ import pytest
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
+from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms, plans
 from lmam_book.verdicts import beside_print as plugin
@@ -48,7 +49,7 @@ RIGHT = {
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    chosen = [e for e in arms.bc_lstm() if e.dataset == "iemocap"]
+    chosen = [e for e in plans.plan("bc_lstm").arms() if e.dataset == "iemocap"]
     return [
         made(dataclasses.replace(e, seed=s), RIGHT[run_names.arm(e)])
         for s in range(6)
@@ -58,7 +59,7 @@ def runs() -> list[Run]:
 
 
 def test_arms_have_the_names_of_the_tables() -> None:
-    names = [run_names.arm(e) for e in arms.bc_lstm()[:8]]
+    names = [run_names.arm(e) for e in plans.plan("bc_lstm").arms()[:8]]
     assert names == [*RIGHT, "LMAM late, released variant", "LMAM late, keys=others"]
 
 
@@ -204,7 +205,7 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
     reporting.style()
     table = plugin.frame(runs)
     scores = {n: list(v.values()) for n, v in plugin.values(table, "iemocap", "accuracy").items()}
-    drawn = figures.seeds(scores, {"concatenation": 55.19}, "accuracy")
+    drawn = figures.seeds(scores, "accuracy")
     assert [t.get_text() for t in drawn.axes[0].get_yticklabels()] == [f"{n} (n=6)" for n in RIGHT]
     maps = figures.attention({"text": np.full((4, 4), 0.25)})
     assert maps.axes[0].images[0].get_array().max() == pytest.approx(1)
@@ -214,8 +215,9 @@ def test_every_figure_draws_what_it_is_given(runs: list[Run]) -> None:
         assert ({"text'", "audio'"} <= set(words)) == multimodal
     lines = figures.curves({"without": ([2, 1], [3, 4]), "LMAM": ([2, 1], [3, 4])}, "F1").axes[0].lines
     assert lines[1].get_color() == reporting.COLOURS["lmam"]
-    bars = figures.gains({"late": plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late")}, "x")
-    assert bars.axes[0].get_yticklabels()[0].get_text() == "late (n=6)"
+    gain = plugin.gain(table, "iemocap", "accuracy", "concatenation", "LMAM late")
+    (panel,) = forest({"": {"late": Gain(gain, 5.0)}}, "x").axes
+    assert panel.get_yticklabels()[0].get_text() == "late (n=6)"
 
 
 def test_a_page_says_which_data_is_generated() -> None:
@@ -245,7 +247,7 @@ def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, 
         name: [a for a in plans.plan(name).arms() if a.dataset == "iemocap"] for name in ("text_cnn", "dialogue_gcn")
     }
     for name, some in chosen.items():
-        monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), arms=lambda some=some: some))
+        monkeypatch.setitem(plans.PLANS, name, dataclasses.replace(plans.plan(name), listed=lambda some=some: some))
     assert plans.carry_out(chosen, store) == []
     batches = [(rows[0][0], rows[0][1], max(seed for *_, seed in rows)) for rows in asked]
     order = [(name, protocol) for name in chosen for protocol in ("tuning1", "protocol1")]
@@ -267,8 +269,8 @@ def test_what_fails_in_a_plan_does_not_keep_the_rest_from_going_on(store, monkey
 
     monkeypatch.setattr(plans, "sweep", pretend)
     some = [a for a in plans.plan("text_cnn").arms() if a.dataset == "iemocap"]
-    monkeypatch.setitem(plans.PLANS, "text_cnn", dataclasses.replace(plans.plan("text_cnn"), arms=lambda: some))
+    monkeypatch.setitem(plans.PLANS, "text_cnn", dataclasses.replace(plans.plan("text_cnn"), listed=lambda: some))
     assert plans.carry_out(["text_cnn"], store) == ["it diverged"]
-    assert {(r.experiment.fusion, r.experiment.seed) for r in plans.held("text_cnn", store)} == {
+    assert {(r.experiment.fusion, r.experiment.seed) for r in plans.stored_runs("text_cnn", store)} == {
         ("lmam", seed) for seed in plans.SEEDS
     }

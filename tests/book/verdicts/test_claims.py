@@ -139,7 +139,7 @@ def test_a_best_rank_with_worse_and_less_stable_ones_above(store: Store) -> None
     assert {verdict_of(store, name).verdict for name in names} == {"not testable"}
     shares = {45: 0.7} | {r: 0.5 if r < 45 else 0.3 for r in RANKS}
     ranks(store, shares, {100: 0.1, 200: 0.1})
-    assert {r.experiment.rank for r in plans.held("ranks", store)} == {45, *RANKS}
+    assert {r.experiment.rank for r in plans.stored_runs("ranks", store)} == {45, *RANKS}
     found = {name: verdict_of(store, name) for name in names}
     assert {f.verdict for f in found.values()} == {"reproduced"}
     assert {f.n for f in found.values()} == {6}
@@ -165,7 +165,7 @@ def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
     for name in ("worse_above_45", "less_stable_above_55", "lower_ranks_better"):
         assert verdict_of(store, name).verdict == "excluded", name
     spread = lambda ranks: np.mean([by_rank[r].var(ddof=1) for r in ranks]) ** 0.5  # noqa: E731  # six seeds each
-    by_rank = plugin.frame(plans.held("ranks", store)).groupby("rank").weighted_f1
+    by_rank = plugin.frame(plans.stored_runs("ranks", store)).groupby("rank").weighted_f1
     by_rank = {r: np.array(values) for r, values in by_rank}
     expected = f"s = {spread((30, 45, 55)):.2f} at 30 to 55; s = {spread((65, 100, 200)):.2f} above"
     assert verdict_of(store, "less_stable_above_55").ours == expected

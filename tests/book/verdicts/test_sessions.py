@@ -55,7 +55,7 @@ def test_the_better_reading_decides(store: Store, rates: tuple[float, ...], word
     fill(store, dict(zip((tasks.BASE, *sessions.READINGS), rates, strict=True)))
     found = sessions.decide(store)
     assert found.word == word
-    assert found.printed == pytest.approx(0.52)
+    assert found.reported == pytest.approx(0.52)
     told = claim(Evidence(store), "P@20")
     assert told.verdict == word
     assert ("below counting, which has 15.0" in told.reason) == (word == "baseline not working")

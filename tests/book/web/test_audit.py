@@ -10,9 +10,9 @@ import pytest
 from lmam_book.forensics import paste
 from lmam_book.forensics.audit import Audit
 from lmam_book.forensics.counts import READINGS, Digits, possible, solutions
-from lmam_book.forensics.pasted import printed
+from lmam_book.forensics.pasted import in_units
 from lmam_book.forensics.simulated import plant, table
-from lmam_book.forensics.supports import coincidence, fits, given
+from lmam_book.forensics.supports import Supports, coincidence, fits
 from lmam_book.web import audit
 from lmam_core.errors import LmamError
 
@@ -75,7 +75,7 @@ def test_a_thousand_tables_are_counted_alike(arithmetic, tables):
     found = arithmetic.evaluate(COMPUTE, given_to_page(tables))
     assert len(found) == TABLES
     for (frame, n, rounding), page in zip(tables, found, strict=True):
-        mine = printed(paste(audit.text(frame)))
+        mine = in_units(paste(audit.text(frame)))
         digits, total = Digits(mine.scale, rounding), sum(n)
         assert (page["rows"], page["classes"], page["scale"]) == (mine.rows, mine.classes, mine.scale)
         assert page["acc"] == mine.acc.tolist()
@@ -96,8 +96,8 @@ def test_a_thousand_tables_are_counted_alike(arithmetic, tables):
 def test_verdicts_readings_and_averages_are_alike(arithmetic, tables):
     some = tables[:60]
     for (frame, n, rounding), page in zip(some, arithmetic.evaluate(JUDGE, given_to_page(some)), strict=True):
-        mine = printed(paste(audit.text(frame)))
-        supports = given(dict(zip(mine.classes, n, strict=True)))
+        mine = in_units(paste(audit.text(frame)))
+        supports = Supports.of(dict(zip(mine.classes, n, strict=True)))
         python = Audit(mine, Digits(mine.scale, rounding), [supports], {})
         # Python draws 200 arbitrary pairs for its rate of coincidences, the page counts all of them.
         rates = coincidence(mine, supports, "recall", python.digits)
@@ -143,7 +143,7 @@ BAD = [
 @pytest.mark.parametrize("text", BAD)
 def test_what_cannot_be_read_is_told_in_one_sentence(arithmetic, text):
     with pytest.raises(LmamError):
-        printed(paste(text))
+        in_units(paste(text))
     said = arithmetic.evaluate(
         "t => { try { LmamAudit.printed(LmamAudit.paste(t)); } catch (e) { return e.message; } }", text
     )
@@ -158,7 +158,7 @@ def test_a_star_tells_two_methods_apart():
 
 def test_examples_can_be_pasted():
     for example in audit.examples():
-        assert printed(paste(example["text"])).testable.any()
+        assert in_units(paste(example["text"])).testable.any()
 
 
 @pytest.fixture

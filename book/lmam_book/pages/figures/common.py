@@ -81,7 +81,7 @@ def embeddings(
 ) -> Figure:
     """The three ways to embed LMAM in a backbone (Fig. 4a to c), or some of them, drawn for these modalities.
 
-    A `multimodal` backbone stays whole: it is handed LMAM's output in one part a modality, or its own contexts fused.
+    A `multimodal` backbone stays whole: it is handed LMAM's output in one part per modality, or its own contexts fused.
     """
     inputs, parts = [(m, m) for m in modalities], [(f"{m}'", m) for m in modalities]
     lmam, plus = [("LMAM", "lmam")], [("+", "baseline")]
@@ -135,49 +135,19 @@ def curves(trainings: Mapping[str, tuple[Sequence[float], Sequence[float]]], sco
     return figure
 
 
-def seeds(values: Mapping[str, Sequence[float]], paper: Mapping[str, float], axis: str) -> Figure:
-    """Each arm's seeds as dots with mean and 95 % interval; the value that the paper prints as a diamond."""
+def seeds(values: Mapping[str, Sequence[float]], axis: str) -> Figure:
+    """Each arm's seeds as dots with mean and 95 % interval, one row per arm from the top down."""
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
-    for row, (name, found) in enumerate(values.items()):
-        colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
-        _bar(ax, row, interval(found), colour)
-        if name in paper:
-            ax.scatter(paper[name], row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
-    if paper:
-        ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="printed in the paper")
-        figure.legend(loc="outside upper right", fontsize=8)  # within the axes its diamond would pass for a number
-    _name_rows(ax, {name: len(found) for name, found in values.items()}, axis)
-    return figure
-
-
-def _name_rows(ax: Axes, counts: Mapping[str, int], axis: str) -> None:
-    """Name the rows from the top down, each with its number of seeds."""
-    ax.set_yticks(range(len(counts)), [f"{name} (n={n})" for name, n in counts.items()])
+    for row, (name, scores) in enumerate(values.items()):
+        colour, mean = COLOURS["lmam" if "LMAM" in name else "baseline"], interval(scores)
+        jitter = 0.12 * np.sin(2.4 * np.arange(len(scores)))  # apart, and the same on every build
+        ax.scatter(scores, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
+        if mean.n > 1:
+            ax.plot([mean.low, mean.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+        ax.scatter(mean.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
+    ax.set_yticks(range(len(values)), [f"{name} (n={len(scores)})" for name, scores in values.items()])
     ax.invert_yaxis()
     ax.set_xlabel(axis)
-
-
-def _bar(ax: Axes, row: float, found: Interval, colour: str) -> None:
-    """A mean with its interval, and every seed as a dot."""
-    jitter = 0.12 * np.sin(2.4 * np.arange(len(found.values)))  # apart, and the same on every build
-    ax.scatter(found.values, row + jitter, s=14, color=colour, alpha=0.55, lw=0)
-    if found.n > 1:
-        ax.plot([found.low, found.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
-    ax.scatter(found.mean, row, s=46, marker="|", color=colour, lw=2.2, zorder=3)
-
-
-def gains(found: Mapping[str, Interval], axis: str, paper: Mapping[str, float] | None = None) -> Figure:
-    """Forest plot of differences: seeds, mean, 95 % interval each, 0 as a line; the paper's as diamonds where given."""
-    figure, ax = plt.subplots(figsize=(7, 0.42 * len(found) + 1.1))
-    ax.axvline(0, color=INK, lw=0.9)
-    for row, difference in enumerate(found.values()):
-        _bar(ax, row, difference, COLOURS["lmam"])
-    if paper:
-        places = [paper[name] for name in found]
-        style = {"marker": "D", "s": 34, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.4}
-        ax.scatter(places, range(len(places)), label="printed in the paper", **style)
-        figure.legend(loc="outside upper right", fontsize=8)
-    _name_rows(ax, {name: difference.n for name, difference in found.items()}, axis)
     return figure
 
 
@@ -201,11 +171,11 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     """
     figure, ax = plt.subplots(figsize=(7, 4.8))
     ax.set_title("\n\n")  # keeps the three lines of a dot's text free
-    for k, (name, (cost, found)) in enumerate(points.items()):
+    for k, (name, (cost, mean)) in enumerate(points.items()):
         colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
-        if found.n > 1:
-            ax.plot([cost, cost], [found.low, found.high], color=colour, lw=1.2, alpha=0.6)
-        ax.scatter(max(cost, 1e-9), found.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
+        if mean.n > 1:
+            ax.plot([cost, cost], [mean.low, mean.high], color=colour, lw=1.2, alpha=0.6)
+        ax.scatter(max(cost, 1e-9), mean.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
     ax.set(xlabel=axis, ylabel=score)
     ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
     _name_dots(ax, points)
@@ -214,12 +184,12 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     svg = drawn.getvalue()
-    for k, (name, (cost, found)) in enumerate(points.items()):
+    for k, (name, (cost, mean)) in enumerate(points.items()):
         amount = f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}"
-        said = [name, f"{score}: {found}", f"{axis.splitlines()[0]}: {amount}"]
+        lines = [name, f"{score}: {mean}", f"{axis.splitlines()[0]}: {amount}"]
         group = f'<g id="point-{k}">'
         place = re.search(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)
-        svg = svg.replace(group, _dot([html.escape(line) for line in said], *map(float, place.groups())))
+        svg = svg.replace(group, _dot([html.escape(line) for line in lines], *map(float, place.groups())))
     opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
     return HTML(f"{DOT}<div class='lmam-dots'>{svg[svg.index('<svg') :].replace('<svg', opened, 1)}</div>")
 
@@ -228,11 +198,11 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
     """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
     ax.figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # or a line to a name would move the axes under the others
-    costs, means = [cost for cost, _ in points.values()], [found.mean for _, found in points.values()]
-    bars = [(cost, found) for cost, found in points.values() if found.n > 1]
+    costs, scores = [cost for cost, _ in points.values()], [mean.mean for _, mean in points.values()]
+    bars = [(cost, mean) for cost, mean in points.values() if mean.n > 1]
     *_, lines = textalloc.allocate(
-        ax, costs, means, list(points), x_scatter=costs, y_scatter=means, scatter_sizes=[52] * len(points),
-        x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[f.low, f.high] for _, f in bars] or None,
+        ax, costs, scores, list(points), x_scatter=costs, y_scatter=scores, scatter_sizes=[52] * len(points),
+        x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[m.low, m.high] for _, m in bars] or None,
         textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, margin=0.004, nbr_candidates=1000,
         priority_strategy="largest", avoid_crossing_label_lines=True, avoid_label_lines_overlap=True,
     )  # fmt: skip
@@ -240,13 +210,13 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
         line.set_linestyle(":")  # not to be taken for a bar
 
 
-def _dot(said: Sequence[str], x: float, y: float) -> str:
+def _dot(lines: Sequence[str], x: float, y: float) -> str:
     """What the group of a dot of `trade` at (x, y) opens with: its name for screen readers, a ring, its text on top."""
-    lines = "".join(f'<tspan x="{x:.0f}" dy="11">{line}</tspan>' for line in said)
+    text = "".join(f'<tspan x="{x:.0f}" dy="11">{line}</tspan>' for line in lines)
     anchor = "start" if x < 300 else "end"  # of 504, so that a line ends within
     return (
-        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{"; ".join(said)}">'
-        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2" text-anchor="{anchor}">{lines}</text>'
+        f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{"; ".join(lines)}">'
+        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2" text-anchor="{anchor}">{text}</text>'
     )
 
 
@@ -261,13 +231,13 @@ def growth(rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]]
     colours = {"self-attention": "baseline", "LMAM": "lmam"}
     for line, (quantity, variables) in zip(axes, rows.items(), strict=True):
         for ax, (variable, methods) in zip(line, variables.items(), strict=True):
-            for k, (method, found) in enumerate(methods.items()):
+            for k, (method, curve) in enumerate(methods.items()):
                 colour = COLOURS[colours.get(method, "audio")]
-                ax.plot(list(found), list(found.values()), marker="o", ms=2.5, lw=1.2, color=colour, label=method)
-                power = f"{slope(found):.1f}".replace("-0.0", "0.0")
+                ax.plot(list(curve), list(curve.values()), marker="o", ms=2.5, lw=1.2, color=colour, label=method)
+                power = f"{slope(curve):.1f}".replace("-0.0", "0.0")
                 ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
             ax.set(xscale="log", yscale="log")
-            ax.set_xticks(ticks := list(found)[::2], labels=[f"{v:g}" for v in ticks])
+            ax.set_xticks(ticks := list(curve)[::2], labels=[f"{v:g}" for v in ticks])
             ax.xaxis.set_minor_locator(plt.NullLocator())
             ax.tick_params(labelsize=7)
             ax.tick_params(which="minor", labelsize=5)
@@ -290,23 +260,23 @@ def over(
 ) -> Figure:
     """Every seed as a dot over a quantity on a logarithmic axis, with mean and 95 % interval; arms without one beside.
 
-    `values` maps the quantity to one value a seed; `beyond` names arms that have no such quantity. The axis says how
+    `values` maps the quantity to one value per seed; `beyond` names arms that have no such quantity. The axis says how
     many seeds most arms have, and which have others.
     """
     figure, ax = plt.subplots(figsize=(7, 3.2))
-    places = {f"{x:g}": (float(x), found) for x, found in sorted(values.items())}
+    places = {f"{x:g}": (float(x), scores) for x, scores in sorted(values.items())}
     step = 1.5
-    for k, (name, found) in enumerate((beyond or {}).items(), 1):
-        places[name] = (max(values) * step ** (k + 0.3), found)
-    for name, (x, found) in places.items():
+    for k, (name, scores) in enumerate((beyond or {}).items(), 1):
+        places[name] = (max(values) * step ** (k + 0.3), scores)
+    for name, (x, scores) in places.items():
         colour = COLOURS["baseline" if name in (beyond or {}) else "lmam"]
-        jitter = 1 + 0.035 * np.sin(2.4 * np.arange(len(found)))  # apart, and the same on every build
-        ax.scatter(x * jitter, found, s=14, color=colour, alpha=0.5, lw=0)
-        mean = interval(found)
+        jitter = 1 + 0.035 * np.sin(2.4 * np.arange(len(scores)))  # apart, and the same on every build
+        ax.scatter(x * jitter, scores, s=14, color=colour, alpha=0.5, lw=0)
+        mean = interval(scores)
         if mean.n > 1:
             ax.plot([x, x], [mean.low, mean.high], color=colour, lw=2.2, solid_capstyle="round")
         ax.scatter(x, mean.mean, s=46, marker="_", color=colour, lw=2.2, zorder=3)
-    counts = {name: len(found) for name, (_, found) in places.items()}
+    counts = {name: len(scores) for name, (_, scores) in places.items()}
     most = max(counts.values(), key=list(counts.values()).count)
     others = "".join(f", {name}: {n}" for name, n in counts.items() if n != most)
     ax.set(xscale="log", xlabel=f"{axis} (n = {most}{others})", ylabel=score)
@@ -316,17 +286,17 @@ def over(
 
 
 def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, float] | None = None) -> Figure:
-    """Singular values by their number, one panel a title: `panels[title][name]`, in units of the largest of each.
+    """Singular values by their number, one panel per title: `panels[title][name]`, in units of the largest of each.
 
     `marks` draws a vertical line in every panel, named.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(7, 2.7), sharey=True, squeeze=False)
     styles = dict(zip(next(iter(panels.values())), (("baseline", ":"), ("lmam", "-"), ("audio", "--")), strict=False))
     for ax, (title, curves_) in zip(axes[0], panels.items(), strict=True):
-        for name, s in curves_.items():
-            kept = np.asarray(s)[np.asarray(s) > 0]
+        for name, values in curves_.items():
+            s = np.asarray(values)[np.asarray(values) > 0]
             colour, line = styles[name]
-            ax.plot(range(1, len(kept) + 1), kept / kept[0], line, color=COLOURS[colour], lw=1.3, label=name)
+            ax.plot(range(1, len(s) + 1), s / s[0], line, color=COLOURS[colour], lw=1.3, label=name)
         for name, x in (marks or {}).items():
             ax.axvline(x, color=INK, lw=0.8)
             ax.annotate(name, (x, 1), xytext=(3, -2), textcoords="offset points", fontsize=7)

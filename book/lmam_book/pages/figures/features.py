@@ -28,11 +28,11 @@ HEARD = {
 """Four of the 96 numbers of `acoustic96`, and what they measure."""
 
 
-def banner(found: Mapping[str, Extracted]) -> HTML:
+def banner(features: Mapping[str, Extracted]) -> HTML:
     """What the numbers below came from: a generated sample, and which of the extractors, by name, are untrained."""
-    random = [name for name, x in found.items() if x.random]
+    random = [name for name, x in features.items() if x.random]
     words = f"A tiny random encoder stands in for {' and '.join(random)}: right shapes, values without meaning. "
-    sources = f"Weights: {'; '.join(f'{name}: {x.weights}' for name, x in found.items())}." if found else ""
+    sources = f"Weights: {'; '.join(f'{name}: {x.weights}' for name, x in features.items())}." if features else ""
     opened = "<div class='synthetic-note'><strong>Synthetic sample. </strong>Generated voices, faces and words. "
     return HTML(Markup(opened + "{}{}</div>").format(words if random else "", sources))
 
@@ -65,7 +65,7 @@ def sounds(items: Mapping[str, str | Path]) -> Figure:
 
 
 def film(items: Mapping[str, str | Path], count: int = 5) -> Figure:
-    """`count` frames of each video, a row each, under the titles that are the keys."""
+    """`count` frames of each video, one row per video, under the titles that are the keys."""
     figure, axes = plt.subplots(len(items), count, figsize=(1.25 * count, 1.3 * len(items)), squeeze=False)
     for row, (title, item) in zip(axes, items.items(), strict=True):
         for ax, picture in zip(row, frames(parse(item), count), strict=True):
@@ -76,18 +76,20 @@ def film(items: Mapping[str, str | Path], count: int = 5) -> Figure:
     return figure
 
 
-def planes(found: Mapping[str, Extracted], labels: Sequence[str]) -> Figure:
-    """Each modality's features on their first two principal components, a dot an utterance, in its emotion's colour."""
-    figure, axes = plt.subplots(1, len(found), figsize=(2.6 * len(found), 2.9), squeeze=False)
+def planes(features: Mapping[str, Extracted], labels: Sequence[str]) -> Figure:
+    """Each modality's features on their first two principal components, one dot per utterance in its emotion's colour.
+
+    A modality's utterances without features are left out.
+    """
+    figure, axes = plt.subplots(1, len(features), figsize=(2.6 * len(features), 2.9), squeeze=False)
     labels = np.array(labels)
-    for ax, (title, x) in zip(axes[0], found.items(), strict=True):
+    for ax, (title, x) in zip(axes[0], features.items(), strict=True):
         good = np.isfinite(x.values).all(1)
         values = x.values[good]
         values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-8)
         u, s, _ = np.linalg.svd(values, full_matrices=False)
         for emotion, colour in EMOTIONS.items():
-            chosen = labels[good] == emotion
-            ax.scatter(*(u * s)[chosen, :2].T, s=9, color=COLOURS[colour], label=emotion)
+            ax.scatter(*(u * s)[labels[good] == emotion, :2].T, s=9, color=COLOURS[colour], label=emotion)
         ax.set(title=title, xticks=[], yticks=[], xlabel="1st component")
     axes[0][0].set_ylabel("2nd component")
     axes[0][-1].legend(fontsize=7, handletextpad=0.1, loc="best")
@@ -95,7 +97,7 @@ def planes(found: Mapping[str, Extracted], labels: Sequence[str]) -> Figure:
 
 
 def words(text: str, effects: Sequence[float], title: str = "") -> Figure:
-    """One bar a word: how far the log odds of the prediction fall without it."""
+    """One bar per word: how far the log odds of the prediction fall without it."""
     figure, ax = plt.subplots(figsize=(7, 2.2))
     colours = [COLOURS["lmam" if e > 0 else "text"] for e in effects]
     ax.bar(range(len(effects)), effects, color=colours, width=0.6)

@@ -19,7 +19,7 @@ COLOUR = {
     "disagrees": COLOURS["audio"],
     "not checkable": "#8a93a0",
 }
-"""One colour a verdict, mid-tones for both schemes."""
+"""One colour per verdict, mid-tones for both schemes."""
 FAINT = 0.28
 """How strongly cells are drawn that nothing decides."""
 
@@ -77,8 +77,8 @@ def overview(cells: pd.DataFrame, names: tuple[str, ...]) -> Figure:
 
 
 def _legend(figure: Figure, cells: pd.DataFrame, title: str = "") -> None:
-    found = [w for w in WORDS if (cells["verdict"] == w).any()]
-    handles = [Patch(color=COLOUR[w], alpha=FAINT if w == "not checkable" else 0.9, label=w) for w in found]
+    words = [w for w in WORDS if (cells["verdict"] == w).any()]
+    handles = [Patch(color=COLOUR[w], alpha=FAINT if w == "not checkable" else 0.9, label=w) for w in words]
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(4, len(found)), fontsize=7, title=title or None
+        handles=handles, loc="outside lower center", ncols=min(4, len(words)), fontsize=7, title=title or None
     )

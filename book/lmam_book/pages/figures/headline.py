@@ -15,7 +15,7 @@ from lmam_core.runs import names
 
 
 def forest(cells: Sequence[Cell]) -> Figure:
-    """One panel a dataset, one row a backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
+    """One panel per dataset, one row per backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
 
     Ours is the best reading of LMAM, its interval corrected for the number of readings; grey where the baseline does
     not work. A backbone without runs has the paper's diamond alone.
@@ -27,7 +27,7 @@ def forest(cells: Sequence[Cell]) -> Figure:
         ax.axvline(0, color=INK, lw=0.9)
         for cell in mine:
             row = backbones.index(cell.backbone)
-            ax.scatter(cell.printed, row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
+            ax.scatter(cell.reported, row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
             if effects := cell.effects():
                 best = max(effects.values(), key=lambda e: e.mean)
                 colour = COLOURS["baseline" if headline.row(cell)["word"] == NOT_WORKING else "lmam"]

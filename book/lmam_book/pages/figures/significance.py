@@ -14,14 +14,14 @@ from lmam_book.pages.style import COLOURS, INK
 from lmam_book.verdicts.effects import Effect
 
 
-def forest(found: Mapping[str, Effect], printed: Mapping[str, float], axis: str) -> Figure:
+def forest(effects: Mapping[str, Effect], printed: Mapping[str, float], axis: str) -> Figure:
     """Every seed's gain as a dot, below it the intervals over seeds, over conversations and over both; 0 as a line.
 
-    `printed` holds the paper's gain by the same names, drawn as a diamond; NaN draws none.
+    `printed` has the paper's gain by the same names, drawn as a diamond; NaN draws none.
     """
-    figure, ax = plt.subplots(figsize=(7, 0.62 * len(found) + 1.3))
+    figure, ax = plt.subplots(figsize=(7, 0.62 * len(effects) + 1.3))
     ax.axvline(0, color=INK, lw=0.9)
-    for row, (name, gain) in enumerate(found.items()):
+    for row, (name, gain) in enumerate(effects.items()):
         ax.scatter(gain.values, np.full(gain.seeds, row - 0.28), s=12, color=COLOURS["lmam"], alpha=0.5, lw=0)
         parts = (replace(gain, of_conversations=0.0), replace(gain, of_seeds=0.0), gain)
         for part, place, colour in zip(parts, (-0.1, 0.08, 0.26), _PARTS.values(), strict=True):
@@ -32,7 +32,7 @@ def forest(found: Mapping[str, Effect], printed: Mapping[str, float], axis: str)
         ax.plot([], [], color=COLOURS[colour], lw=2.4, label=f"over {label}")
     ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="the paper reports")
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)
-    ax.set_yticks(range(len(found)), [f"{name} (n={gain.seeds})" for name, gain in found.items()], fontsize=8)
+    ax.set_yticks(range(len(effects)), [f"{name} (n={gain.seeds})" for name, gain in effects.items()], fontsize=8)
     ax.invert_yaxis()
     ax.set_xlabel(axis)
     return figure
@@ -45,7 +45,7 @@ _PARTS = {"seeds": "lmam", "conversations": "text", "both": "baseline"}
 def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     """Standard deviations of paired differences on a logarithmic axis: implied by printed p-values, and measured.
 
-    `implied` has `row` and `spread`, one a class; `measured` has `row` and `deviation`. An implied spread of 0, where
+    `implied` has `row` and `spread`, one per class; `measured` has `row` and `deviation`. An implied spread of 0, where
     the printed F1 does not change at all, is drawn at the left end.
     """
     rows = list(dict.fromkeys(implied.row))
@@ -59,9 +59,9 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
         x = measured.deviation[measured.row == row]
         ax.scatter(x, y + 0.17 + shift(len(x)), s=18, color=COLOURS["lmam"], alpha=0.65, lw=0)
     ax.scatter(
-        [], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="implied by a printed p, a class"
+        [], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="implied by a printed p, per class"
     )
-    ax.scatter([], [], s=18, color=COLOURS["lmam"], label="measured here, a class")
+    ax.scatter([], [], s=18, color=COLOURS["lmam"], label="measured here, per class")
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     ax.set_yticks(range(len(rows)), rows)
     ax.invert_yaxis()
@@ -69,15 +69,15 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     return figure
 
 
-def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Each class's gain with its seeds as dots and its interval; a panel a backbone, the printed gain a diamond.
+def classes(tests: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Each class's gain with its seeds as dots and its interval; one panel per backbone, the printed gain a diamond.
 
-    `found[title]` is a frame of `significance.class_tests`; `printed[title]` maps a class to the paper's gain.
+    `tests[title]` is a frame of `significance.class_tests`; `printed[title]` maps a class to the paper's gain.
     """
-    columns = min(3, len(found))
-    lines = -(-len(found) // columns)
+    columns = min(3, len(tests))
+    lines = -(-len(tests) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(7, 2.1 * lines), sharey=True, squeeze=False)
-    for ax, (title, frame) in zip(axes.flat, found.items(), strict=False):
+    for ax, (title, frame) in zip(axes.flat, tests.items(), strict=False):
         ax.axvline(0, color=INK, lw=0.9)
         for y, row in enumerate(frame.itertuples()):
             name = row[frame.columns.get_loc("class") + 1]
@@ -91,18 +91,18 @@ def classes(found: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str
         ax.set_yticks(range(len(frame)), frame["class"], fontsize=8)
         ax.tick_params(axis="x", labelsize=8)
     axes[0][0].invert_yaxis()
-    for ax in list(axes.flat)[len(found) :]:
+    for ax in list(axes.flat)[len(tests) :]:
         ax.axis("off")
     figure.supxlabel("gain in F1 with LMAM, percentage points", fontsize=9)
     return figure
 
 
 def power(curves: Mapping[str, Mapping[int, float]], goal: float = 0.8) -> Figure:
-    """The probability of finding a difference over the number of seeds, one curve a difference."""
+    """The probability of finding a difference over the number of seeds, one curve per difference."""
     figure, ax = plt.subplots(figsize=(7, 2.8))
     colours = (COLOURS[name] for name in ("lmam", "audio", "video", "text", "nonverbal"))
-    for (name, found), colour in zip(curves.items(), colours, strict=False):
-        ax.plot(list(found), list(found.values()), marker="o", ms=3, lw=1.3, color=colour, label=name)
+    for (name, curve), colour in zip(curves.items(), colours, strict=False):
+        ax.plot(list(curve), list(curve.values()), marker="o", ms=3, lw=1.3, color=colour, label=name)
     ax.axhline(goal, color=INK, lw=0.8, ls=":")
     ax.set(xlabel="seeds of each arm", ylabel="power", ylim=(0, 1.03))
     ax.legend(fontsize=8)

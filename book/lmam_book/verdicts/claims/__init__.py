@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmam_book.plans import studies
-from lmam_book.plans.plans import held
+from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import traits
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.headline import Cell, cells
@@ -50,7 +50,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the word, the paper's number and ours as text, shared seeds (0: none needed), and why.
+    """What a rule returns: the word, the paper's number and ours as text, shared seeds (0: none needed), and why.
 
     `protocol` is the one of the runs that decided: 1, 2, or 0 where none did.
     """
@@ -64,20 +64,20 @@ class Finding:
 
 
 class Evidence:
-    """The store as rules read it: each plan and each comparison is put together once."""
+    """The store as rules read it: each plan and each comparison is read once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._kept: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
 
     def runs(self, plan: str) -> list[Run]:
         """The measured runs of a plan."""
-        return self._once(("runs", plan), lambda: held(plan, self.store))
+        return self._once(("runs", plan), lambda: stored_runs(plan, self.store))
 
     def headline(self, backbone: str, dataset: str) -> Cell | None:
         """The cell of protocol 2, with runs or without; None where none is planned."""
-        found = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
-        return found.get((backbone, dataset))
+        by_place = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
+        return by_place.get((backbone, dataset))
 
     def traits(self, name: str) -> Cell:
         """The cell of POM's traits, with runs or without (`traits.cells`)."""
@@ -85,16 +85,16 @@ class Evidence:
 
     def study(self, name: str) -> list[Run]:
         """The measured runs of a study of protocol 2."""
-        return self._once(("study", name), lambda: studies.held(name, self.store))
+        return self._once(("study", name), lambda: studies.stored_runs(name, self.store))
 
-    def cells(self, table: Callable[..., Cells], *arguments: str) -> Cells:
+    def cells(self, comparison: Callable[..., Cells], *arguments: str) -> Cells:
         """A comparison of `lmam_book.verdicts.paper_tables` on this store."""
-        return self._once((table.__name__, *arguments), lambda: table(*arguments, store=self.store))
+        return self._once((comparison.__name__, *arguments), lambda: comparison(*arguments, store=self.store))
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
 
 
 KINDS = ("measured", "counted", "recomputed")

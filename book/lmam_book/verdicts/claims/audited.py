@@ -56,8 +56,8 @@ def average_accuracy(evidence: Evidence, dataset: str) -> Finding:
     ]
     n, right = len(known), len(known) - len(apart)
     if n < len(rows) / 2:
-        said = f" In those the average is not the accuracy: {'; '.join(apart)}." if apart else " In those it is."
-        return untestable(_few(n, len(rows), "the counts") + said, "accuracy")
+        remark = f" In those the average is not the accuracy: {'; '.join(apart)}." if apart else " In those it is."
+        return untestable(_few(n, len(rows), "the counts") + remark, "accuracy")
     word = counted(right, n)
     reason = f"Where counts are known, they give the accuracy: {'; '.join(apart) or 'all as printed'}."
     return Finding(word, f"{n} average{'s' if n > 1 else ''}", f"{right} agree{'s' if right == 1 else ''}", 0, reason)

@@ -38,7 +38,7 @@ LENGTH = 110
 def a_third(evidence: Evidence, decomposed: str) -> Finding:
     """LMAM has at most a third of self-attention's parameters, W whole or decomposed; less than all: in part.
 
-    Like is set against like: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
+    Both sides alike: LMAM with the linear layer of Eq. 7 against self-attention with an output layer, and both
     without. The worse of the two decides.
     """
 
@@ -48,10 +48,8 @@ def a_third(evidence: Evidence, decomposed: str) -> Finding:
     shares = [Fraction(count(output), self_attention_parameters(WIDTHS, output)) for output in (True, False)]
     most = max(shares)
     word = HOLDS if most <= Fraction(1, 3) else IN_PART if most < 1 else DOES_NOT_HOLD
-    reason = (
-        f"Counted at widths {_widths()}; {float(shares[0]):.3f} with an output layer on both sides (that of Eq. 7), "
-    )
-    reason += f"{float(shares[1]):.3f} with none on either. LMAM's norm is counted."
+    reason = f"Counted at widths {_widths()}; {float(shares[0]):.3f} with an output layer on both sides (that of Eq. "
+    reason += f"7), {float(shares[1]):.3f} with none on either. LMAM's norm is counted."
     return Finding(word, "1/3", f"{float(most):.3f}", 0, reason)
 
 
@@ -66,31 +64,27 @@ def query_weights(evidence: Evidence, module: str) -> Finding:
     unit, equal = d * d + d, (d, d, d)
     if module == "self_attention":
         layer = nn.MultiheadAttention(d, 1, device="meta")  # torch's own
-        found = 3 * (layer.in_proj_weight.numel() + layer.in_proj_bias.numel()) / unit
+        count = 3 * (layer.in_proj_weight.numel() + layer.in_proj_bias.numel()) / unit
         with_output = 3 * sum(p.numel() for p in layer.parameters()) / unit
         reason = "Counted in torch's own layer: W^Q, W^K and W^V of each modality. With its output layers it is "
         reason += f"{with_output:g}."
-        return Finding(HOLDS if found == 9 else DOES_NOT_HOLD, "9", f"{found:g}", 0, reason)
-    whole, found = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
-    reason = (
-        f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with the "
-    )
-    reason += f"linear layer of Eq. 7 it is {whole:.2f}."
-    return Finding(HOLDS if found < 3 else DOES_NOT_HOLD, "below 3", f"{found:.2f}", 0, reason)
+        return Finding(HOLDS if count == 9 else DOES_NOT_HOLD, "9", f"{count:g}", 0, reason)
+    whole, count = lmam_parameters(equal, RANK) / unit, lmam_parameters(equal, RANK, output=False) / unit
+    reason = f"At width {d} and rank {RANK}, counted like the nine of self-attention, without an output layer; with "
+    reason += f"the linear layer of Eq. 7 it is {whole:.2f}."
+    return Finding(HOLDS if count < 3 else DOES_NOT_HOLD, "below 3", f"{count:.2f}", 0, reason)
 
 
 @rule(COUNTED_KIND)
 def table_12_parameters(evidence: Evidence, row: str) -> Finding:
     """Table XII's parameters, counted at the paper's widths and rank; within 5 % or, in part, 20 %."""
     printed = paper.cell(12, row, "overall", "params_M")
-    counted = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
-    off = abs(counted / 1e6 / printed - 1)
+    ours = lmam_parameters(WIDTHS, RANK) if row == "LMAM" else self_attention_parameters(WIDTHS)
+    off = abs(ours / 1e6 / printed - 1)
     word = HOLDS if off <= 0.05 else IN_PART if off <= 0.2 else DOES_NOT_HOLD
-    reason = (
-        f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names EmoCaps "
-    )
-    reason += "and no widths."
-    return Finding(word, f"{printed:g} M", f"{counted / 1e6:.2f} M", 0, reason)
+    reason = f"Counted at the features' widths {_widths()}: {100 * off:.0f} % off what is printed. Table XII names "
+    reason += "EmoCaps and no widths."
+    return Finding(word, f"{printed:g} M", f"{ours / 1e6:.2f} M", 0, reason)
 
 
 @rule(COUNTED_KIND)
@@ -130,8 +124,7 @@ def quadratic_eased(evidence: Evidence) -> Finding:
 
 @rule(COUNTED_KIND)
 def lighter_than_methods(evidence: Evidence) -> Finding:
-    """LMAM has fewer parameters, as we read "complexity", than each other fusion method of Table IX; than most: in
-    part.
+    """LMAM has fewer parameters (our reading of "complexity") than each fusion method of Table IX; than most: in part.
 
     Each at its default size, that of its original where one is known, on the features' widths; without LoRA.
     """
@@ -144,10 +137,8 @@ def lighter_than_methods(evidence: Evidence) -> Finding:
     lmam = count.pop("LMAM")
     heavier = [title for title, n in count.items() if n > lmam]
     each = ", ".join(f"{title} {n / 1e6:.2f}" for title, n in sorted(count.items(), key=lambda item: item[1]))
-    reason = (
-        f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: {each}. "
-    )
-    reason += f"LMAM at rank {RANK} has {lmam / 1e6:.2f}."
+    reason = f"Counted at the features' widths {_widths()}, methods without known sizes as read here; in millions: "
+    reason += f"{each}. LMAM at rank {RANK} has {lmam / 1e6:.2f}."
     return Finding(counted(len(heavier), len(count)), "fewer", f"fewer than {len(heavier)} of {len(count)}", 0, reason)
 
 
@@ -159,34 +150,30 @@ def low_rank_form(evidence: Evidence) -> Finding:
     """
     d = WIDTHS[0]
     values = np.linalg.svd(np.eye(d), compute_uv=False)
-    kept = float((values[:RANK] ** 2).sum() / (values**2).sum())
-    reason = (
-        f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {kept:.0%} of its squared "
-    )
-    reason += "norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained weights."
-    return Finding(DOES_NOT_HOLD if kept < 1 else HOLDS, "every weight", f"{kept:.0%} kept", 0, reason)
+    share = float((values[:RANK] ** 2).sum() / (values**2).sum())
+    reason = f"The identity of width {d} has none: its best approximation of rank {RANK} keeps {share:.0%} of its "
+    reason += "squared norm. An approximation is what Eq. 5 has; the rank chapter measures how good it is for trained "
+    return Finding(DOES_NOT_HOLD if share < 1 else HOLDS, "every weight", f"{share:.0%} kept", 0, f"{reason}weights.")
 
 
 @rule(COUNTED_KIND)
 def plugs_into(evidence: Evidence, backbones: str) -> Finding:
-    """LMAM can be put into so many backbones without changing them: each runs and learns with LMAM in its starred way.
+    """LMAM can be put into so many backbones without changing them: each runs and learns with it in its `STARRED` way.
 
     A backbone counts where it gives an output for every utterance, and the loss reaches all that LMAM has.
     """
     fits = _fitting()
     word = HOLDS if len(fits) == int(backbones) else DOES_NOT_HOLD
-    reason = (
-        "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches every "
-        "weight of LMAM; whether that helps is "
-    )
-    return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason + "what the other claims are about.")
+    reason = "Each runs with LMAM where its features or its contexts meet, the rest as it was, and its loss reaches "
+    reason += "every weight of LMAM; whether that helps is what the other claims are about."
+    return Finding(word, f"{backbones} backbones", str(len(fits)), 0, reason)
 
 
 @cache
 def _fitting() -> tuple[str, ...]:
     """The backbones that run and learn with an LMAM at the paper's widths, on two conversations of random numbers."""
     widths = dict(zip(("text", "audio", "video"), WIDTHS, strict=True))
-    made = {
+    models = {
         name: embed(widths, 6, backbone(name), lambda w: fusion.build("lmam", w, rank=RANK), way)
         for name, way in STARRED.items()
     }
@@ -194,7 +181,7 @@ def _fitting() -> tuple[str, ...]:
     for length in (7, 4):
         x = {m: rng.standard_normal((length, d), np.float32) for m, d in widths.items()}
         talks.append(Conversation(str(length), x, np.arange(length) % 2, np.arange(length) % 6))
-    return tuple(name for name, model in made.items() if _learns(model, collate(talks)))
+    return tuple(name for name, model in models.items() if _learns(model, collate(talks)))
 
 
 def _learns(model: Embedded, batch: Conversations) -> bool:
@@ -227,10 +214,8 @@ def runs_faster(evidence: Evidence) -> Finding:
     times = paper.table(6).query("metric == 'running_time_s'").set_index(["row", "dataset"]).number
     lower = sum(times["bc-LSTM*"] < times["bc-LSTM+Att"])
     reason = f"Faster than what is not said. In Table VI as printed {faster} of {len(grown)} running times are lower "
-    reason += (
-        f"with LMAM than without, and {lower} of {len(times['bc-LSTM*'])} lower than bc-LSTM's with self-attention."
-    )
-    return Finding(word, "faster", f"{faster} of {len(grown)}", 0, reason)
+    reason += f"with LMAM than without, and {lower} of {len(times['bc-LSTM*'])} lower than bc-LSTM's with "
+    return Finding(word, "faster", f"{faster} of {len(grown)}", 0, f"{reason}self-attention.")
 
 
 def _grown(metric: str) -> list[float]:

@@ -26,23 +26,21 @@ def _agreement(agrees: pd.Series, what: str) -> Finding:
 @rule(RECOMPUTED)
 def deltas_follow(evidence: Evidence, table: str) -> Finding:
     """Every printed change of a table is the difference of its printed cells, or was before they were rounded."""
-    found = consistency.audit_deltas()
-    found = found[found.table == int(table)]
-    off = (found.printed - found.recomputed).abs()
-    what = (
-        "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the last "
-    )
-    what += "digit"
-    return _agreement(found.agrees | (off <= UNIT), f"{what}; the largest difference is {off.max():.2f}")
+    changes = consistency.audit_deltas()
+    changes = changes[changes.table == int(table)]
+    off = (changes.printed - changes.recomputed).abs()
+    what = "Recomputed from the rows of the same table, for bc-LSTM from whichever of its two fits, to a unit of the "
+    what += f"last digit; the largest difference is {off.max():.2f}"
+    return _agreement(changes.agrees | (off <= UNIT), what)
 
 
 @rule(RECOMPUTED)
 def averages_follow(evidence: Evidence, table: str) -> Finding:
     """Every printed weighted average follows from its cells and the public test supports, to 0.01."""
-    found = consistency.audit_averages()
-    found = found[found.table == int(table)]
+    averages = consistency.audit_averages()
+    averages = averages[averages.table == int(table)]
     what = "Recomputed with the supports of the public test set, to 0.01; the largest difference is "
-    return _agreement(found.agrees, f"{what}{found.difference.abs().max():.3f}")
+    return _agreement(averages.agrees, f"{what}{averages.difference.abs().max():.3f}")
 
 
 @rule(RECOMPUTED)
@@ -51,18 +49,16 @@ def told_alike(evidence: Evidence, places: str) -> Finding:
 
     Table XI has two cells where the others have one, without and with the residual: the nearer of them counts.
     """
-    found = consistency.audit_cross_table()
-    text = found.other_place.str.startswith("Sec.")
+    pairs = consistency.audit_cross_table()
+    text = pairs.other_place.str.startswith("Sec.")
     if places == "text":
-        return _agreement(found[text].agrees, "Numbers of the text beside the cells that they speak of")
-    found = found[~text].assign(apart=found.difference.abs(), table=found.other_place.str.removesuffix(" (R)"))
-    found = found.sort_values("apart").drop_duplicates(["method", "dataset", "metric", "place", "table"])
-    apart = found[~found.agrees].table.value_counts()
+        return _agreement(pairs[text].agrees, "Numbers of the text beside the cells that they speak of")
+    pairs = pairs[~text].assign(apart=pairs.difference.abs(), table=pairs.other_place.str.removesuffix(" (R)"))
+    pairs = pairs.sort_values("apart").drop_duplicates(["method", "dataset", "metric", "place", "table"])
+    apart = pairs[~pairs.agrees].table.value_counts()
     where = ", ".join(f"{n} in {table}" for table, n in apart.items())
-    what = (
-        "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an earlier "
-    )
-    return _agreement(found.agrees, f"{what}table: {where}")
+    what = "The same system in two tables, of Table XI's two rows for one the nearer; numbers that differ from an "
+    return _agreement(pairs.agrees, f"{what}earlier table: {where}")
 
 
 @rule(RECOMPUTED)
@@ -85,10 +81,8 @@ def best_in_table(evidence: Evidence, table: str, row: str) -> Finding:
 @rule(RECOMPUTED)
 def printed_p_values(evidence: Evidence, table: str) -> Finding:
     """Every p below 0.05 stands beside a printed change of F1, up or down; where none changes, nothing can differ."""
-    found = p_values()
-    found = found[(found.table == int(table)) & (found.p < 0.05)]
-    rises, falls = int((found.gain > 0).sum()), int((found.gain < 0).sum())
-    what = (
-        f"Of {len(found)} p-values below 0.05, {rises} belong to a printed F1 that rises with LMAM and {falls} to one "
-    )
-    return _agreement(found.gain != 0, f"{what}that falls")
+    entries = p_values()
+    entries = entries[(entries.table == int(table)) & (entries.p < 0.05)]
+    rises, falls = int((entries.gain > 0).sum()), int((entries.gain < 0).sum())
+    what = f"Of {len(entries)} p-values below 0.05, {rises} belong to a printed F1 that rises with LMAM and {falls} to "
+    return _agreement(entries.gain != 0, f"{what}one that falls")

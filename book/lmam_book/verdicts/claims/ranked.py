@@ -10,9 +10,8 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_print, variances
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts import variances as spread
 from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, untestable
 from lmam_book.verdicts.claims.measured import decided, why
 from lmam_book.verdicts.effects import Effect, contrast, effect
@@ -48,7 +47,7 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     top = max(gains, key=lambda r: gains[r].mean)
     reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean. Interval above 0: {_named(better)}; below "
     reason += f"0: {_named(worse)}.{SETTING}"
-    ours = f"rank {top}: {plugin.signed(gains[top])} over {BEST}" if higher else printed
+    ours = f"rank {top}: {beside_print.signed(gains[top])} over {BEST}" if higher else printed
     return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
 
 
@@ -66,7 +65,7 @@ def worse_above(evidence: Evidence, dataset: str) -> Finding:
     lower = [r for r, gain in gains.items() if gain.mean < 0]
     worse, better = (sum(map(sure, gains.values())) for sure in (_below, _above))
     word = EXCLUDED if better else REPRODUCED if worse == len(gains) else UNDECIDED
-    ours = "; ".join(f"{r}: {plugin.signed(gain)}" for r, gain in gains.items())
+    ours = "; ".join(f"{r}: {beside_print.signed(gain)}" for r, gain in gains.items())
     reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}; of {worse} the interval "
     reason += f"lies below 0, of {better} above.{SETTING}"
     return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
@@ -82,7 +81,7 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     values, printed = _stable_and_above(evidence, dataset), f"less stable above {STABLE[-1]}"
     if min(map(len, values)) < 2:
         return untestable(LACKING, printed)
-    (s0, f0), (s1, f1) = map(spread.pooled, values)
+    (s0, f0), (s1, f1) = map(variances.pooled, values)
     p = float(stats.f.sf(s1 / s0, f1, f0)) if s0 else 1.0
     within, above = np.sqrt([s0, s1])
     word = REPRODUCED if p < 0.05 else EXCLUDED if p > 0.95 else UNDECIDED
@@ -93,7 +92,7 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
 
 def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float]], list[list[float]]]:
     """The values of each rank that the paper calls stable, and of each above."""
-    metric = plugin.HEADLINE[dataset]
+    metric = beside_print.HEADLINE[dataset]
     by_rank = {r: [run.metrics[metric] for run in runs] for r, runs in _by_rank(evidence, dataset).items()}
     return [v for r, v in by_rank.items() if r in STABLE], [v for r, v in by_rank.items() if r >= STABLE.stop]
 
@@ -105,11 +104,11 @@ def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
     if min(map(len, groups)) < 2 or len(by_rank) < FEW:
         return untestable(LACKING)
-    gain = contrast(*groups, plugin.HEADLINE[dataset])
+    gain = contrast(*groups, beside_print.HEADLINE[dataset])
     word = rule_word([gain], np.nan)
     reason = why(word, gain, np.nan, ("", ""))
     reason += f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
-    return Finding(word, "–", plugin.signed(gain), gain.seeds, reason, 1)
+    return Finding(word, "–", beside_print.signed(gain), gain.seeds, reason, 1)
 
 
 @rule(MEASURED)
@@ -126,7 +125,7 @@ def full_weight_better(evidence: Evidence, dataset: str) -> Finding:
 
 def _over_best(by_rank: dict[int, list[Run]], ranks: list[int]) -> dict[int, Effect]:
     """How much better each rank is than 45, at a level that is corrected for their number."""
-    metric, level = plugin.HEADLINE[by_rank[BEST][0].experiment.dataset], corrected(len(ranks))
+    metric, level = beside_print.HEADLINE[by_rank[BEST][0].experiment.dataset], corrected(len(ranks))
     return {r: effect(by_rank[BEST], by_rank[r], metric, level) for r in ranks}
 
 
@@ -148,6 +147,6 @@ def _by_rank(evidence: Evidence, dataset: str) -> dict[int, list[Run]]:
     runs: dict[int, list[Run]] = {}
     if cells.runs:
         for name, rows in cells.frame[cells.frame.dataset == dataset].groupby("arm"):
-            if name.startswith("rank ") and len(rows) >= FEW and not plugin.shortfall(cells.frame, dataset, name):
+            if name.startswith("rank ") and len(rows) >= FEW and not beside_print.shortfall(cells.frame, dataset, name):
                 runs[int(name.removeprefix("rank "))] = list(rows.run)
     return dict(sorted(runs.items()))
