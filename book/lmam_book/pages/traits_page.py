@@ -44,27 +44,32 @@ def answer(cells: Cells, metric: str) -> str:
         return "No runs are stored yet: `lmam sweep traits` makes them."
     counts = {w: [names.title(b) for b, d in decided.items() if d.word == w] for w in WORDS}
     told = "; ".join(f"{', '.join(of)}: {badge(w)}" for w, of in counts.items() if of)
-    seeds = sorted({d.gain.seeds for d in decided.values() if d.gain})
+    seeds = _span([str(d.gain.seeds) for d in decided.values() if d.gain])
     without = [names.title(b) for b in STARRED if b not in decided]
     lines = [
-        f"- **In {UNITS[metric]}, on audio and video:** {told} ({' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} "
-        f"seeds per arm)." + (f" Not run yet: {', '.join(without)}." if without else "")
+        f"- **In {UNITS[metric]}, on audio and video:** {told} ({seeds} seeds per arm)."
+        + (f" Not run yet: {', '.join(without)}." if without else "")
     ]
-    seen = [b for b, d in decided.items() if d.gain and SHARE * d.reported > traits.at(d.gain, d.gain.seeds)]
-    halves = [traits.at(d.gain, d.gain.seeds) for d in decided.values() if d.gain]
+    seen = [b for b, d in decided.items() if d.gain and SHARE * d.reported > d.gain.half]
+    reach = _span([f"±{rounded(d.gain.half, metric)}" for d in decided.values() if d.gain])
     lines.append(
-        f"- **What could be seen:** the 95 % interval reaches ±{rounded(min(halves), metric)} to "
-        f"±{rounded(max(halves), metric)} around a gain, over seeds and 203 videos. Half of the reported gain is more "
-        f"than that for {', '.join(map(names.title, seen)) or 'none of these backbones'}."
+        f"- **What could be seen:** the 95 % interval reaches {reach} around a gain, over seeds and 203 videos. Half "
+        f"of the reported gain is more than that for {', '.join(map(names.title, seen)) or 'none of these backbones'}."
     )
-    levels = trait_probes.table().set_index("of")
-    least = min((reported_level(b), b) for b in STARRED)
+    constant = trait_probes.table().set_index("of").accuracy_16["most frequent"]
+    below = [names.title(b) for b in STARRED if reported_level(b) <= constant]
     lines.append(
-        f"- **A constant is as accurate as the paper's first rows:** the most frequent value of each trait, the same "
-        f"for every video, has {levels.accuracy['most frequent']:.1f} % accuracy. The paper reports from "
-        f"{least[0]:.1f} % ({names.title(least[1])}) upwards, with text."
+        f"- **A constant is as accurate as the paper's first rows:** the most frequent value of each of 16 traits, the "
+        f"same for every video, has {constant:.1f} % accuracy. Of the reported rows without LMAM, with text as well, "
+        f"{len(below)} of {len(STARRED)} have no more: {', '.join(below)}."
     )
     return "\n".join(lines)
+
+
+def _span(values: list[str]) -> str:
+    """The least and the largest of numbers of one length, or the one that all are."""
+    ends = sorted(set(values))
+    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def reported_level(backbone: str, metric: str = "accuracy") -> float:
@@ -110,17 +115,16 @@ def table(cells: Cells) -> pd.DataFrame:
 
 
 def levels() -> pd.DataFrame:
-    """Constants and ridge regressions on test, then the least and the largest that Table IV reports without LMAM."""
+    """Constants and ridge regressions on test, over 16 traits and in accuracy over 17, then two reported rows."""
+    titles = ("predictor", "MAE", "accuracy", "correlation", "accuracy, 17 traits")
     rows = [
-        {"predictor": f"{r.predictor}, {r.of}", "MAE": f"{r.mae:.3f}", "accuracy": f"{r.accuracy:.1f}",
-         "correlation": f"{r.corr:.3f}"}
+        (f"{r.predictor}, {r.of}", f"{r.mae_16:.3f}", f"{r.accuracy_16:.1f}", f"{r.corr_16:.3f}", f"{r.accuracy:.1f}")
         for r in trait_probes.table().itertuples()
-    ]  # fmt: skip
+    ]
     for b in ("text_cnn", "emocaps"):
         mae, accuracy, corr = (reported_level(b, m) for m in METRICS)
-        rows.append({"predictor": f"paper, {names.title(b)}, with text", "MAE": f"{mae:.2f}",
-                     "accuracy": f"{accuracy:.1f}", "correlation": f"{corr:.2f}"})  # fmt: skip
-    return pd.DataFrame(rows)
+        rows.append((f"paper, {names.title(b)}, with text", f"{mae:.2f}", f"{accuracy:.1f}", f"{corr:.2f}", "–"))
+    return pd.DataFrame(rows, columns=titles)
 
 
 def power(cells: Cells, metric: str) -> pd.DataFrame:
@@ -145,11 +149,11 @@ def before() -> dict[str, float]:
     return {metric: 1.96 * float(row[f"se_{metric}"]) for metric in METRICS}
 
 
-def readings(cells: Cells, backbone: str) -> pd.DataFrame:
-    """The accuracy of a backbone in each reading of the word, on 17 traits and on 16; empty without runs."""
+def readings(whole: Cells, backbone: str) -> pd.DataFrame:
+    """The accuracy of a backbone in each reading of the word, on 16 traits and on 17; empty without runs."""
     constants = trait_probes.table().query("predictor == 'constant'")
-    whole, rows = cells[backbone], []
-    asked = [(17, metric, whole) for metric in READINGS] + [(16, "accuracy", traits.without_sentiment(whole))]
+    rows, sixteen = [], traits.on_sixteen(whole[backbone])
+    asked = [(16, metric, sixteen) for metric in READINGS] + [(17, "accuracy", whole[backbone])]
     for count, metric, cell in asked:
         a, b = cell.runs["concatenation"], cell.runs["own"]
         if len(cell.shared("own")) < 2:
@@ -158,7 +162,7 @@ def readings(cells: Cells, backbone: str) -> pd.DataFrame:
         rows.append(
             {
                 "a hit is": f"{READINGS[metric]}, {count} traits",
-                "best constant": f"{constants[metric].max():.1f}" if count == len(TRAITS) else "–",
+                "best constant": f"{constants[metric if count == len(TRAITS) else f'{metric}_16'].max():.1f}",
                 "without": f"{np.mean([r.metrics[metric] for r in a]):.1f}",
                 "with LMAM": f"{np.mean([r.metrics[metric] for r in b]):.1f}",
                 "gain (95 % interval)": beside_print.signed(gain),
@@ -168,9 +172,9 @@ def readings(cells: Cells, backbone: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_trait(cells: Cells, backbone: str) -> Figure | None:
-    """The correlation of each trait, without and with LMAM, the mean over seeds; None without runs."""
-    runs = cells[backbone].runs
+def by_trait(whole: Cells, backbone: str) -> Figure | None:
+    """The correlation of each of 17 traits, without and with LMAM, the mean over seeds; None without runs."""
+    runs = whole[backbone].runs
     if not all(runs[n] for n in ("concatenation", "own")):
         return None
     correlation = {n: traits.by_trait(runs[n])["corr"] for n in ("concatenation", "own")}

@@ -13,7 +13,6 @@ from lmam_book.verdicts import beside_print, headline
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.headline import Cell
 from lmam_book.verdicts.rule import Baseline, word
-from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs.metrics import per_trait, summarise
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -43,7 +42,15 @@ class Decided:
 
 
 def cells(store: Store) -> dict[str, Cell]:
-    """The cell of each of the paper's backbones, and under `ATTENTION` bc-LSTM with LMAM beside bc-LSTM+Att."""
+    """The cells of `whole` on the 16 traits that the paper speaks of: the words are about these."""
+    return {name: on_sixteen(cell) for name, cell in whole(store).items()}
+
+
+def whole(store: Store) -> dict[str, Cell]:
+    """The cell of each of the paper's backbones, and under `ATTENTION` bc-LSTM with LMAM beside bc-LSTM+Att.
+
+    On all 17 traits, which every run is trained on.
+    """
     by_backbone = {cell.backbone: cell for cell in headline.cells(store, studies.names("traits"))}
     lmam, other = by_backbone["bc_lstm"], by_backbone[ATTENTION]
     runs = {"concatenation": other.runs["concatenation"], "own": lmam.runs["own"]}
@@ -70,12 +77,11 @@ def at(gain: Effect, seeds: int) -> float:
     return replace(gain, seeds=seeds, of_seeds=gain.of_seeds * (gain.seeds / seeds) ** 0.5).half
 
 
-def without_sentiment(cell: Cell) -> Cell:
-    """The cell on the 16 traits that papers report: the 17 of the file but for `sentiment`."""
-    kept = np.array([t != "sentiment" for t in TRAITS])
+def on_sixteen(cell: Cell) -> Cell:
+    """The cell on the 16 traits that papers report (`trait_probes.sixteen`)."""
 
     def cut(run: Run) -> Run:
-        outcomes = {c: x.reshape(len(TRAITS), -1)[kept].ravel() for c, x in run.outcomes.items()}
+        outcomes = {c: trait_probes.sixteen(x) for c, x in run.outcomes.items()}
         shorter = replace(run, outcomes=outcomes)
         return replace(shorter, metrics=summarise(shorter.total, None))
 

@@ -38,7 +38,7 @@ from lmam_book.verdicts.rule import (
 from lmam_book.verdicts.rule import word as rule_word
 from lmam_core.runs import names as run_names
 
-POM = "On audio and video; POM's text cannot be had."
+POM = "On audio and video, 16 traits; POM's text cannot be had."
 NO_MELD = "The book has no such runs on MELD yet."
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
@@ -53,7 +53,8 @@ def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: flo
         return f"Of the baseline's runs {short[0]}." if short[0] else below
     if not (finite(reported) and reported > 0):
         sides = {REPRODUCED: "lies above 0", EXCLUDED: "lies below 0"}
-        return f"The interval {sides.get(word, 'contains 0')}; the paper reports no number for this."
+        known = "no gain" if finite(reported) else "no number for this"
+        return f"The interval {sides.get(word, 'contains 0')}; the paper reports {known}."
     open_ = would_decide(gain, reported)
     sentence = {
         REPRODUCED: f"The interval lies above 0, and the gain is at least {half}.",
