@@ -34,10 +34,10 @@ CACHE = _cache()
 """What was downloaded or computed, and can be had again."""
 
 MINE = Path("my-runs")
-"""The store of one's own runs, in the folder at hand."""
+"""The store of one's own runs, in the current folder."""
 
 STORE = CHECKOUT / "data" / "results" if CHECKOUT else MINE
-"""What `Store()` opens: the book's own store, and where that is not at hand, one's own."""
+"""What `Store()` opens: the book's own store, and without a checkout, one's own."""
 
 
 def given(text: str | Path) -> Path:
@@ -65,11 +65,11 @@ def data(*parts: str) -> Path:
     return checkout().joinpath("data", *parts)
 
 
-def store(given: str | None) -> Path:
+def store(name: str | None) -> Path:
     """The folder of the store that a command was given: `book` means the book's own, None the usual one.
 
     Raises LmamError for an empty name, which an unset variable of a shell leaves.
     """
-    if given is not None and not given.strip():
+    if name is not None and not name.strip():
         raise LmamError("--store is empty; name a folder, or `book` for the book's own store.")
-    return data("results") if given == "book" else Path(given or STORE)
+    return data("results") if name == "book" else Path(name or STORE)

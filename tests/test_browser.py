@@ -138,6 +138,9 @@ def test_page_is_whole(open_page, path, size, scheme):
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     search = page.locator(".search-button__button, form.bd-search input[type=search]").all()
     assert sum(field.is_visible() for field in search) == 1
+    if size == "phone":  # where figures fit, and shrink so little that their letters can be read
+        scale = page.locator(".cell_output picture img").evaluate_all("all => all.map(e => e.width / e.naturalWidth)")
+        assert [at for at in scale if at < 0.96] == []
     if scheme == "dark":  # outputs are transparent and undimmed
         style = "all => all.map(e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter].join())"
         found = set(page.locator(".cell_output img, .cell_output .text_html").evaluate_all(style))
@@ -303,6 +306,34 @@ def test_every_run_can_be_touched(open_page, size, scheme):
     assert axis.evaluate("text => getComputedStyle(text).fill") == page.evaluate(
         "getComputedStyle(document.body).color"
     )
+    assert complaints == []
+
+
+CHOSEN = "all => all.map(input => input.nextElementSibling.textContent)"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desktop", "light")])
+def test_a_backbone_is_chosen_for_all_tables_of_a_page(open_page, size, scheme):
+    page, complaints = open_page("notebooks/10-backbones-compared.html", size, scheme)
+    chosen = page.locator(".sd-tab-set > input:checked")
+    page.locator(".sd-tab-set").last.locator("label", has_text="bc-LSTM").click()
+    assert chosen.evaluate_all(CHOSEN) == ["bc-LSTM"] * 2
+    page.keyboard.press("ArrowRight")
+    assert chosen.evaluate_all(CHOSEN) == ["DialogueGCN"] * 2
+    assert page.locator(".sd-tab-content:visible").count() == 2
+    assert serious(page, contrast=True) == []
+    page.emulate_media(media="print")
+    assert page.locator(".sd-tab-content:visible").count() == page.locator(".sd-tab-content").count()
+    assert complaints == []
+
+
+def test_the_front_pages_figure_is_tapped_on_a_phone(open_page):
+    page, complaints = open_page(PAGES[0], "phone", "dark")
+    row = page.locator(".lmam-narrow .lmam-dot path").first
+    row.scroll_into_view_if_needed()
+    row.click()
+    assert "seeds; the paper reports" in page.locator(".lmam-dot:focus").get_attribute("aria-label").replace(". ", "; ")
+    assert page.locator(".lmam-dot text:visible").bounding_box()["width"] <= SIZES["phone"]["width"]
     assert complaints == []
 
 

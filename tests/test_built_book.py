@@ -1,5 +1,6 @@
 """The real book, built through the manifest: every page is there, whole, and needs nothing from elsewhere."""
 
+import copy
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,21 @@ def test_chapter_shows_its_outputs_and_neither_error_nor_warning(html, pages, so
     assert "Traceback (most recent call last)" not in pages[source].get_text()
     shown = [o for c in with_outputs for o in c["outputs"]]
     assert not [o["text"] for o in shown if o.get("name") == "stderr"]
+
+
+RESULT = "img, table, .lmam-dots, .lmam-touch, .cell_output"
+ANSWERS = [SOURCES[0], "book/headline.md", *CHAPTERS]
+"""Pages that answer a question."""
+
+
+@pytest.mark.parametrize("source", ANSWERS)
+def test_the_answer_comes_soon(pages, source):
+    article = copy.copy(pages[source].select_one("article"))
+    for part in article.select("details, .cell_input, script, style"):  # what is folded is not read first
+        part.decompose()
+    first = article.select_one(RESULT)
+    words = " ".join(text for text in first.find_all_previous(string=True) if article in text.parents).split()
+    assert len(words) < (60 if source == SOURCES[0] else 160)
 
 
 @pytest.mark.parametrize("source", CHAPTERS)

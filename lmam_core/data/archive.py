@@ -58,8 +58,8 @@ class Archive(Mapping[str, np.ndarray]):
                     f"{room / 2**30:,.1f} GiB left."
                 )
             file.seek(0)
-            found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-            return found
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+            return array
 
     def _door(self) -> AbstractContextManager[None]:
         return doors.door(self.path, "an npz archive", b"PK\x03\x04")

@@ -83,7 +83,7 @@ def available(name: str) -> bool:
     Their content is checked by `load`, so that a damaged file is reported and not taken for a missing one.
     """
     record = entry(name)
-    needed = {part.file for part in record.parts(_chosen(record, {}, None))}
+    needed = {part.file for part in record.parts(_feature_sets(record, {}, None))}
     return needed.isdisjoint(absent(name))
 
 
@@ -118,7 +118,7 @@ def fingerprint(name: str, features: dict[str, str] | None = None, modalities: S
     record = entry(name)
     if record.build is None:
         return record.sha256
-    return combined([part.sha256 for part in record.parts(_chosen(record, features or {}, modalities))])
+    return combined([part.sha256 for part in record.parts(_feature_sets(record, features or {}, modalities))])
 
 
 def load(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> Dataset:
@@ -132,23 +132,23 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     record = entry(name)
     if record.build is None:
         raise LmamError(f"{name} holds no conversations; it is for `lmam run --task {record.task}`.")
-    chosen = _chosen(record, features or {}, modalities)
+    sets = _feature_sets(record, features or {}, modalities)
     if record.file is None:
-        return record.build({}, chosen)
-    found = [_verified(record, part) for part in record.parts(chosen)]
-    path = found[0][0]
+        return record.build({}, sets)
+    files = [_verified(record, part) for part in record.parts(sets)]
+    path = files[0][0]
     with ExitStack() as stack:
-        arrays = ChainMap(*(stack.enter_context(Archive(file)) for file, _ in found))
-        for m, features_of in chosen.items():
+        arrays = ChainMap(*(stack.enter_context(Archive(file)) for file, _ in files))
+        for m, features_of in sets.items():
             if record.feature_sets[m][features_of] not in arrays:
                 raise LmamError(
                     f"{path} was gathered without {features_of}, whose encoder could not be had; fetch {name} again "
                     f"when it can, or choose other {m} features of {', '.join(record.feature_sets[m])}."
                 )
-        return replace(record.build(arrays, chosen), sha256=combined([sha256 for _, sha256 in found]))
+        return replace(record.build(arrays, sets), sha256=combined([sha256 for _, sha256 in files]))
 
 
-def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
+def _feature_sets(record: Record, features: dict[str, str], modalities: Sequence[str] | None) -> dict[str, str]:
     """The feature set of each modality to load, in the fixed order of modalities."""
     wanted = record.default_modalities if modalities is None else modalities
     if not wanted:
@@ -156,10 +156,10 @@ def _chosen(record: Record, features: dict[str, str], modalities: Sequence[str] 
     for m in (*wanted, *features):
         if m not in record.feature_sets:
             raise LmamError(f"{record.name} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
-    for m, chosen in features.items():
+    for m, name in features.items():
         sets = record.feature_sets[m]
-        if chosen not in sets:
-            raise LmamError(f"{record.name} has no {m} features '{chosen}'; it has {', '.join(sets)}.")
+        if name not in sets:
+            raise LmamError(f"{record.name} has no {m} features '{name}'; it has {', '.join(sets)}.")
         if m not in wanted:
             raise LmamError(
                 f"Features are chosen for {m}, but only {', '.join(wanted)} would be loaded from {record.name}; "
@@ -173,22 +173,22 @@ def _find(file: str) -> Path | None:
 
     The file of a stored dataset is an absolute path, and stands for itself.
     """
-    given = os.environ.get("LMAM_DATA")
-    folders = [paths.given(given), paths.CACHE] if given else [paths.CACHE]
+    setting = os.environ.get("LMAM_DATA")
+    folders = [paths.given(setting), paths.CACHE] if setting else [paths.CACHE]
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
-def _asked() -> str:
+def _data_folder() -> str:
     """What LMAM_DATA says, and which folder that is."""
-    given = os.environ.get("LMAM_DATA")
-    if not given:
+    setting = os.environ.get("LMAM_DATA")
+    if not setting:
         return "LMAM_DATA is not set"
-    folder = paths.given(given).absolute()
-    where = "" if str(folder) == given else f" (the folder '{folder}')"
+    folder = paths.given(setting).absolute()
+    where = "" if str(folder) == setting else f" (the folder '{folder}')"
     state = "does not hold it" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
-    meant = os.path.expandvars(given.strip().strip("'\"").strip())
-    hint = f" (did you mean '{meant}'?)" if meant != given and paths.given(meant).is_dir() else ""
-    return f"LMAM_DATA is '{given}'{where}, which {state}{hint}"
+    meant = os.path.expandvars(setting.strip().strip("'\"").strip())
+    hint = f" (did you mean '{meant}'?)" if meant != setting and paths.given(meant).is_dir() else ""
+    return f"LMAM_DATA is '{setting}'{where}, which {state}{hint}"
 
 
 def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
@@ -199,15 +199,15 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
         raise LmamError(
             f"The dataset {record.name} needs the file {part.file} ({part.bytes:,} bytes, sha256 "
             f"{part.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
-            f"{paths.CACHE}; {_asked()}{hint}."
+            f"{paths.CACHE}; {_data_folder()}{hint}."
         )
     try:
-        found = sha256(path)
+        digest = sha256(path)
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
-    if found != part.sha256 and (states := _gathered(record, part, path)):
-        return path, found if states.get(gather.EMBEDDING) == "close" else part.sha256
-    if found != part.sha256:
+    if digest != part.sha256 and (states := _gathered(record, part, path)):
+        return path, digest if states.get(gather.EMBEDDING) == "close" else part.sha256
+    if digest != part.sha256:
         size, own = path.stat().st_size, Path(part.file).is_absolute()
         describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
         cause = (
@@ -217,9 +217,9 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
         )
         raise LmamError(
             f"{path} is not the file that {describes} describes: {cause}, with {size:,} bytes and sha256 "
-            f"{found[:12]}... where {part.bytes:,} bytes and {part.sha256[:12]}... were expected; {again} it again."
+            f"{digest[:12]}... where {part.bytes:,} bytes and {part.sha256[:12]}... were expected; {again} it again."
         )
-    return path, found
+    return path, digest
 
 
 def _gathered(record: Record, part: Record | Extra, path: Path) -> dict[str, str]:

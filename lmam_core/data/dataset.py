@@ -92,6 +92,16 @@ class Dataset:
         return len(self.classes or self.traits or (1,))
 
     @property
+    def speakers(self) -> int:
+        """The largest number of speakers in a conversation of any split."""
+        return 1 + max(int(c.speaker.max()) for split in self.splits.values() for c in split)
+
+    @property
+    def longest(self) -> int:
+        """The number of utterances of the longest conversation of any split."""
+        return max(len(c) for split in self.splits.values() for c in split)
+
+    @property
     def caution(self) -> str:
         """What must stand beside numbers from this dataset: that it is synthetic, or an encoder random; else ""."""
         untrained = [m for m in self.feature_sets if self.encoders.get(m, "").startswith("random")]
@@ -112,12 +122,12 @@ class Dataset:
                 raise LmamError(f"{self.name}: {len(train)} training conversations cannot spare a validation split.")
             rng = np.random.default_rng(seed)
             for _ in range(DRAWS):
-                chosen = set(rng.permutation(len(train))[:count].tolist())
-                kept = [c for i, c in enumerate(train) if i not in chosen]
-                if not self._unseen(kept):
+                drawn = set(rng.permutation(len(train))[:count].tolist())
+                training = [c for i, c in enumerate(train) if i not in drawn]
+                if not self._unseen(training):
                     break
-            splits["validation"] = [c for i, c in enumerate(train) if i in chosen]
-            splits["train"] = kept
+            splits["validation"] = [c for i, c in enumerate(train) if i in drawn]
+            splits["train"] = training
         if missing := self._unseen(splits["train"]):
             raise LmamError(
                 f"{self.name}: no training utterance has the class {', '.join(missing)}; "
@@ -142,19 +152,19 @@ class Dataset:
         return replace(self, splits=splits, scaling=scaling)
 
     def with_shuffled(self, modality: str, seed: int) -> Dataset:
-        """One modality's utterances dealt anew within each split: it keeps its values and tells nothing any more.
+        """One modality's utterances shuffled within each split: it keeps its values and tells nothing any more.
 
-        Another modality with the same seed is dealt otherwise, so that the two part as well.
+        Another modality with the same seed is shuffled otherwise, so that the two part as well.
         """
         rng = np.random.default_rng([seed, MODALITIES.index(modality)])
 
-        def deal(conversations: list[Conversation]) -> list[Conversation]:
+        def shuffle(conversations: list[Conversation]) -> list[Conversation]:
             x = rng.permutation(np.concatenate([c.features[modality] for c in conversations]))
-            dealt = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
-            pairs = zip(conversations, dealt, strict=True)
+            parts = np.split(x, np.cumsum([len(c) for c in conversations])[:-1])
+            pairs = zip(conversations, parts, strict=True)
             return [replace(c, features=c.features | {modality: part}) for c, part in pairs]
 
-        return replace(self, splits={s: deal(cs) if cs else [] for s, cs in self.splits.items()})
+        return replace(self, splits={s: shuffle(cs) if cs else [] for s, cs in self.splits.items()})
 
     def select(self, modalities: Sequence[str]) -> Dataset:
         """The dataset with these modalities only, in the fixed order; raises LmamError for one that it lacks."""
@@ -163,14 +173,14 @@ class Dataset:
         for m in modalities:
             if m not in self.widths:
                 raise LmamError(f"{self.name} has no modality '{m}'; it has {', '.join(self.widths)}.")
-        kept = [m for m in MODALITIES if m in modalities]
+        names = [m for m in MODALITIES if m in modalities]
 
         def pick(c: Conversation) -> Conversation:
-            return replace(c, features={m: c.features[m] for m in kept})
+            return replace(c, features={m: c.features[m] for m in names})
 
         return replace(
             self,
-            feature_sets={m: self.feature_sets[m] for m in kept},
+            feature_sets={m: self.feature_sets[m] for m in names},
             splits={s: [pick(c) for c in cs] for s, cs in self.splits.items()},
         )
 
@@ -180,9 +190,9 @@ class Dataset:
         order = (
             torch.randperm(len(conversations), generator=generator).tolist() if generator else range(len(conversations))
         )
-        chosen = [conversations[i] for i in order]
-        for start in range(0, len(chosen), batch_size):
-            yield collate(chosen[start : start + batch_size])
+        conversations = [conversations[i] for i in order]
+        for start in range(0, len(conversations), batch_size):
+            yield collate(conversations[start : start + batch_size])
 
 
 def scaled(c: Conversation, scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Conversation:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -72,15 +72,15 @@ def counted(splits: list[str], utterances: int, classes: tuple[str, ...] | None)
     return f"{len(splits)} dialogues ({counts}) with {utterances} utterances and {target}"
 
 
-def check(name: str, splits: list[str], classes: tuple[str, ...] | None, found: str = "") -> None:
+def check(name: str, splits: list[str], classes: tuple[str, ...] | None, remarks: str = "") -> None:
     """Raise LmamError where nothing could be learnt: no train or test dialogue, or fewer than two classes.
 
-    `found` are sentences on what was found in place of splits.
+    `remarks` are sentences on what stands in place of splits.
     """
     for split in ("train", "test"):
         if split not in splits:
             raise LmamError(
-                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {found}".strip()
+                f"{name} has no {split} dialogues; name some in the column 'split', or add dialogues. {remarks}".strip()
             )
     if classes is not None and len(classes) < 2:
         raise LmamError(f"{name} has one class only, {', '.join(classes)}; there is nothing to tell apart.")
@@ -138,14 +138,11 @@ def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
 
 
 def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict, notes: list[str]) -> None:
-    """Both files, each written beside its place and moved there, the description last."""
     counts = {s: u.splits.count(s) for s in SPLITS if s in u.splits}
-    unfinished = [folder / f"{name}.{os.getpid()}.tmp" for name in (ARRAYS, DESCRIPTION)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with unfinished[0].open("wb") as file:
+    with written(folder, ARRAYS, DESCRIPTION, "dataset") as (npz, description):
+        with npz.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        description = {
+        content = {
             "format": _FORMAT,
             "name": slug(u.name),
             "about": u.about,
@@ -156,14 +153,29 @@ def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict
             "licence": u.licence,
             "notes": notes,
             "sources": dict(u.sources),
-            "bytes": unfinished[0].stat().st_size,
-            "sha256": sha256(unfinished[0]),
+            "bytes": npz.stat().st_size,
+            "sha256": sha256(npz),
         }
-        unfinished[1].write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for path, name in zip(unfinished, (ARRAYS, DESCRIPTION), strict=True):
-            path.replace(folder / name)
+        description.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def written(folder: Path, contents: str, description: str, what: str) -> Iterator[tuple[Path, Path]]:
+    """The paths at which to write two files of a folder, beside their places, to which they then move.
+
+    The description goes first and comes last, so that an old one never stands beside new contents. Where the block
+    raises, the folder stays as it was; raises LmamError for `what` that cannot be written.
+    """
+    files = [folder / contents, folder / description]
+    unfinished = [path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in files]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield unfinished[0], unfinished[1]
+        files[1].unlink(missing_ok=True)
+        for path, place in zip(unfinished, files, strict=True):
+            path.replace(place)
     except OSError as error:
-        raise LmamError(f"The dataset could not be written to {folder} ({error.strerror}).") from error
+        raise LmamError(f"The {what} could not be written to {folder} ({error.strerror}).") from error
     finally:
         for path in unfinished:
             with suppress(OSError):
@@ -185,18 +197,18 @@ def description(path: Path | str) -> dict[str, Any]:
 
 def record(path: Path | str) -> Record:
     """What the catalogue needs to know of a stored dataset."""
-    found = description(path)
+    described = description(path)
     return Record(
-        name=slug(found["name"]),
+        name=slug(described["name"]),
         kind="real",
-        about=found["about"],
+        about=described["about"],
         missing="",
-        licence=found["licence"],
-        feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in found["feature_sets"].items()},
-        sha256=found["sha256"],
+        licence=described["licence"],
+        feature_sets={m: {s: d["array"] for s, d in sets.items()} for m, sets in described["feature_sets"].items()},
+        sha256=described["sha256"],
         build=partial(_build, str(place(path))),
         file=str(place(path) / ARRAYS),
-        bytes=found["bytes"],
+        bytes=described["bytes"],
     )
 
 
@@ -211,20 +223,20 @@ def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
     path = folder / DESCRIPTION
     with doors.door(path, "the description of a dataset", b"{", "build the dataset again"):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != _FORMAT:
-            raise LmamError(f"{path} has the format {found['format']!r:.50}; build the dataset again.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise LmamError(f"{path} has the format {content['format']!r:.50}; build the dataset again.")
         fields = {"name": str, "about": str, "licence": str, "sha256": str, "bytes": int, "notes": list}
-        wrong = [name for name, kind in fields.items() if not isinstance(found[name], kind)]
-        for m, sets in found["feature_sets"].items():
+        wrong = [name for name, kind in fields.items() if not isinstance(content[name], kind)]
+        for m, sets in content["feature_sets"].items():
             of_set = {"array": str, "width": int, "missing": int, "weights": str}
             wrong += [m] if m not in MODALITIES or not sets else []
             for name, described in sets.items():
                 wrong += [] if _NAME.fullmatch(name) else [name]
                 wrong += [key for key, kind in of_set.items() if not isinstance(described[key], kind)]
-        if wrong or not found["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", found["sha256"]):
+        if wrong or not content["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", content["sha256"]):
             raise TypeError(f"{wrong[0] if wrong else 'feature_sets or sha256'!r:.50} cannot stand there")
-        return found  # type: ignore[no-any-return]
+        return content  # type: ignore[no-any-return]
 
 
 def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
@@ -233,10 +245,10 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
     encoders = {m: str(described[m][name].get("weights", "")) for m, name in features.items()}
     with doors.door(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
         classes = tuple(str(c) for c in arrays["classes"]) or None
-        owner, split, ids, given = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
+        owner, split, ids, raw = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
         x, speaker = this.read(arrays, features), arrays["speaker"]
-        label = given.astype(np.int64 if classes else np.float32)
-        if (label != given).any() and classes:
+        label = raw.astype(np.int64 if classes else np.float32)
+        if (label != raw).any() and classes:
             raise ValueError("a label is no whole number")
         if {len(a) for a in (owner, speaker, label, *x.values())} != {len(owner)} or len(ids) != len(split):
             raise ValueError("its arrays are of different lengths")

@@ -34,7 +34,7 @@ class Digest:
             try:
                 return hashlib.sha256(item.encode()).hexdigest()
             except UnicodeEncodeError:
-                raise MediaError("The text holds half of a character (a lone surrogate); decode it anew.") from None
+                raise MediaError("The text holds half of a character (a lone surrogate); decode it again.") from None
         media = parse(item)
         if media.path not in self.files:
             try:

@@ -67,8 +67,8 @@ def extract(
         raise LmamError(f"{name} takes a list of {entry.modality} media; put the single one in a list.")
     if batch_size is not None and batch_size < 1:
         raise LmamError(f"batch_size must be at least 1; got {batch_size}.")
-    chosen = checkpoints.find(entry, weights)
-    rows = store.Rows(cache, entry, chosen.identity)
+    checkpoint = checkpoints.find(entry, weights)
+    rows = store.Rows(cache, entry, checkpoint.identity)
     values = np.full((len(media), entry.width), np.nan, np.float32)
     failed: dict[int, str] = {}
     wanted: dict[str, list[int]] = {}  # equal content is computed once
@@ -85,18 +85,18 @@ def extract(
             values[i] = row
     if wanted:
         keys, firsts = list(wanted), [media[places[0]] for places in wanted.values()]
-        encode = _module(entry.modality).encoder(entry, chosen, device)
+        encode = _module(entry.modality).encoder(entry, checkpoint, device)
         with tqdm(total=len(firsts), desc=name, disable=not progress) as bar:
-            for k, found in encode(firsts, batch_size):
-                if isinstance(found, str):
-                    failed |= dict.fromkeys(wanted[keys[k]], found)
-                elif not np.isfinite(found).all():
+            for k, encoded in encode(firsts, batch_size):
+                if isinstance(encoded, str):
+                    failed |= dict.fromkeys(wanted[keys[k]], encoded)
+                elif not np.isfinite(encoded).all():
                     failed |= dict.fromkeys(wanted[keys[k]], f"{name} gives numbers that are not finite.")
                 else:
-                    values[wanted[keys[k]]] = found
-                    rows.put(keys[k], found)
+                    values[wanted[keys[k]]] = encoded
+                    rows.put(keys[k], encoded)
                 bar.update()
-    return Extracted(values, dict(sorted(failed.items())), chosen.label)
+    return Extracted(values, dict(sorted(failed.items())), checkpoint.label)
 
 
 def ready(name: str, weights: str | Path | None = None) -> None:

@@ -113,7 +113,7 @@ def _died(child: subprocess.Popen[bytes], media: Media, killed: bool = False) ->
     if killed:
         return MediaError(f"{media.path.name} was given up: a piece of it took more than {PATIENCE:g} s to decode.")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return MediaError(f"{media.path.name} ends the decoder ({how}); write it anew as wav or mp4.")
+    return MediaError(f"{media.path.name} ends the decoder ({how}); convert it to wav or mp4.")
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:

@@ -117,8 +117,8 @@ def blocks(media: Media, seconds: float = BLOCK) -> Iterator[np.ndarray]:
                 raise MediaError(f"{media.path.name} holds more than {LONGEST / 3600:g} hours of sound; cut it.")
         if not count and media.start:
             ends = _end(container, stream, origin)
-            known = "" if ends is None else f": it ends at {max(ends, shown):g} s"
-            raise MediaError(f"{media.path.name} has no sound at {media.start:g} s{known}.")
+            hint = "" if ends is None else f": it ends at {max(ends, shown):g} s"
+            raise MediaError(f"{media.path.name} has no sound at {media.start:g} s{hint}.")
         if length:
             yield np.concatenate(pieces)
 
@@ -128,14 +128,14 @@ def _check_sound(media: Media, stream: av.AudioStream) -> None:
     _check_codec(media, stream)
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if not RATES[0] <= rate <= RATES[1]:
-        raise MediaError(f"{media.path.name} claims a sampling rate of {rate:,} Hz; write it anew.")
+        raise MediaError(f"{media.path.name} claims a sampling rate of {rate:,} Hz; convert it.")
     if channels > CHANNELS:
         raise MediaError(f"{media.path.name} has {channels} channels; at most {CHANNELS} can be read.")
 
 
 def _check_codec(media: Media, stream: av.AudioStream | av.VideoStream) -> None:
     if stream.codec_context is None:
-        raise MediaError(f"{media.path.name} cannot be decoded: {_UNKNOWN}; write it anew as wav or mp4.")
+        raise MediaError(f"{media.path.name} cannot be decoded: {_UNKNOWN}; convert it to wav or mp4.")
 
 
 def _placed(media: Media, container: Any, stream: av.AudioStream, at: float, until: float) -> Iterator[np.ndarray]:
@@ -327,7 +327,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             start = file.read(200).lstrip()
         if start.startswith(b"RIFX"):  # FFmpeg reads its header, and then its samples as if they were a RIFF's
-            raise MediaError(f"{path.name} is a big-endian wav (RIFX), which cannot be read; write it anew as wav.")
+            raise MediaError(f"{path.name} is a big-endian wav (RIFX), which cannot be read; convert it to wav.")
         if start.startswith(b"version https://git-lfs"):
             raise MediaError(f"{path.name} is a Git LFS pointer and not the recording; get that with `git lfs pull`.")
         if start.startswith(b"<"):
@@ -335,7 +335,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
-        raise MediaError(f"{path.name} cannot be decoded: {_reason(error)}; write it anew as wav or mp4.") from None
+        raise MediaError(f"{path.name} cannot be decoded: {_reason(error)}; convert it to wav or mp4.") from None
     except OSError as error:
         raise MediaError(f"{path.name} cannot be read: {error.strerror}.") from None
 

@@ -73,29 +73,29 @@ def check(path: Path) -> None:
         raise LmamError(f"{path} is cut off or damaged ({error}); download it again.") from None
 
 
-def find(extractor: Extractor, given: str | Path | None, fallback: bool = True) -> Weights:
+def find(extractor: Extractor, weights: str | Path | None, fallback: bool = True) -> Weights:
     """Decide where `extractor` takes its weights from.
 
     Raises LmamError for what is missing, unsafe or not needed, and without `fallback` where a random encoder would have
     to take the place of a trained one that nobody gave up.
     """
     if extractor.weights == "none":
-        if given is not None:
+        if weights is not None:
             raise LmamError(f"{extractor.name} needs no weights; leave them out.")
         return Weights("none needed", None, "none")
-    if given is not None and str(given) != "random":
-        return _local(extractor, Path(given).expanduser())
+    if weights is not None and str(weights) != "random":
+        return _local(extractor, Path(weights).expanduser())
     if extractor.weights == "layer":
         return Weights(f"random (layer, seed {SEED}): a projection, not trained", None, f"layer {SEED}")
-    if given is None and (folder := hub(extractor)) is not None:
+    if weights is None and (folder := hub(extractor)) is not None:
         return Weights(f"hub: {extractor.model}@{folder.name[:12]}", folder, f"hub {extractor.model}@{folder.name}")
-    if given is None and not fallback:
+    if weights is None and not fallback:
         raise LmamError(
             f"{extractor.name}: {extractor.model} is not on this machine and the hub cannot be reached; go online, "
             f"give a folder, `--weights {extractor.name}=FOLDER`, or ask for random encoders, whose numbers have no "
             "meaning, `--weights random`."
         )
-    if given is None:
+    if weights is None:
         print(
             f"{extractor.name}: {extractor.model} is not on this machine and the hub cannot be reached, so a tiny "
             "random encoder takes its place; its numbers have the right shape and no meaning.",
@@ -136,10 +136,10 @@ def _snapshot(path: Path, model: str) -> Path:
         return path
     revisions = {folder.name: folder for folder in (path / "snapshots").iterdir() if folder.is_dir()}
     main = path / "refs" / "main"
-    chosen = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else ""
-    if chosen not in revisions and len(revisions) != 1:
+    revision = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else ""
+    if revision not in revisions and len(revisions) != 1:
         raise LmamError(f"{path} is a folder of the hub's cache with {len(revisions)} snapshots; give the one meant.")
-    return revisions.get(chosen) or next(iter(revisions.values()))
+    return revisions.get(revision) or next(iter(revisions.values()))
 
 
 def _counts(path: Path) -> bool:
@@ -181,7 +181,7 @@ def hub(extractor: Extractor) -> Path | None:
 
 
 def _checked(folder: Path, tensors: str) -> Path:
-    """A snapshot whose safetensors are whole; what is damaged on this machine is not downloaded anew by itself."""
+    """A snapshot whose safetensors are whole; what is damaged on this machine is not downloaded again by itself."""
     for file in folder.glob(tensors):
         check(file)
     return folder
@@ -191,13 +191,13 @@ def _converted(repository: str) -> str | None:
     """The hub's own conversion to safetensors, which waits in a pull request where nobody has merged it."""
     from huggingface_hub import get_repo_discussions
 
-    found = get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request")
-    return next((d.git_reference for d in found if "safetensors" in d.title.lower()), None)
+    pull_requests = get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request")
+    return next((d.git_reference for d in pull_requests if "safetensors" in d.title.lower()), None)
 
 
 @cache
 def online() -> bool:
-    """Whether the hub answers, asked once a process and for at most a few seconds; HF_HUB_OFFLINE means no."""
+    """Whether the hub answers, asked once per process and for at most a few seconds; HF_HUB_OFFLINE means no."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     from huggingface_hub.constants import ENDPOINT

@@ -73,10 +73,10 @@ class Embedded(nn.Module):
     def outputs(self, batch: Conversations) -> list[Tensor]:
         """What is trained to predict the labels, each as `forward`: the model's output, then auxiliary networks'."""
         inputs = self.fusion_inputs(batch)
-        found = [self._decide(batch, inputs)]
+        outputs = [self._decide(batch, inputs)]
         if self.auxiliary is not None:
-            found += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
-        return [self._judged(output, batch) for output in found]
+            outputs += self.auxiliary(self.fusion.auxiliary(inputs, batch.turns)).unbind(0)
+        return [self._judged(output, batch) for output in outputs]
 
     def _judged(self, output: Tensor, batch: Conversations) -> Tensor:
         """(B, L, outputs) as it is or, with a centre, that and the mean over each conversation, (B, 1, outputs)."""
@@ -109,9 +109,8 @@ class Embedded(nn.Module):
         for m, width in self.widths.items():
             if m not in batch.features:
                 raise LmamError(f"The model was built for {', '.join(self.widths)}; the batch lacks {m}.")
-            if batch.features[m].shape[-1] != width:
-                found = batch.features[m].shape[-1]
-                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {found}.")
+            if (d := batch.features[m].shape[-1]) != width:
+                raise LmamError(f"The model was built for {m} of width {width}; the batch has width {d}.")
         if (last := int(batch.who.max())) >= self.speakers:
             raise LmamError(f"The model was built for {self.speakers} speakers; the batch has a speaker {last}.")
         return {m: self.dropout(batch.features[m]) for m in self.widths}

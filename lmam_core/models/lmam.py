@@ -49,25 +49,25 @@ PACKED = 100_000
 """Numbers in the padding of a modality from which on Eq. 7 is carried out for utterances alone; fewer do not pay."""
 
 
-def readings(variant: str, **asked: str | None) -> dict[str, str]:
+def readings(variant: str, **options: str | None) -> dict[str, str]:
     """Each of `READINGS` as asked for, or as the variant has it; raises LmamError for one that there is not."""
     if variant not in VARIANTS:
         raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
-    chosen = dict(VARIANTS[variant])
-    for name, value in asked.items():
+    resolved = dict(VARIANTS[variant])
+    for name, value in options.items():
         if value is None:
             continue
         if value not in READINGS[name]:
             raise LmamError(f"LMAM reads '{name}' as {', '.join(READINGS[name])}; '{value}' is none of them.")
-        if variant == "released" and value != chosen[name]:
-            raise LmamError(f"The released variant fixes {name}='{chosen[name]}'; use variant='paper' to change it.")
-        chosen[name] = value
-    return chosen
+        if variant == "released" and value != resolved[name]:
+            raise LmamError(f"The released variant fixes {name}='{resolved[name]}'; use variant='paper' to change it.")
+        resolved[name] = value
+    return resolved
 
 
-def matched_widths(widths: Mapping[str, int], chosen: Mapping[str, str], width: int | None) -> dict[str, int]:
+def matched_widths(widths: Mapping[str, int], readings: Mapping[str, str], width: int | None) -> dict[str, int]:
     """The width in which each modality is matched: one for all where they meet, in a score, a mean or a sum."""
-    if chosen["keys"] == "own" and chosen["combine"] == "concat" and width is None:
+    if readings["keys"] == "own" and readings["combine"] == "concat" and width is None:
         return dict(widths)
     return dict.fromkeys(widths, width or max(widths.values()))
 
@@ -220,13 +220,13 @@ class LMAM(Fusion):
         output: bool = True,
     ) -> None:
         super().__init__()
-        chosen = readings(variant, keys=keys, scale=scale, weight=weight, combine=combine)
+        resolved = readings(variant, keys=keys, scale=scale, weight=weight, combine=combine)
         self.variant, self.widths = variant, named("LMAM", widths)
         self.modalities = tuple(self.widths)
-        self.keys, self.scale, self.weight, self.combine = (chosen[name] for name in READINGS)
+        self.keys, self.scale, self.weight, self.combine = (resolved[name] for name in READINGS)
         if self.keys == "text" and "text" not in widths:
             raise LmamError(f"keys='text' needs a modality called text; there are {', '.join(widths)}.")
-        self.width = matched_widths(self.widths, chosen, width)
+        self.width = matched_widths(self.widths, resolved, width)
         # As audio and video in the authors' models, where text comes out of an encoder in that width already.
         always = variant == "released"
         self.project = nn.ModuleDict(
@@ -246,7 +246,7 @@ class LMAM(Fusion):
         *,
         width: int | None = None,
         output: bool = True,
-        **asked: str | None,
+        **options: str | None,
     ) -> int:
         """Parameters in closed form, for modalities that meet LMAM d wide.
 
@@ -254,16 +254,16 @@ class LMAM(Fusion):
         in `paper` 2 d for the norm, and (d + 1) d_m for the linear layer of Eq. 7; (d_m + 1) d where a linear layer
         brings d_m to d. In `released` one weight d^2 + d. Source: Eq. 3 to 9.
         """
-        chosen = readings(variant, **asked)
+        resolved = readings(variant, **options)
         released, paper = variant == "released", variant == "paper"
         total = 0
-        for m, d in matched_widths(widths, chosen, width).items():
+        for m, d in matched_widths(widths, resolved, width).items():
             d_m = widths[m]
             of = {"factors": (2 * rank + 1) * (1 + d), "full": (1 + d) ** 2, "vector": (rank + 1) * (1 + d)}
-            total += 0 if released else of[chosen["weight"]]
+            total += 0 if released else of[resolved["weight"]]
             total += (d_m + 1) * d if released or d != d_m else 0
             total += 2 * d if paper else 0
-            total += (d + 1) * (d_m if chosen["combine"] == "concat" else d) if paper and output else 0
+            total += (d + 1) * (d_m if resolved["combine"] == "concat" else d) if paper and output else 0
         return total + (d * d + d if released else 0)
 
     def _build_weights(self, rank: int) -> None:
@@ -334,12 +334,12 @@ class LMAM(Fusion):
     ) -> dict[tuple[str, str], Tensor]:
         """α of Eq. 5 by (query modality i, key modality j), (B, L_i, L_j); over all keys of a query they sum to 1."""
         x, masks = self._inputs(features, mask)
-        found = {}
+        alpha = {}
         for i in self.modalities:
             Q, K = self._queries_and_keys(i, x, masks)
             parts = _split(self._weights_of(Q, K, [masks[j] for j in self._matched(i)]), K)
-            found |= {(i, j): part * masks[i][..., None] for j, part in zip(self._matched(i), parts, strict=True)}
-        return found
+            alpha |= {(i, j): part * masks[i][..., None] for j, part in zip(self._matched(i), parts, strict=True)}
+        return alpha
 
     def _equations(
         self, x: Mapping[str, Tensor], masks: Mapping[str, Tensor], places: Mapping[str, Places]
@@ -362,8 +362,7 @@ class LMAM(Fusion):
     def _matched(self, query: str) -> tuple[str, ...]:
         """The modalities whose utterances the queries of `query` are matched with; alone, a modality has itself."""
         others = tuple(m for m in self.modalities if m != query)
-        chosen = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
-        return chosen[self.keys]
+        return {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}[self.keys]
 
     def _queries_and_keys(
         self, i: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]
@@ -406,13 +405,13 @@ class LMAM(Fusion):
         """
         if turns is None or isinstance(turns, Turns) or not _legible(*masks.values()):
             return {}
-        found: dict[int, Places] = {}
+        places: dict[int, Places] = {}
         for m, mask in masks.items():
-            if id(mask) not in found:
-                found[id(mask)] = Places(mask, mask.flatten().nonzero().squeeze(1))
-            if (mask.numel() - len(found[id(mask)].index)) * self.width[m] < PACKED:
+            if id(mask) not in places:
+                places[id(mask)] = Places(mask, mask.flatten().nonzero().squeeze(1))
+            if (mask.numel() - len(places[id(mask)].index)) * self.width[m] < PACKED:
                 return {}
-        return {m: found[id(mask)] for m, mask in masks.items()}
+        return {m: places[id(mask)] for m, mask in masks.items()}
 
     def _inputs(
         self, features: Mapping[str, Tensor], turns: Turns | Tensor | Mapping[str, Tensor] | None
@@ -422,10 +421,10 @@ class LMAM(Fusion):
         if missing:
             raise LmamError(f"LMAM was built for {', '.join(self.modalities)}; the batch lacks {', '.join(missing)}.")
         trusted = isinstance(turns, Turns)
-        given = turns.mask if isinstance(turns, Turns) else turns
+        masks_of = turns.mask if isinstance(turns, Turns) else turns
         masks, x = {}, {}
         for m in self.modalities:
-            mask = given.get(m) if isinstance(given, Mapping) else given
+            mask = masks_of.get(m) if isinstance(masks_of, Mapping) else masks_of
             if not torch.jit.is_tracing():
                 self._check(m, features, mask, trusted)
             # 0 times what stands in the padding is not 0 where that is NaN.

@@ -1,15 +1,15 @@
 """LMCM's fusion of text and video (Academic Journal of Science and Technology, doi 10.54097/tzf73f09): our reading.
 
-Only its abstract was at hand, and no code. It says that CLIP gives the visual features and DeBERTa-V3-base the textual
-ones, and that "a residual cross-attention and a dual-branch parallel cross-attention mechanism" fuse them. It names no
+Only its abstract was available, no code. It says that CLIP gives the visual features and DeBERTa-V3-base the text's,
+and that "a residual cross-attention and a dual-branch parallel cross-attention mechanism" fuse them. It names no
 size. Decided by us:
 
-* sequence: attention runs over the utterances of a conversation, with one vector an utterance and modality. Within an
+* sequence: attention runs over the utterances of a conversation, with one vector per utterance and modality. Within an
   utterance there would be a single key, whose weight is 1 whatever the query; tokens and frames are no part of a batch;
 * order: a residual around each of two parallel branches. Two mechanisms in a row would fit the sentence as well;
-* norm: before the attention, one a modality for queries and keys, none behind. DyT, since reference [18] is the paper
+* norm: before the attention, one per modality for queries and keys, none behind. DyT, since reference [18] is the paper
   that proposes it, and LayerNorm as an option;
-* sizes: 128 columns after a linear map a modality, 4 heads, dropout 0.1 on what attention adds;
+* sizes: 128 columns after a linear map per modality, 4 heads, dropout 0.1 on what attention adds;
 * left out: feed-forward layers, positions, more than one layer, none of which the abstract names;
 * join: the branches side by side. A single branch gives its own output alone;
 * number of modalities: two are meant. With more, each asks each other one; one alone asks itself.
@@ -57,8 +57,8 @@ class CrossAttention(nn.Module):
         self.attention, self.dropout, self.residual = Attention(width, heads), nn.Dropout(dropout), residual
 
     def forward(self, x: Tensor, queries: Tensor, keys: Tensor, places: Places) -> Tensor:
-        found = self.dropout(self.attention(queries, keys, keys, places))  # (N, d)
-        return x + found if self.residual else found
+        attended = self.dropout(self.attention(queries, keys, keys, places))  # (N, d)
+        return x + attended if self.residual else attended
 
 
 class LMCM(nn.Module):
@@ -128,7 +128,7 @@ class LMCM(nn.Module):
         return places.pad(self.fuse({m: places.pack(features[m]) for m in self.modalities}, places))  # (B, L, d_out)
 
     def fuse(self, x: Mapping[str, Tensor], places: Places) -> Tensor:
-        """Packed features (N, d_m) a modality to (N, d_out)."""
+        """Packed features (N, d_m) per modality to (N, d_out)."""
         z = {m: self.project[m](x[m]) for m in self.modalities}  # (N, d) each
         h = {m: self.norm[m](z[m]) for m in self.modalities}  # (N, d) each
         u = [branch(z[i], h[i], h[j], places) for (i, j), branch in zip(self.pairs, self.branches, strict=True)]

@@ -24,7 +24,7 @@ BUDGETS: dict[str, dict[str, int]] = {
     "honest": {"batch_size": 8, "updates": 2000, "patience": 200},
     "tuning": {"batch_size": 8, "updates": 600, "patience": 200},
 }
-"""The budgets of the others, in updates. Batches of 32 conversations are three updates an epoch on IEMOCAP and two on
+"""The budgets of the others, in updates. Batches of 32 conversations are three updates per epoch on IEMOCAP and two on
 CMU-MOSI: with 60 epochs and a patience of ten, methods that start slowly were stopped before they had learned."""
 WHOLE = ("rank", "seed", "batch_size", "epochs", "patience", "dialogues", "width", "updates")
 """The fields that are whole numbers."""
@@ -44,7 +44,7 @@ class Experiment(Record):
     first; `patience` is counted in updates, under protocols that count in epochs in epochs (`training.Budget`).
     `dialogues` keeps that many conversations of each split, for quick looks (0: all); `faithful` lets padding into a
     backbone's results where its original does; `width` takes the place of the backbone's own (`Backbone.widened`);
-    `shuffled`, as in `audio+video`, deals those modalities' utterances anew within each split, so that they tell
+    `shuffled`, as in `audio+video`, shuffles those modalities' utterances within each split, so that they tell
     nothing about the others or the labels.
 
     >>> asked = Experiment(dataset="synthetic-iemocap", backbone="bc_lstm", fusion="lmam", rank=30)
@@ -79,6 +79,16 @@ class Experiment(Record):
     updates: int | None = None
     dropout: float | None = None
 
+    @property
+    def feature_sets(self) -> dict[str, str]:
+        """`features` by modality, `{"text": "glove200"}`; raises LmamError where they are written in another way."""
+        return pairs(self.features, "features")
+
+    @property
+    def reading_options(self) -> dict[str, str]:
+        """`readings` by name, `{"keys": "others"}`; raises LmamError where they are written in another way."""
+        return pairs(self.readings, "readings")
+
     def resolved(self) -> Experiment:
         """The same question with nothing left open; raises LmamError for whatever is not possible."""
         self = dataclasses.replace(self, **numbers(self, WHOLE, ("learning_rate", "weight_decay", "dropout")))
@@ -90,8 +100,8 @@ class Experiment(Record):
             if m not in record.feature_sets:
                 raise LmamError(f"{self.dataset} has no modality '{m}'; it has {', '.join(record.feature_sets)}.")
         modalities = tuple(m for m in MODALITIES if m in modalities)
-        chosen = pairs(self.features, "features")
-        for m, name in chosen.items():
+        sets = self.feature_sets
+        for m, name in sets.items():
             if name not in record.feature_sets.get(m, ()):
                 raise LmamError(f"{self.dataset} has no features '{m}={name}'; see `lmam data`.")
             if m not in modalities:
@@ -99,7 +109,7 @@ class Experiment(Record):
                     f"Features are chosen for {m}, but the modalities are {', '.join(modalities)}; add {m} to them or "
                     "leave it out of the features."
                 )
-        features = {m: chosen.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
+        features = {m: sets.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
         embedding = self.embedding or backbone(self.backbone).native
         if embedding not in EMBEDDINGS:
             raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
@@ -136,7 +146,7 @@ class Experiment(Record):
         variant = (self.variant or "paper") if "variant" in options else None
         if variant is not None and variant not in VARIANTS:
             raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
-        readings = pairs(self.readings, "readings")
+        readings = self.reading_options
         for name, value in readings.items():
             if name not in options or value not in READINGS.get(name, ()):
                 raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
@@ -167,10 +177,10 @@ class Experiment(Record):
         if not 0 <= self.seed < 2**63:
             raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
 
-    def asked(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """The fields of which the key is made; a dropout of 0 is not the backbone's own and stays."""
         dropout = {} if self.dropout is None else {"dropout": self.dropout}
-        return super().asked() | {"protocol": self.filed} | dropout
+        return super().key_fields() | {"protocol": self.filed} | dropout
 
     @property
     def filed(self) -> str:
@@ -180,11 +190,11 @@ class Experiment(Record):
     @classmethod
     def stored(cls, fields: Mapping[str, Any]) -> Experiment:
         """The experiment of a run's file; one from before updates were counted is of the first protocol."""
-        asked = dict(fields) | {"modalities": tuple(fields["modalities"])}
-        if "updates" not in asked:
+        fields = dict(fields) | {"modalities": tuple(fields["modalities"])}
+        if "updates" not in fields:
             first = {name: protocol for protocol, name in _FILED.items()}
-            asked["protocol"] = first.get(asked["protocol"], asked["protocol"])
-        return cls(**asked)
+            fields["protocol"] = first.get(fields["protocol"], fields["protocol"])
+        return cls(**fields)
 
     def parts(self) -> list[str]:
         """What is compared: `lmam`, `late`, `paper`, `r45`, ..."""

@@ -148,8 +148,8 @@ def _correlation(s: Mapping[str, np.ndarray]) -> np.ndarray:
     covariance = s["product"] - s["label"] * s["prediction"] / n
     variances = (s["label_squared"] - s["label"] ** 2 / n) * (s["prediction_squared"] - s["prediction"] ** 2 / n)
     varies = variances > 1e-12
-    found: np.ndarray = np.where(varies, covariance / np.sqrt(np.where(varies, variances, 1.0)), 0.0)
-    return found
+    correlation: np.ndarray = np.where(varies, covariance / np.sqrt(np.where(varies, variances, 1.0)), 0.0)
+    return correlation
 
 
 def _square(counts: np.ndarray, classes: int) -> np.ndarray:
@@ -159,8 +159,8 @@ def _square(counts: np.ndarray, classes: int) -> np.ndarray:
 
 def _classification(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy and averaged F1 in percent; classes that neither occur nor are predicted count as F1 0 in the macro."""
-    found = per_class(confusion)
-    f1, support = found["f1"], found["support"]
+    scores = per_class(confusion)
+    f1, support = scores["f1"], scores["support"]
     count = support.sum(-1)
     return {
         "accuracy": 100 * np.trace(confusion, axis1=-2, axis2=-1) / count,

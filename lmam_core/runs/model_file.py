@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,16 @@ from lmam_core.batch import Conversation, collate
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset, scaled
 from lmam_core.data.recordings import unlabelled
+from lmam_core.data.stored import written
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import Embedded
-from lmam_core.runs.experiment import Experiment, pairs
+from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.predictions import decided, table
 from lmam_core.runs.provenance import code_version
 from lmam_core.runs.record import Progress
 from lmam_core.runs.run import assemble, one_thread, trained
-from lmam_core.runs.training import TEST_BATCH, Training, outputs
+from lmam_core.runs.training import TEST_BATCH, Training, infer
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT = 1
@@ -68,24 +67,13 @@ class Model:
     @classmethod
     def of(cls, experiment: Experiment, module: Embedded, data: Dataset, training: Training) -> Model:
         """The model of an experiment, after training on `data`, which is standardised."""
-        longest = max(len(c) for split in data.splits.values() for c in split)
-        return cls(
-            experiment=experiment.resolved(),
-            module=module.eval(),
-            classes=data.classes,
-            scaling=data.scaling,
-            encoders=data.encoders,
-            about=data.about,
-            caution=data.caution,
-            longest=longest,
-            training=training,
-            traits=data.traits,
-        )
+        e, of = experiment.resolved(), (data.encoders, data.about, data.caution, data.longest)
+        return cls(e, module.eval(), data.classes, data.scaling, *of, training, data.traits)
 
     @property
     def features(self) -> dict[str, str]:
         """The name of the feature set of each modality that it reads."""
-        return pairs(self.experiment.features, "features")
+        return self.experiment.feature_sets
 
     def save(self, folder: Path | str) -> Path:
         """Write the folder; returns it. Raises LmamError where it cannot be written or holds something else."""
@@ -111,21 +99,10 @@ class Model:
             "torch": torch.__version__,
         }
         text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-        contents = {WEIGHTS: save({k: t.clone() for k, t in tensors.items()}), DESCRIPTION: text.encode()}
         check_place(folder)
-        unfinished = {folder / f"{name}.{os.getpid()}.tmp": folder / name for name in contents}
-        try:
-            for path, content in zip(unfinished, contents.values(), strict=True):
-                path.write_bytes(content)
-            (folder / DESCRIPTION).unlink(missing_ok=True)  # never an old description beside new weights
-            for path, final in unfinished.items():
-                path.replace(final)
-        except OSError as error:
-            raise LmamError(f"The model could not be written to {folder} ({error.strerror}).") from error
-        finally:
-            for path in unfinished:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+        with written(folder, WEIGHTS, DESCRIPTION, "model") as (weights, description):
+            weights.write_bytes(save({k: t.clone() for k, t in tensors.items()}))
+            description.write_text(text, encoding="utf-8")
         return folder
 
     @classmethod
@@ -154,18 +131,9 @@ class Model:
                 centre = torch.zeros(len(traits)) if traits else None
                 module = assemble(e, widths, len(classes or traits or (1,)), speakers, longest, centre=centre)
             _fill(module, {name.removeprefix("model."): t for name, t in tensors.items()})
-            return cls(
-                experiment=e,
-                module=module.eval(),
-                classes=classes,
-                scaling=scaling,
-                encoders={m: str(of) for m, of in described["encoders"].items()},
-                about=str(described["about"]),
-                caution=str(described["caution"]),
-                longest=longest,
-                training=training,
-                traits=traits,
-            )
+            encoders = {m: str(of) for m, of in described["encoders"].items()}
+            about, caution = str(described["about"]), str(described["caution"])
+            return cls(e, module.eval(), classes, scaling, encoders, about, caution, longest, training, traits)
         except LmamError as error:
             raise LmamError(f"The model in {folder} does not fit this version: {error}") from error
         except (AttributeError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
@@ -208,8 +176,8 @@ class Model:
         return pd.concat(parts, ignore_index=True)
 
     def _of_recordings(self, folder: Path, weights: str | None, progress: bool) -> pd.DataFrame:
-        known = {self.features[m]: of for m, of in self.encoders.items()}
-        read = unlabelled.read(folder, self.features, unlabelled.chosen(known, weights), progress)
+        encoders = {self.features[m]: of for m, of in self.encoders.items()}
+        read = unlabelled.read(folder, self.features, unlabelled.chosen(encoders, weights), progress)
         for m, of in read.encoders.items():
             self._check_encoder(m, of)
         x = {m: np.where(np.isnan(values), self.scaling[m][0], values) for m, values in read.features.items()}
@@ -223,11 +191,11 @@ class Model:
             for name, rows in read.dialogues.items()
         ]
         order = np.concatenate([rows for rows in read.dialogues.values()])
-        found = decided(np.concatenate(self._outputs(talks)), self.classes).iloc[np.argsort(order)]
+        predicted = decided(np.concatenate(self._outputs(talks)), self.classes).iloc[np.argsort(order)]
         lacking = {m: np.isnan(values).any(1) for m, values in read.features.items()}
         columns = {name: [getattr(r, name) for r in read.rows] for name in ("line", "dialogue", "turn", "speaker")}
         columns["missing"] = ["+".join(m for m in lacking if lacking[m][i]) for i in range(len(read.rows))]
-        frame = pd.concat([pd.DataFrame(columns), found.reset_index(drop=True)], axis=1)
+        frame = pd.concat([pd.DataFrame(columns), predicted.reset_index(drop=True)], axis=1)
         frame.attrs["notes"] = read.notes
         return frame
 
@@ -241,8 +209,8 @@ class Model:
             for m, (mean, _) in self.scaling.items():
                 if m not in c.features:
                     raise LmamError(f"The model reads {m}, which conversation {c.id} does not have.")
-                if (found := c.features[m].shape[-1]) != len(mean):
-                    raise LmamError(f"The model reads {m} of width {len(mean)}; conversation {c.id} has width {found}.")
+                if (width := c.features[m].shape[-1]) != len(mean):
+                    raise LmamError(f"The model reads {m} of width {len(mean)}; conversation {c.id} has width {width}.")
             if not knows:  # then it does not matter how many there are
                 c = dataclasses.replace(c, speaker=np.zeros_like(c.speaker))
             elif (voices := int(c.speaker.max()) + 1) > self.module.speakers:
@@ -259,15 +227,15 @@ class Model:
                 yield collate(ready[start : start + TEST_BATCH])
 
         with one_thread():
-            return outputs(self.module, batches(), torch.device("cpu"))
+            return infer(self.module, batches(), torch.device("cpu"))
 
-    def _check_encoder(self, modality: str, found: str) -> None:
+    def _check_encoder(self, modality: str, encoder: str) -> None:
         """Raise LmamError where features were computed by other weights than those that the model was trained on."""
-        known = self.encoders.get(modality, "")
-        if (known and found and known != found) or (not known and found.startswith("random (tiny")):
+        own = self.encoders.get(modality, "")
+        if (own and encoder and own != encoder) or (not own and encoder.startswith("random (tiny")):
             raise LmamError(
                 f"The model was trained on {modality} features {self.features[modality]} of "
-                f"'{known or 'a trained encoder'}', and these are of '{found}'; give the same --weights."
+                f"'{own or 'a trained encoder'}', and these are of '{encoder}'; give the same --weights."
             )
 
 
@@ -288,9 +256,7 @@ def fit(experiment: Experiment, device: str = "cpu", progress: Progress | None =
     >>> fit(Experiment(rank=4, epochs=1, dialogues=12)).experiment.fusion
     'lmam'
     """
-    e = experiment.resolved()
-    module, data, training = trained(e, device, progress)
-    return Model.of(e, module, data, training)
+    return Model.of(experiment, *trained(experiment, device, progress))
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -50,11 +50,11 @@ def code_version(task: str = CONVERSATION) -> str:
     """
     root = Path(__file__).parents[1]
     parts = PARTS if task == CONVERSATION else (*PARTS, f"tasks/{task}/*.py")
-    found = {part: list(root.glob(part)) for part in parts}
-    if gone := [part for part, paths in found.items() if not paths]:
+    files = {part: list(root.glob(part)) for part in parts}
+    if gone := [part for part, paths in files.items() if not paths]:
         raise LmamError(f"The code version cannot be told: {', '.join(gone)} of provenance.PARTS matches no file.")
     digest = hashlib.sha256()
-    for path in sorted(path for paths in found.values() for path in paths):
+    for path in sorted(path for paths in files.values() for path in paths):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -92,7 +92,7 @@ class Record:
         """
         return key(self.resolved(), catalogue.label(self.dataset))
 
-    def asked(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """The fields that are not empty, of which the key is made; those of conversations do not name their task."""
         task = {} if self.task == CONVERSATION else {"task": self.task}
         return task | {name: value for name, value in dataclasses.asdict(cast("Any", self)).items() if value}
@@ -105,7 +105,7 @@ class Record:
 
 def key(e: Record, dataset: str) -> str:
     """`Record.key` of a resolved record, given its dataset's label and without looking for the dataset."""
-    text = json.dumps(e.asked() | {"dataset": dataset}, sort_keys=True)
+    text = json.dumps(e.key_fields() | {"dataset": dataset}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -122,21 +122,21 @@ def record(task: str) -> type[Record]:
     return cast("type[Record]", getattr(importlib.import_module(module), name))
 
 
-def numbers(asked: Record, whole: Sequence[str], real: Sequence[str]) -> dict[str, Any]:
+def numbers(e: Record, whole: Sequence[str], real: Sequence[str]) -> dict[str, Any]:
     """A record's numbers as Python's own, as an int64 of numpy is the same question; None stays out where it is usual.
 
     Raises LmamError for what is no whole number, and no number.
     """
-    found: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     for name in (*whole, *real):
-        value = getattr(asked, name)
-        if value is None and getattr(type(asked), name) is None:
+        value = getattr(e, name)
+        if value is None and getattr(type(e), name) is None:
             continue
         try:
             if isinstance(value, bool) and name in whole:  # an index to Python, a slip to whoever wrote it
                 raise TypeError
-            found[name] = operator.index(value) if name in whole else float(value)
+            converted[name] = operator.index(value) if name in whole else float(value)
         except (TypeError, ValueError):
             kind = "a whole number" if name in whole else "a number"
             raise LmamError(f"{name} must be {kind}; got {value!r}.") from None
-    return found
+    return converted

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,13 +24,13 @@ from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import Embedded, embed
 from lmam_core.models.lora import LowRank, adapt
 from lmam_core.runs.device import usable
-from lmam_core.runs.experiment import Experiment, pairs
+from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import total
 from lmam_core.runs.peak_memory import PeakMemory
 from lmam_core.runs.predictions import table
 from lmam_core.runs.provenance import provenance
 from lmam_core.runs.record import Measured, Progress, Record, arm, key
-from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, outputs, scored, train
+from lmam_core.runs.training import IN_UPDATES, TEST_BATCH, UNTESTED, Budget, Training, infer, scored, train
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class Run:
     @property
     def dataset(self) -> str:
         """The dataset's label as `catalogue.label` gave it when the run was made; the dataset itself may be gone."""
-        asked, p = self.experiment.dataset, self.provenance
-        if asked in catalogue.names(None):
-            return asked
-        return f"{p.get('data') or Path(asked).name}-{p.get('data_sha256', '')[:8]}"
+        name, p = self.experiment.dataset, self.provenance
+        if name in catalogue.names(None):
+            return name
+        return f"{p.get('data') or Path(name).name}-{p.get('data_sha256', '')[:8]}"
 
     @property
     def arm(self) -> str:
@@ -81,8 +80,8 @@ class Run:
     @property
     def caution(self) -> str:
         """`Dataset.caution` when the run was made; of runs from before it was kept, what the catalogue knows."""
-        asked = self.experiment.dataset
-        synthetic = asked in catalogue.names() and catalogue.entry(asked).kind == "synthetic"
+        name = self.experiment.dataset
+        synthetic = name in catalogue.names() and catalogue.entry(name).kind == "synthetic"
         return str(self.provenance.get("caution", "synthetic data" if synthetic else ""))
 
     @property
@@ -95,49 +94,47 @@ class Run:
         return type(self.experiment).summarise(totals, len(self.classes) if self.classes else None)
 
 
-@lru_cache(maxsize=4)
-def _prepared(
-    dataset: str,
-    sha256: str,
-    features: str,
-    modalities: tuple[str, ...],
-    protocol: str,
-    dialogues: int,
-    shuffled: str,
-    seed: int,
-    split: int,
-) -> Dataset:
-    """`sha256` is there for the cache, which must not outlive a folder that is built anew."""
-    data = catalogue.load(dataset, pairs(features, "features"), modalities)
-    if dialogues:
-        data = dataclasses.replace(data, splits={s: c[:dialogues] for s, c in data.splits.items()})
-    if protocol != "released":
-        data = data.with_validation(seed=split)
-    for m in shuffled.split("+") if shuffled else ():
-        data = data.with_shuffled(m, seed)
-    return data.standardised()
+# The public functions resolve an experiment, once; the private ones, and `assemble`, take `e`, which is resolved.
 
 
 def prepared(experiment: Experiment) -> Dataset:
     """The dataset of an experiment: validation taken out of train (not under `released`), then standardised.
 
-    What is shuffled is dealt by the experiment's seed, and so is validation; under the first protocol one choice of
-    validation conversations served all seeds.
+    The experiment's seed decides what is shuffled, and which conversations are validation; under the first protocol one
+    choice of validation conversations served all seeds.
     """
-    e = experiment.resolved()
-    seed, split = e.seed if e.shuffled else 0, e.seed if e.protocol in IN_UPDATES else 0
-    sha256 = catalogue.fingerprint(e.dataset)
-    return _prepared(e.dataset, sha256, e.features, e.modalities, e.protocol, e.dialogues, e.shuffled, seed, split)
+    return _data(experiment.resolved())
+
+
+def _data(e: Experiment) -> Dataset:
+    seed = e.seed if e.shuffled or e.protocol in IN_UPDATES else 0
+    fields = {name: getattr(e, name) for name in ("features", "modalities", "protocol", "dialogues", "shuffled")}
+    return _prepared(Experiment(e.dataset, seed=seed, **fields), catalogue.fingerprint(e.dataset))
+
+
+@lru_cache(maxsize=4)
+def _prepared(e: Experiment, sha256: str) -> Dataset:
+    """`_data` of the fields that decide it; `sha256` keeps the cache from outliving a folder that is built anew."""
+    data = catalogue.load(e.dataset, e.feature_sets, e.modalities)
+    if e.dialogues:
+        data = dataclasses.replace(data, splits={s: c[: e.dialogues] for s, c in data.splits.items()})
+    if e.protocol != "released":
+        data = data.with_validation(seed=e.seed if e.protocol in IN_UPDATES else 0)
+    for m in e.shuffled.split("+") if e.shuffled else ():
+        data = data.with_shuffled(m, e.seed)
+    return data.standardised()
 
 
 def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
     """The model of an experiment, initialised from its seed; what LoRA freezes are the weights `base`, if given."""
-    talks = [c for split in data.splits.values() for c in split]
-    speakers, longest = 1 + max(int(c.speaker.max()) for c in talks), max(map(len, talks))
+    return _model(experiment.resolved(), data, base)
+
+
+def _model(e: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
     centre = None
     if data.traits:
         centre = torch.from_numpy(np.concatenate([c.label for c in data.splits["train"]]).mean(0))  # (K,)
-    return assemble(experiment.resolved(), data.widths, data.outputs, speakers, longest, base, centre)
+    return assemble(e, data.widths, data.outputs, data.speakers, data.longest, base, centre)
 
 
 def assemble(
@@ -155,13 +152,12 @@ def assemble(
     """
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
-    options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant}
-    options |= pairs(e.readings, "readings")
-    chosen = backbone(e.backbone)
+    options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant} | e.reading_options
+    kind = backbone(e.backbone)
     model = embed(
         widths,
         outputs,
-        chosen,
+        kind,
         lambda widths: fusion.build(e.fusion, widths, **options),
         e.embedding,
         speakers,
@@ -170,8 +166,8 @@ def assemble(
         centre=centre,
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
-        **({chosen.widened: e.width} if e.width else {}),
-        **({"longest": longest} if chosen.longest is not None and longest > chosen.longest else {}),
+        **({kind.widened: e.width} if e.width else {}),
+        **({"longest": longest} if kind.longest is not None and longest > kind.longest else {}),
     )
     if base is not None:
         model.load_state_dict(base)
@@ -184,23 +180,21 @@ def trained(
     experiment: Experiment, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[Embedded, Dataset, Training]:
     """Train the model of an experiment; it comes back on the CPU, with the dataset that it was trained on."""
-    model, data, training = _fit(experiment, usable(device), progress)
+    model, data, training = _fit(experiment.resolved(), usable(device), progress)
     return model.cpu(), data, training
 
 
-def _fit(experiment: Experiment, device: str, progress: Progress | None) -> tuple[Embedded, Dataset, Training]:
+def _fit(e: Experiment, device: str, progress: Progress | None) -> tuple[Embedded, Dataset, Training]:
     """Train the model of an experiment; returns it at its best epoch, with the dataset that it was trained on.
 
     On one thread, because the order of additions, and with it the last digits, depends on how many there are; small
     products gain nothing from a second one. LoRA on a trained base first trains that base, the same experiment with
     concatenation, and so has twice the budget.
     """
-    e = experiment.resolved()
-    data = prepared(e)
-    base = None
+    data, base = _data(e), None
     if fusion.method(e.fusion).base == "trained":
         base = _fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)[0].state_dict()
-    model = build(e, data, base).to(device)
+    model = _model(e, data, base).to(device)
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
     how = {"progress": progress} if progress else {}
     with one_thread():
@@ -222,7 +216,9 @@ def run(experiment: Record, device: str = "cpu", progress: Progress | None = Non
     if predictions:
         raise LmamError(f"Of the task {experiment.task} no predictions are kept.")
     e = experiment.resolved()
-    return _carried_out(e, device, lambda: e.measure(device, progress))
+    with _watched(device) as used:
+        measured = e.measure(device, progress)
+    return _run(e, device, used, measured)
 
 
 def carry_out(
@@ -232,44 +228,39 @@ def carry_out(
     e = experiment.resolved()
     if predictions and e.protocol in UNTESTED:
         raise LmamError(f"The protocol {e.protocol} leaves the test set alone, so there are no predictions to keep.")
-    kept: list[Any] = []
-
-    def measure() -> Measured:
+    with _watched(device) as used:
         model, data, training = _fit(e, device, progress)
         test = [] if e.protocol in UNTESTED else data.splits["test"]
-        given = outputs(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
-        kept[:] = model, data, test, given
-        found = scored(test, given, data.outputs if data.classes else None)
-        extra = sum(count(part) for part in _fusion_parts(model))
-        origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
-        return Measured(found, data.classes, training, count(model), extra, origin)
-
-    result = _carried_out(e, device, measure)
-    model, data, test, given = kept
+        outputs = infer(model, data.batches("test", TEST_BATCH), torch.device(device)) if test else []
+        outcomes = scored(test, outputs, data.outputs if data.classes else None)
+    origin = {"data": data.name, "data_sha256": data.sha256, "caution": data.caution}
+    added = sum(count(part) for part in _fusion_parts(model))
+    result = _run(e, device, used, Measured(outcomes, data.classes, training, count(model), added, origin))
     if predictions:
-        result = dataclasses.replace(result, predictions=table(test, given, data.classes, data.traits))
+        result = dataclasses.replace(result, predictions=table(test, outputs, data.classes, data.traits))
     return result, model.cpu(), data
 
 
-def _carried_out(e: Record, device: str, measure: Callable[[], Measured]) -> Run:
+@contextmanager
+def _watched(device: str) -> Iterator[PeakMemory]:
+    """The settings under which numbers come out again, and what is used under them."""
     exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with PeakMemory(device) as memory, one_thread(), exact:
-        started = time.perf_counter()
-        found = measure()
-        seconds = time.perf_counter() - started
-    classes = len(found.classes) if found.classes else None
-    metrics = e.summarise(total(found.outcomes), classes) if found.outcomes else {}
+    with one_thread(), exact, PeakMemory(device) as used:
+        yield used
+
+
+def _run(e: Record, device: str, used: PeakMemory, measured: Measured) -> Run:
+    fields = dict(vars(measured))
+    origin = fields.pop("origin")
+    classes = len(measured.classes) if measured.classes else None
+    metrics = e.summarise(total(measured.outcomes), classes) if measured.outcomes else {}
     return Run(
         experiment=e,
         metrics={name: float(value) for name, value in metrics.items()},
-        outcomes=found.outcomes,
-        classes=found.classes,
-        training=found.training,
-        parameters=found.parameters,
-        fusion_parameters=found.fusion_parameters,
-        seconds=seconds,
-        peak_memory_mb=memory.megabytes,
-        provenance=provenance(e.task, found.origin, device),
+        seconds=used.seconds,
+        peak_memory_mb=used.megabytes,
+        provenance=provenance(e.task, origin, device),
+        **fields,
     )
 
 

@@ -1,7 +1,7 @@
-"""The store of runs: one JSON file a run, written once and whole, never changed.
+"""The store of runs: one JSON file per run, written once and whole, never changed.
 
-A file's name says what the run was, its content is one line a field and one line a conversation, so that a change is
-readable in a diff and two branches never conflict. A run counts as held when its file is there; files appear by an
+A file's name says what the run was, its content is one line per field and per conversation, so that a change is
+readable in a diff and two branches never conflict. A run counts as stored when its file is there; files appear by an
 atomic rename, so that a killed process leaves nothing half-written.
 """
 
@@ -63,7 +63,7 @@ class Store:
         A dataset that is a path goes by a label of its folder and content, so that a rebuilt one has a new place.
         """
         dataset = catalogue.label(experiment.dataset)
-        return self.root.joinpath(dataset, *_place(experiment, dataset))
+        return self.root.joinpath(dataset, *_named(_resolved(experiment, dataset), dataset))
 
     def place(self, run: Run) -> Path:
         """`path` of a run's experiment, by what the run itself says: its dataset may be gone or lie elsewhere."""
@@ -81,7 +81,7 @@ class Store:
         return experiment in self and (not predictions or self.predictions(experiment).exists())
 
     def get(self, experiment: Record) -> Run:
-        """The run of this experiment; raises LmamError when it is not held."""
+        """The run of this experiment; raises LmamError when the store has none."""
         path = self.path(experiment)
         if not path.exists():
             raise LmamError(f"The store {self.root} holds no run {path.name}; make it with `lmam run` or `lmam sweep`.")
@@ -102,23 +102,23 @@ class Store:
         return sorted(self.root.glob("*/*/*.json"))
 
     def add(self, run: Run) -> Path:
-        """Write a run, and its predictions if it has some; a run that is held already can still get predictions.
+        """Write a run, and its predictions if it has some; a run that is stored already can still get predictions.
 
-        Raises LmamError, with the store as it was, for a run that is held and brings nothing new or other outcomes, and
-        when the disk is full.
+        Raises LmamError, with the store as it was, for a run that is stored and brings nothing new or other outcomes,
+        and when the disk is full.
         """
         path = self.path(run.experiment)
         data = run.experiment.dataset
         if catalogue.is_path(data) and catalogue.fingerprint(data) != run.provenance.get("data_sha256"):
             raise LmamError(f"The dataset {data} was built anew while the run went on; run it again.")
-        held, kept = path.exists(), self.predictions(run.experiment)
-        if held and (run.predictions is None or kept.exists()):
+        stored, predictions = path.exists(), self.predictions(run.experiment)
+        if stored and (run.predictions is None or predictions.exists()):
             raise LmamError(f"The store already holds {path.name}; runs are never overwritten.")
-        if held and not _same(read(path), run):
+        if stored and not _same(read(path), run):
             raise LmamError(f"Here the run {path.name} came out otherwise, so that its predictions are not kept.")
         if run.predictions is not None:
-            _write(kept, run.predictions.to_csv(index=False))
-        if not held:
+            _write(predictions, run.predictions.to_csv(index=False))
+        if not stored:
             _write(path, _text(run))
         return path
 
@@ -159,7 +159,7 @@ class Store:
                     path.unlink()
 
     def frame(self) -> pd.DataFrame:
-        """One row a run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
+        """One row per run: what was asked, the metrics, sizes, times and provenance; `run` is the key."""
         import pandas as pd
 
         return pd.DataFrame([row(run) for run in self])
@@ -168,14 +168,14 @@ class Store:
 def row(run: Run) -> dict[str, Any]:
     """A run as one flat row."""
     e = run.experiment
-    asked = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
-    asked |= {"dataset": run.dataset}
-    chosen = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
+    fields = {n: "+".join(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(e).items()}
+    fields |= {"dataset": run.dataset}
+    selection = {"best_epoch": run.training.best_epoch, "selection_score": run.training.best_score}
     return (
         {"task": run.experiment.task, "run": run.key, "arm": run.arm}
-        | asked
+        | fields
         | run.metrics
-        | chosen
+        | selection
         | {"parameters": run.parameters, "fusion_parameters": run.fusion_parameters}
         | {"seconds_per_epoch": run.training.seconds_per_epoch, "seconds": run.seconds}
         | {"peak_memory_mb": run.peak_memory_mb}
@@ -211,7 +211,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(run: Run) -> str:
-    """The file's content: JSON with one line a field, and one line a conversation."""
+    """The file's content: JSON with one line per field, and one line per conversation."""
     task = run.experiment.task
     fields: dict[str, Any] = {} if task == CONVERSATION else {"task": task}
     fields |= dataclasses.asdict(dataclasses.replace(run, predictions=None))
@@ -232,13 +232,14 @@ def _numbers(values: np.ndarray) -> list[float | int]:
 
 
 @lru_cache(maxsize=100_000)
-def _place(experiment: Record, dataset: str) -> tuple[str, str]:
-    """Backbone and file name of an experiment's run, given its dataset's label."""
-    return _named(experiment.resolved(), dataset)
+def _resolved(experiment: Record, dataset: str) -> Record:
+    """The door of `Store.path`, which many call for the same experiments; a dataset built anew has another label."""
+    return experiment.resolved()
 
 
+@lru_cache(maxsize=100_000)
 def _named(e: Record, dataset: str) -> tuple[str, str]:
-    """`_place` of a resolved experiment."""
+    """Backbone and file name of a resolved experiment's run, given its dataset's label."""
     return e.backbone, f"{arm(e)}.{e.filed}.s{e.seed}.{key(e, dataset)}.json".replace("=", "-")
 
 
@@ -260,7 +261,7 @@ def read(path: Path) -> Run:
 def _parsed(path: Path, changed: int, size: int) -> Run:
     fields = json.loads(path.read_text(encoding="utf-8"))
     classes, task = fields["classes"], fields.pop("task", CONVERSATION)
-    found = Run(
+    run = Run(
         **fields
         | {
             "experiment": record(task).stored(fields["experiment"]),
@@ -269,19 +270,19 @@ def _parsed(path: Path, changed: int, size: int) -> Run:
             "outcomes": {k: np.array(v) for k, v in fields["outcomes"].items()},
         }
     )
-    for part in (found, found.experiment, found.training):
+    for part in (run, run.experiment, run.training):
         kinds: dict[str, Any] = _kinds(type(part))  # type: ignore[arg-type]
         for name, kind in kinds.items():
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
-    width = len(found.classes) ** 2 if found.classes else len(SUMS) + 49
-    if found.outcomes and (task != CONVERSATION or not found.classes):
-        size = next(iter(found.outcomes.values())).size
+    width = len(run.classes) ** 2 if run.classes else len(SUMS) + 49
+    if run.outcomes and (task != CONVERSATION or not run.classes):
+        size = next(iter(run.outcomes.values())).size
         width = size if task != CONVERSATION or traits(size) else width
-    for counts in found.outcomes.values():
+    for counts in run.outcomes.values():
         if counts.shape != (width,) or counts.dtype.kind not in "if":
             raise TypeError(f"an outcome is not {width} numbers")
-    return found
+    return run
 
 
 @lru_cache(maxsize=10_000)
@@ -298,16 +299,17 @@ def _kinds(of: Any) -> dict[str, Any]:
 
 def _is(value: Any, kind: Any) -> bool:
     """Whether a value read from JSON is of the type that a field of a record is declared with."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_is(value, one) for one in get_args(kind))
+    if kind in (int, float):  # first, as most values are
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
     if kind is Any:
         return True
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    if not isinstance(value, get_origin(kind) or kind):
+    of, parts = get_origin(kind), get_args(kind)
+    if of in (Union, types.UnionType):
+        return any(_is(value, one) for one in parts)
+    if not isinstance(value, of or kind):
         return False
     if isinstance(value, dict):
-        return all(_is(v, get_args(kind)[1]) for v in value.values())
+        return all(_is(v, parts[1]) for v in value.values())
     if isinstance(value, (list, tuple)):
-        return all(_is(v, get_args(kind)[0]) for v in value)
+        return all(_is(v, parts[0]) for v in value)
     return True

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from lmam_core.errors import LmamError, StoreError
-from lmam_core.runs.record import Record
+from lmam_core.runs.record import Record, arm
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
@@ -37,10 +37,10 @@ def sweep(
 ) -> list[str]:
     """Carry out what the store does not hold yet; returns one sentence for each experiment that failed.
 
-    `jobs` at a time (default: one a core on the CPU, one on a GPU), each in a process of its own; with the address of a
-    Dask scheduler as `cluster` on its workers, one on each at a time; with `predictions` the store keeps those of every
-    run. This process alone claims and writes. Ctrl-C and
-    SIGTERM end it as KeyboardInterrupt, without a process or a claim left behind.
+    `jobs` at a time (default: one per core on the CPU, one on a GPU), each in a process of its own; with the address of
+    a Dask scheduler as `cluster` on its workers, one on each at a time; with `predictions` the store keeps those of
+    every run. This process alone claims and writes. Ctrl-C and SIGTERM end it as KeyboardInterrupt, without a process
+    or a claim left behind.
 
     Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
     LmamError for a cluster that does not answer.
@@ -103,7 +103,7 @@ class _Sweep:
         return sorted(self.failures)
 
     def _start(self, submit: Submit, jobs: Callable[[], int]) -> None:
-        """Start what is neither held nor claimed elsewhere, as long as there is room for it."""
+        """Start what is neither stored nor claimed elsewhere, as long as there is room for it."""
         for e in list(self.waiting):
             if len(self.running) >= jobs():
                 return
@@ -116,7 +116,7 @@ class _Sweep:
 
     def _finish(self, e: Record, future: Future[Run | str], alone: bool) -> None:
         """Keep what came out of an experiment, or the sentence why nothing did."""
-        named = f"{e.dataset} {e.backbone} {e.arm} seed {e.seed}"
+        named = f"{e.dataset} {e.backbone} {arm(e)} seed {e.seed}"
         try:
             result = future.result()
         except Exception as error:  # of the worker: `_carry_out` itself raises nothing
@@ -138,10 +138,10 @@ class _Sweep:
         except LmamError as error:  # its dataset was built anew meanwhile
             self.failures.append(f"{named}: {error}")
             return
-        held = sum(self.store.complete(other, self.predictions) for other in self.experiments)
+        done = sum(self.store.complete(other, self.predictions) for other in self.experiments)
         name, value = next(iter((result.metrics or {"validation": result.training.best_score}).items()))
         print(
-            f"[{held}/{len(self.experiments)}] {e.dataset} {e.backbone} {e.arm} {e.protocol} seed {e.seed} "
+            f"[{done}/{len(self.experiments)}] {e.dataset} {e.backbone} {arm(e)} {e.protocol} seed {e.seed} "
             f"rate {e.learning_rate:g}: {name} {value:.3f}, {result.seconds:.0f} s"
             + (f" ({result.caution})" if result.caution else ""),
             flush=True,

@@ -52,6 +52,10 @@ READINGS = 3
 """Selection scores without a better one before patience ends a run, where an epoch has many updates."""
 
 
+class Diverged(LmamError):
+    """No epoch of a training ended with a finite loss and finite weights."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What training may spend.
@@ -102,7 +106,8 @@ def train(
     """Train with Adam and leave `model` at its best epoch; `progress` is called after every epoch.
 
     The dataset holds the split that chooses the epoch: `validation`, or `test` under the released protocol. Training
-    that diverges ends with the epochs before; raises LmamError where there are none.
+    that diverges ends with the epochs before. Where there are none it raises Diverged; a tuning run, which is one of
+    several that are compared, comes back untrained, with epoch 0 and what the untrained model scores.
     """
     released = protocol == "released"
     select = "test" if released else "validation"
@@ -128,7 +133,14 @@ def train(
         outcome = total(evaluate(model, data, select, device))
         return summarise(outcome, data.outputs if data.classes else None)[metric]
 
-    return follow(model, budget, per_epoch, one_epoch, score, sign, progress)
+    untrained = copy.deepcopy(model.state_dict()) if protocol in UNTESTED else None
+    try:
+        return follow(model, budget, per_epoch, one_epoch, score, sign, progress)
+    except Diverged:
+        if untrained is None:
+            raise
+        model.load_state_dict(untrained)
+        return Training(0, score(), [], [], 0.0)
 
 
 def follow(
@@ -145,15 +157,15 @@ def follow(
 
     `one_epoch` trains and returns the loss, `score` reads the selection metric, better when larger for `sign` 1 and
     when smaller for -1. What `checkpoint` holds is gone on with. Training that diverges ends with the epochs before;
-    raises LmamError where there are none.
+    raises Diverged where there are none.
     """
     losses: list[float] = []
     scores: list[float] = []
     seconds: list[float] = []
     best, best_epoch = -float("inf"), 0
     state: dict[str, Tensor] | None = None
-    if checkpoint and (kept := checkpoint.read(model)):
-        losses, scores, seconds, best, best_epoch, state = kept
+    if checkpoint and (reached := checkpoint.read(model)):
+        losses, scores, seconds, best, best_epoch, state = reached
     for epoch in range(len(losses) + 1, _epochs(budget, per_epoch) + 1):
         if losses and _patience_ends(budget, epoch - 1, best_epoch, per_epoch):
             break
@@ -163,7 +175,7 @@ def follow(
         # The weights as well: the last update of an epoch is in no loss of it.
         if not (math.isfinite(loss) and all(p.isfinite().all() for p in model.parameters())):
             if state is None:
-                raise LmamError(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
+                raise Diverged(f"Training diverged in epoch {epoch}, loss {loss}; lower the learning rate.")
             break
         losses.append(loss)
         seconds.append(took)
@@ -174,7 +186,7 @@ def follow(
         if checkpoint:
             checkpoint.write(model, (losses, scores, seconds, best, best_epoch, state))
     if state is None:
-        raise LmamError("No epoch had a score that is a number; lower the learning rate.")
+        raise Diverged("No epoch had a score that is a number; lower the learning rate.")
     model.load_state_dict(state)
     scores = [sign * s for s in scores]
     return Training(best_epoch, sign * best, losses, scores, float(np.median(seconds)), len(losses) * per_epoch)
@@ -211,7 +223,7 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
         except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start anew.") from error
+            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start again.") from error
         for name, part in ({"model": model} | self.parts).items():
             part.load_state_dict(state[name])
         self.order.set_state(state["order"].cpu())
@@ -309,31 +321,32 @@ def _class_weights(data: Dataset) -> Tensor:
 
 
 @torch.no_grad()
-def outputs(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
+def infer(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
     """What a model puts out for each conversation: logits (L, C), the regression's values (L, 1), or traits (1, K)."""
     model.eval()
-    found: list[np.ndarray] = []
+    outputs: list[np.ndarray] = []
     for batch in batches:
         output = model(batch.to(device)).cpu().numpy()  # (B, L, outputs)
-        found += [output[b, :n] for b, n in enumerate(batch.lengths.tolist())]
-    return found
+        outputs += [output[b, :n] for b, n in enumerate(batch.lengths.tolist())]
+    return outputs
 
 
 def scored(
-    conversations: Sequence[Conversation], found: Sequence[np.ndarray], classes: int | None
+    conversations: Sequence[Conversation], outputs: Sequence[np.ndarray], classes: int | None
 ) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation by its id, given what a model put out for it."""
-    decided = [x.argmax(-1) if classes else x.reshape(c.label.shape) for c, x in zip(conversations, found, strict=True)]
+    pairs = zip(conversations, outputs, strict=True)
+    decided = [x.argmax(-1) if classes else x.reshape(c.label.shape) for c, x in pairs]
     return {c.id: outcomes(c.label, d, classes) for c, d in zip(conversations, decided, strict=True)}
 
 
 def evaluate(model: Embedded, data: Dataset, split: str, device: torch.device) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation of a split, by conversation id."""
-    found = outputs(model, data.batches(split, TEST_BATCH), device)
-    return scored(data.splits[split], found, data.outputs if data.classes else None)
+    outputs = infer(model, data.batches(split, TEST_BATCH), device)
+    return scored(data.splits[split], outputs, data.outputs if data.classes else None)
 
 
 def score(model: Embedded, data: Dataset, split: str = "test", device: str = "cpu") -> dict[str, float]:
     """The metrics of a trained model on a split; see `metrics.summarise`."""
-    found = evaluate(model, data, split, torch.device(device))
-    return summarise(total(found), data.outputs if data.classes else None)
+    outcomes = evaluate(model, data, split, torch.device(device))
+    return summarise(total(outcomes), data.outputs if data.classes else None)

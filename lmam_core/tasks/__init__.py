@@ -1,1 +1,1 @@
-"""What LMAM is held against besides emotions in conversations: a room for each task, entered in `runs.record.TASKS`."""
+"""What LMAM is compared on besides emotions in conversations: a folder per task, entered in `runs.record.TASKS`."""

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lmam_core.paths import CHECKOUT
+from tests.notebooks.here import assert_folds_are_labelled
 
 CHAPTERS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 ADDRESS = yaml.safe_load((CHECKOUT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
@@ -79,6 +80,13 @@ def test_every_figure_says_what_it_shows(notebook):
     shown = [cell for cell in notebook.cells if "plt.show()" in cell.source]
     told = [cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for cell in shown]
     assert [alt for alt in told if not re.fullmatch(r"[A-Z0-9].{30,}\.", alt)] == []
+
+
+def test_folds_are_labelled_and_no_directive_shows_raw_in_jupyterlab(notebook):
+    assert_folds_are_labelled(notebook.cells)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert ":::" not in prose
+    assert len(prose.split()) <= 1800
 
 
 def lines_of(cell) -> list[str]:

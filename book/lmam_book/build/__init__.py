@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from lmam_book.build.chapters import run_chapters
 from lmam_book.build.manifest import Tree, fingerprints, say, stale, toc_sources
-from lmam_book.build.pages import build_html
 from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
@@ -48,6 +47,8 @@ def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False
 
 
 def _build_locked(root: Path, jobs: int | None, force: bool, minutes: float) -> None:
+    from lmam_book.build.pages import build_html  # with torch, which the processes of chapters do not need to start
+
     begun = time.monotonic()
     html = root / "_build" / "html"
     sources = toc_sources(root)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from lmam_book.build.kernel import END_WITH_BUILD, TOLD, environment
+from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, TOLD, environment
 from lmam_book.build.manifest import Tree, executed, file_hash, read_manifest, say, traced, write_manifest
 from lmam_core.errors import LmamError
 from lmam_core.limits import CHAPTER_MEMORY as MEMORY
@@ -41,7 +41,7 @@ class Run:
         command = [
             sys.executable,
             "-c",
-            END_WITH_BUILD + "from lmam_book.build.runner import run_one; run_one(*sys.argv[1:])",
+            END_WITH_BUILD + LIGHT + "from lmam_book.build.runner import run_one; run_one(*sys.argv[1:])",
         ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

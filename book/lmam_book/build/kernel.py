@@ -39,3 +39,6 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).st
 """
 """What a process of a build runs first: it ends when its standard input closes, so that it outlives its build in no
 case, not even SIGKILL."""
+LIGHT = 'sys.modules["rfc3987_syntax"] = None\n'
+"""And second: jsonschema, which checks notebooks, goes without its optional check of addresses, whose parser takes it
+more than a second to build."""

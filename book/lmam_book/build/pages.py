@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
-from lmam_book.build.kernel import END_WITH_BUILD, environment
+from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, environment
 from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
 from lmam_book.pages.choices import listed
+from lmam_book.pages.narrow import NARROW
 from lmam_book.pages.style import TONES
 from lmam_book.web import filled, head
 from lmam_core.errors import LmamError
@@ -46,6 +48,7 @@ def build_html(root: Path) -> bool:
     _run_jupyter_book(root, stage, site)
     if problems := check_pages(root, stage, new):
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
+    narrowed(stage, new)
     ink(new)
     pages = {name: file_hash(new / name) for name in files(new)}
     shutil.rmtree(former, ignore_errors=True)
@@ -124,7 +127,7 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
     """Run Jupyter Book with warnings as errors; raise with its last words when it fails."""
     log = root / "_build" / "logs" / "jupyter-book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    code = END_WITH_BUILD + "from jupyter_book.cli.main import main; main()"
+    code = END_WITH_BUILD + LIGHT + "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", code, "build", stage, "--path-output", site, "-W", "-n", "--keep-going"]
     begun = time.monotonic()
     say("jupyter-book started")
@@ -147,6 +150,32 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
         say("\n".join(["FAILED  jupyter-book", *("  " + line.replace(f"{stage}/", "") for line in complaints)]))
         raise LmamError(f"jupyter-book failed with {len(complaints)} complaints, shown above; all of it is in {log}.")
     say(f"jupyter-book done in {time.monotonic() - begun:.0f} s")
+
+
+def narrowed(stage: Path, html: Path) -> None:
+    """Have pages show figures in their narrow form on a phone, where the run of a chapter made one."""
+    forms = {}
+    for chapter in (stage / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if small := output.get("metadata", {}).get(NARROW):
+                    wide = "".join(output["data"]["image/svg+xml"])
+                    forms["\n".join(wide.splitlines())] = small  # as myst-nb writes it
+    for path in list((html / "_images").glob("*.svg")):
+        if form := forms.get(path.read_text(encoding="utf-8")):
+            path.with_suffix(".narrow.svg").write_text(form, encoding="utf-8")
+
+    def pair(picture: re.Match[str]) -> str:
+        small = picture[1].replace(".svg", ".narrow.svg")
+        if not (html / "_images" / Path(small).name).is_file():
+            return picture[0]
+        return f'<picture><source media="(max-width: 768px)" srcset="{small}">{picture[0]}</picture>'
+
+    for page in (html / "notebooks").glob("*.html"):
+        page.write_text(IMAGE.sub(pair, page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+IMAGE = re.compile(r'<img [^>]*src="([^"]*_images/[^"]*\.svg)"[^>]*>')
 
 
 def ink(html: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -15,8 +16,9 @@ from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
+from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
-from lmam_book.verdicts.intervals import interval
+from lmam_book.verdicts.intervals import Interval, interval
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
@@ -90,6 +92,12 @@ def gains(cells: Sequence[Cell]) -> Figure | None:
 
 def classes(cells: Sequence[Cell]) -> Figure | None:
     """The gain of a backbone's best reading in the F1 of each class, over seeds alone; None without runs."""
+    panels = by_class(cells)
+    return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
+
+
+def by_class(cells: Sequence[Cell]) -> dict[str, dict[str, Gain]]:
+    """What `classes` draws, by dataset with its best reading, and by class."""
     panels = {}
     for cell in cells:
         effects = cell.effects()
@@ -103,7 +111,47 @@ def classes(cells: Sequence[Cell]) -> Figure | None:
             name: Gain(interval(column), _printed_class(cell, name))
             for name, column in zip(names, gain.T.tolist(), strict=True)
         }
-    return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
+    return panels
+
+
+def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML:
+    """A table of each backbone behind its tab; all sets of such tabs show the same backbone."""
+    backbones = dict.fromkeys(cell.backbone for cell in cells)
+    tables = {name: table([cell for cell in cells if cell.backbone == name]) for name in backbones}
+    return reporting.tabs("backbone", {name: (title(name), shown) for name, shown in tables.items()})
+
+
+def readings_table(cells: Sequence[Cell]) -> HTML:
+    """One backbone on every dataset, by reading: gain, interval, seeds, what the paper reports, both scores, the word.
+
+    A dataset without runs has the reported gain alone.
+    """
+    columns = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
+    rows = []
+    for cell in cells:
+        reported, word = f"{cell.reported:+.1f}", reporting.badge(str(headline.row(cell)["word"]))
+        data, effects = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", cell.effects()
+        for name, e in effects.items():
+            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in ("concatenation", name)]
+            rows.append([data, name, _interval(e), reported, word, *scores, str(e.seeds)])
+        if not effects:
+            rows.append([data, "–", "–", reported, word, "–", "–", "–"])
+    return reporting.table(pd.DataFrame(rows, columns=columns))
+
+
+def classes_table(cells: Sequence[Cell]) -> HTML:
+    """One backbone's gain in the F1 of each class; a sentence without runs."""
+    rows = [
+        [where, name, _interval(gain.ours), "–" if np.isnan(gain.printed) else f"{gain.printed:+.1f}"]
+        for where, gains in by_class(cells).items()
+        for name, gain in gains.items()
+    ]
+    columns = ["data, keys", "class", "gain (interval)", "reported"]
+    return reporting.table(pd.DataFrame(rows, columns=columns)) if rows else HTML("<p>Not measured yet.</p>")
+
+
+def _interval(e: Effect | Interval) -> str:
+    return f"{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})"
 
 
 def _f1(run: Run) -> np.ndarray:

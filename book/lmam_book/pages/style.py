@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import platform
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -39,37 +40,48 @@ TONES = {
     }.items()
 }
 """What takes a colour's place in a published figure, by scheme; one tone for both would have less than 4.5 : 1."""
+CODE = re.compile(r'"code": "(\w+)"')
+"""What a run's file says of the code that made it."""
 SENTENCE = 40
 """Cells of more characters are sentences, which wrap at a width that reads well."""
 
 
 def style() -> None:
-    """Set matplotlib up for the book: transparent SVG in mid-tones that read in the light and the dark scheme."""
+    """Set matplotlib up for the book, and have every figure give its narrow form, for a phone, beside itself."""
     import matplotlib as mpl
+    from IPython.core.getipython import get_ipython
+    from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+    from lmam_book.pages.narrow import beside
+
     set_matplotlib_formats("svg", metadata={"Date": None})
-    mpl.rcParams.update(
-        {
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "savefig.transparent": True,
-            "figure.figsize": (7.0, 3.2),
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "axes.prop_cycle": mpl.cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
-            "svg.hashsalt": "lmam",  # the same figure gives the same bytes
-            **dict.fromkeys(
-                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"),
-                INK,
-            ),
-        }
-    )
+    mpl.rcParams.update(look())
+    if shell := get_ipython():
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, beside)
+
+
+def look() -> dict[str, Any]:
+    """Matplotlib's settings: transparent SVG in mid-tones that read in the light and the dark scheme."""
+    from cycler import cycler
+
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+    return {
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "savefig.transparent": True,
+        "figure.figsize": (7.0, 3.2),
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "axes.prop_cycle": cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
+        "svg.hashsalt": "lmam",  # the same figure gives the same bytes
+        **dict.fromkeys(inked, INK),
+    }
 
 
 def source(thing: Callable[..., Any] | type) -> Markdown:
@@ -104,6 +116,28 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
 def fold(summary: str, *parts: HTML) -> HTML:
     """Outputs under a line that opens them."""
     return HTML(f"<details><summary>{summary}</summary>{''.join(part.data for part in parts)}</details>")
+
+
+def tabs(group: str, panels: Mapping[str, tuple[str, HTML]]) -> HTML:
+    """Panels of which one shows, by a tab: `panels` maps a key to title and content. All sets of a `group` go together.
+
+    The markup is sphinx-design's, whose script keeps sets in step, on other pages too. The choice itself needs none:
+    each tab is a radio button, so that arrow keys work. In print all panels show.
+    """
+    name, parts = f"{group}-{next(_SETS)}", []
+    for k, (key, (title, content)) in enumerate(panels.items()):
+        checked = " checked" if k == 0 else ""
+        parts.append(
+            f"<input type='radio' id='{name}-{k}' name='{name}'{checked}><label class='sd-tab-label' for='{name}-{k}' "
+            f"data-sync-group='{group}' data-sync-id='{key}'>{escape(title)}</label>"
+            f"<div class='sd-tab-content'>{content.data}</div>"
+        )
+    # JupyterLab does not have sphinx-design's style.
+    style = "<style>.sd-tab-set > input:not(:checked) + label + .sd-tab-content { display: none; }</style>"
+    return HTML(f"{style}<div class='sd-tab-set' role='radiogroup' aria-label='{group}'>{''.join(parts)}</div>")
+
+
+_SETS = itertools.count(1)
 
 
 def prose(text: str) -> Markdown | HTML:
@@ -150,11 +184,9 @@ def footer(store: Store | None = None, parameters: dict[str, Any] | None = None)
     if parameters:
         rows["parameters"] = ", ".join(f"{k}={v}" for k, v in parameters.items())
     if store is not None:
-        frame = store.frame()
-        rows["stored runs"] = f"{len(frame)}, made by code {', '.join(_distinct(frame, 'code'))}"
+        # By their text: most pages read few of these runs, and to parse the others takes longer than all else here.
+        codes = [code for path in store.paths() if (code := CODE.search(path.read_text(encoding="utf-8")))]
+        versions = ", ".join(sorted({code[1] for code in codes})) or "none"
+        rows["stored runs"] = f"{len(codes)}, made by code {versions}"
     cells = "".join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(k, v) for k, v in rows.items())
     return HTML(f"<table class='provenance'>{cells}</table>")
-
-
-def _distinct(frame: pd.DataFrame, column: str) -> Sequence[str]:
-    return sorted(frame[column].dropna().unique()) if column in frame else ["none"]

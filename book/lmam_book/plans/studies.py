@@ -39,6 +39,8 @@ MODALITIES = {"pom": ("audio", "video")}
 """Of datasets that have no text; all others are compared on text and audio."""
 NARROWEST = {"meld": 10, "pom": 42}
 """The narrowest features of datasets where they are narrower than LMAM's rank, which may be no larger."""
+ALL_KEYS = {"readings": "keys=all"}
+"""The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
@@ -57,7 +59,7 @@ def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> lis
         plain = base(dataset, name)
         rank = None if starred(name) == "late" else NARROWEST.get(dataset)
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=rank)
-        arms += [plain, *(dataclasses.replace(lmam, **READINGS[reading]) for reading in readings)]
+        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
     return arms
 
 
@@ -67,15 +69,24 @@ def products(name: str) -> list[Experiment]:
     return [dataclasses.replace(late, fusion=fusion) for fusion in ("concat", *PRODUCTS, "lmam")]
 
 
+def context(name: str) -> list[Experiment]:
+    """A backbone on text alone, without and with LMAM as printed: what LMAM gains where there is nothing to fuse."""
+    return [dataclasses.replace(arm, modalities=("text",)) for arm in headline(name, DATASETS, ["own"])]
+
+
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
+    "context_text_cnn": lambda: context("text_cnn"),
+    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
+    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
     "products_bc_lstm": lambda: products("bc_lstm"),
     "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
     "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
     "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
     "products_emocaps": lambda: products("emocaps"),
+    "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
     "traits_text_cnn": lambda: headline("text_cnn", ("pom",), ("own",)),
     "traits_bc_lstm": lambda: headline("bc_lstm", ("pom",), ("own",)),
@@ -88,6 +99,8 @@ STUDIES: dict[str, Callable[[], list[Experiment]]] = {
 }
 """In the order in which they are carried out, the quick ones first; those of POM's traits are searched less
 (`search.SMALL`)."""
+CONVERSATIONS = [name for name in STUDIES if not name.startswith("traits_")]
+"""The studies of conversations."""
 
 
 def names(plan: str | None) -> list[str]:

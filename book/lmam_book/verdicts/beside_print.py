@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lmam_book.bench import linear_probes, trait_probes
+from lmam_book.bench import linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
 from lmam_book.verdicts import rule
@@ -183,11 +183,8 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
 def bar(dataset: str) -> float:
     """What a linear probe has on a dataset's test set, in its headline metric.
 
-    Of the probes on text, on audio and on both, with their default features, the one that is best on validation; on POM
-    `trait_probes.bar`.
+    Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
     """
-    if dataset == "pom":
-        return trait_probes.bar(HEADLINE[dataset])
     probes = linear_probes.table()
     column = "test" if HEADLINE[dataset] == "acc2" else "test_weighted_f1"
     mine = probes[(probes.dataset == dataset) & probes.modality.isin(["text", "audio", "text+audio"])]

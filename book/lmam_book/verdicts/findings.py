@@ -13,6 +13,7 @@ from lmam_book import forensics
 from lmam_book.bench import linear_probes, spectra
 from lmam_book.bench.cost import lmam_parameters
 from lmam_book.paper.p_values import printed as p_values
+from lmam_book.verdicts import headline
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import over
 from lmam_book.verdicts.rule import corrected
@@ -82,6 +83,18 @@ def text_alone(store: Store) -> str:
     )
 
 
+def context(store: Store) -> str:
+    """Whether TextCNN, which sees three utterances, gains with LMAM where there is nothing to fuse."""
+    effects = headline.context(store)
+    if not effects or effects["text"].low <= 0:
+        return ""
+    alone, both = effects["text"], effects["text + audio"]
+    return (
+        f"**With nothing to fuse** LMAM gains TextCNN, which sees three utterances, {alone.mean:+.1f} points on "
+        f"IEMOCAP's text, and {both.mean:+.1f} on text and audio: it brings the rest of the conversation."
+    )
+
+
 def precision(store: Store) -> str:
     """What "Acc." of a class is in the rows of Table II with LMAM."""
     rows = forensics.audited("IEMOCAP").rows
@@ -128,6 +141,7 @@ PAGES: dict[Callable[[Store], str], str] = {
     no_crossing: "notebooks/02-deriving-lmam",
     matrix_removed: "notebooks/15-rank",
     video_leak: "notebooks/23-video-that-knows",
+    context: "book/headline.md",
     text_alone: "notebooks/14-fusion-methods",
     precision: "notebooks/18-forensic-audit",
     one_dialogue_less: "notebooks/18-forensic-audit",

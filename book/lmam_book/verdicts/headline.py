@@ -6,7 +6,7 @@ Everything here is a function of the runs of `plans.studies` in a store, of `dat
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,11 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from lmam_book.plans import search, studies
-from lmam_book.plans.studies import READINGS, measured, study
+from lmam_book.plans.studies import READINGS, measured, stored_runs, study
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.beside_print import bar
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
+from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import (
     EXCLUDED,
     FEW,
@@ -142,6 +143,10 @@ def row(cell: Cell) -> dict[str, object]:
     }
 
 
+BACKBONES_POOLED = 3
+"""Backbones below which nothing is pooled."""
+
+
 @dataclass(frozen=True)
 class Pooled:
     """The mean gain over backbones with its 95 % interval, the deviation between backbones, and the reported mean.
@@ -164,14 +169,14 @@ def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
 
     Weights by Paule and Mandel; the variance is that of Hartung and Knapp, at least what the weights say, plus what the
     choice of test conversations moves all backbones by together, from samples that all of them share. Student's
-    interval. None for fewer than two backbones with five seeds.
+    interval. None for fewer than `BACKBONES_POOLED` with five seeds: of two it would be 25 standard errors wide.
     """
     ready = []
     for cell in cells:
         e = cell.effects(LEVEL).get(name)
         if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
             ready.append((cell, e))
-    if len(ready) < 2:
+    if len(ready) < BACKBONES_POOLED:
         return None
     gain = np.array([e.mean for _, e in ready])
     combined = combine_effects(gain, np.array([e.standard_error**2 for _, e in ready]), method_re="iterated")
@@ -219,13 +224,69 @@ def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", 
     return beside_print.sign(metric) * (with_ - without)
 
 
-def page(cells: Sequence[Cell]) -> str:
-    """What the headline page says of the cells, as Markdown; cells without runs are counted and not shown."""
+def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataFrame:
+    """One row per measured arm of the studies: its mean with its interval over seeds, and its margin over the probe.
+
+    Columns: `backbone`, `dataset`, `arm`, `seeds`, `mean`, `low`, `high`, `margin over probe`, and what its search
+    chose, `learning_rate`, `dropout` and `weight_decay`. Worst margins first.
+    """
+    measured_arms: dict[Experiment, list[Run]] = {}
+    for run in (run for name in among for run in stored_runs(name, store)):
+        runs = measured_arms.setdefault(replace(run.experiment, seed=0), [])
+        if all(other.experiment.seed != run.experiment.seed for other in runs):  # studies share arms
+            runs.append(run)
+    rows = []
+    for e, runs in measured_arms.items():
+        mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
+        rows.append(
+            {"backbone": e.backbone, "dataset": e.dataset, "arm": names.arm(e), "seeds": mean.n, "mean": mean.mean}
+            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
+            | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
+        )
+    return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
+
+
+def arms_fold(rows: pd.DataFrame) -> str:
+    """The table of `arms` as Markdown, folded; empty without rows."""
+    if not len(rows):
+        return ""
+    lines = [
+        f":::{{dropdown}} Every measured arm ({len(rows)}), by its margin over the probe",
+        "| backbone, data | arm | mean (interval over seeds) | over probe | seeds | rate, dropout, decay |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for r in rows.to_dict("records"):
+        mean = f"{r['mean']:.1f} ({r['low']:.1f} to {r['high']:.1f})" if r["seeds"] > 1 else f"{r['mean']:.1f}"
+        search = f"{r['learning_rate']:g}, {r['dropout']:g}, {r['weight_decay']:g}"
+        shown = (_name(r), r["arm"], mean, f"{r['margin over probe']:+.1f}", r["seeds"], search)
+        lines.append(f"| {' | '.join(str(part).replace(' ', '&nbsp;') for part in shown)} |")
+    return "\n".join([*lines, ":::"])
+
+
+def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") -> dict[str, Effect]:
+    """What LMAM as printed gains a backbone on text alone, where there is nothing to fuse, and on text and audio.
+
+    Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
+    """
+    metric, effects = beside_print.HEADLINE[dataset], {}
+    for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
+        plain, lmam = (
+            arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
+        )
+        gain = effect(a, b, metric) if (a := _runs(plain, store)) and (b := _runs(lmam, store)) else None
+        if gain is None or gain.seeds < FEW:
+            return {}
+        effects[title] = gain
+    return effects
+
+
+def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame) -> str:
+    """What the headline page says of the cells and of `arms`, as Markdown; cells without runs are only counted."""
     rows = table(cells)
     ready = rows[rows.seeds > 0]
     parts = [answer(cells), pooled_sentences(cells)]
     if len(ready):
-        parts += [_rows(ready), _open(ready)]
+        parts += [_rows(ready), _open(ready), arms_fold(rows_of_arms)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lmam_book.web import audit, card, explorer, playground, scoreboard
+from lmam_book.web import audit, card, explorer, forest, playground, scoreboard
 
 FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- explorer -->": explorer.page,
@@ -23,6 +23,11 @@ FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- audit: side by side -->": audit.side_by_side,
 }
 """What stands for which comment, as HTML."""
+BLOCKS: dict[str, tuple[re.Pattern[str], Callable[[Path], str]]] = {
+    scoreboard.PAGE: (scoreboard.BLOCK, scoreboard.page),
+    forest.PAGE: (forest.PICTURE, forest.figure),
+}
+"""What of a page is written for readers of the repository, and what the built page has in its place, as HTML."""
 DATA: dict[str, Callable[[Path], bytes]] = {
     "book/_static/runs.js": explorer.script,
     "book/_static/card.png": card.image,
@@ -39,8 +44,8 @@ def filled(root: Path, content: Mapping[str, bytes]) -> dict[str, bytes]:
     """
     pages = {name: text.decode() for name, text in content.items() if name.endswith(".md")}
     comments = [comment for comment in FILLED if any(comment in text for text in pages.values())]
-    block = scoreboard.PAGE in pages and scoreboard.BLOCK.search(pages[scoreboard.PAGE])
-    if not comments and not block:
+    blocks = {name: BLOCKS[name][0] for name in BLOCKS if name in pages and BLOCKS[name][0].search(pages[name])}
+    if not comments and not blocks:
         return {}
     fillings = _fillings(root, comments)
     files = {name: base64.b64decode(fillings[name]) for name in DATA}
@@ -48,8 +53,8 @@ def filled(root: Path, content: Mapping[str, bytes]) -> dict[str, bytes]:
         new = text
         for comment in comments:
             new = new.replace(comment, fillings[comment])
-        if name == scoreboard.PAGE:
-            new = scoreboard.BLOCK.sub(lambda _: fillings[scoreboard.PAGE], new)
+        if name in blocks:
+            new = blocks[name].sub(lambda _, name=name: fillings[name], new)  # type: ignore[misc]
         if new != text:
             files[name] = new.encode()
     return files
@@ -65,7 +70,7 @@ def _fillings(root: Path, comments: list[str]) -> dict[str, str]:
         former = {}
     if former.get("state") == state:
         return former
-    fillings = {"state": state, scoreboard.PAGE: raw(scoreboard.page(root))}
+    fillings = {"state": state} | {name: raw(make(root)) for name, (_, make) in BLOCKS.items()}
     fillings |= {comment: raw(FILLED[comment](root)) for comment in comments}
     fillings |= {name: base64.b64encode(make(root)).decode() for name, make in DATA.items()}
     cache.parent.mkdir(exist_ok=True)

@@ -71,8 +71,8 @@ def _resume(url: str, part: Path, recorded: Pinned) -> None:
     """Download to `part`, going on behind what it holds where the server can."""
     have = _size(part)
     with _opened(url, have) as answer:
-        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        if answer.status != 206 or given is None or int(given[1]) != have:
+        served = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if answer.status != 206 or served is None or int(served[1]) != have:
             if answer.status == 206:
                 part.unlink()
                 raise LmamError(f"{url} went on elsewhere than it was asked to; ask again, from the start.")

@@ -37,13 +37,13 @@ def fetch(name: str, to: Path | str | None = None) -> Path:
     """
     recipe = gather.recipe(name)
     folder = Path(to or os.environ.get("LMAM_DATA") or paths.CACHE).expanduser()
-    target = _made(recipe, folder)
+    target = _npz(recipe, folder)
     if recipe.extra is not None:
-        _made(recipe.extra, folder)
+        _npz(recipe.extra, folder)
     return target
 
 
-def _made(recipe: Recipe, folder: Path) -> Path:
+def _npz(recipe: Recipe, folder: Path) -> Path:
     """The npz of one recipe in a folder, there already or made now."""
     target = folder / f"{recipe.name}.npz"
     if target.is_file() and set((states := recipe.states_in(target)).values()) <= {"exact", "close"}:
@@ -84,9 +84,9 @@ def _originals(recipe: Recipe, folder: Path) -> Iterator[tuple[PublicFile, Path]
             yield file, _local(file, Path(place).expanduser())
         return
     pinned = {key(f): download.Pinned(f.sha256, recipe.bytes[Path(f.path).name]) for f in recipe.files}
-    kept = download.Kept(folder / "sources", place.rstrip("/"), pinned)
+    cache = download.Kept(folder / "sources", place.rstrip("/"), pinned)
     for file in recipe.files:
-        yield file, kept.get(key(file))
+        yield file, cache.get(key(file))
 
 
 def _local(file: PublicFile, folder: Path) -> Path:
@@ -94,9 +94,9 @@ def _local(file: PublicFile, folder: Path) -> Path:
     path = folder / key(file)
     if not path.is_file():
         raise LmamError(f"LMAM_SOURCES is '{folder}', which lacks {key(file)}; copy that file there from {file.url}.")
-    if (found := sha256(path)) != file.sha256:
+    if (digest := sha256(path)) != file.sha256:
         raise LmamError(
-            f"{path} has the sha256 {found[:12]}... where {file.sha256[:12]}... was recorded; "
+            f"{path} has the sha256 {digest[:12]}... where {file.sha256[:12]}... was recorded; "
             f"copy the file again from {file.url}."
         )
     return path

@@ -74,8 +74,8 @@ class Recipe:
             return "exact"
         if name != EMBEDDING or array.shape[1:] != (384,) or len(array) == 0:
             return "different"
-        near = np.allclose(sampled(array), self.sample, rtol=0, atol=TOLERANCE)
-        return "close" if near and np.isfinite(array).all() else "different"
+        close = np.allclose(sampled(array), self.sample, rtol=0, atol=TOLERANCE)
+        return "close" if close and np.isfinite(array).all() else "different"
 
 
 def wrong(states: Mapping[str, State]) -> list[str]:

@@ -1,6 +1,6 @@
 """Readers of the field's well-known files of features: one layout a module.
 
-None of these files comes with this project, and none was at hand when the readers were written: each follows the
+None of these files comes with this project, and none was available when the readers were written: each follows the
 public program that loads the file, which its docstring names, and is tested on small files made in that layout.
 """
 
@@ -57,12 +57,12 @@ def read(file: Path | str, to: Path | str, layout: str | None = None) -> Path:
 
 
 def _layout(file: Path, name: str | None) -> Layout:
-    known = ", ".join(layout.name for layout in LAYOUTS)
+    names = ", ".join(layout.name for layout in LAYOUTS)
     for layout in LAYOUTS:
         if name == layout.name or (name is None and file.name.casefold() in map(str.casefold, layout.files)):
             return layout
     if name is None and file.is_dir():
         return LAYOUTS[-1]
     if name is None:
-        raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {known}.")
-    raise LmamError(f"There is no layout '{name}'; choose one of {known}.")
+        raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {names}.")
+    raise LmamError(f"There is no layout '{name}'; choose one of {names}.")

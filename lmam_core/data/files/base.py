@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from lmam_core.data import stored
 from lmam_core.data.notes import reasons
@@ -50,14 +51,14 @@ def utterances(
     each other in length, and an utterance whose label is no class or no number, are left out with a sentence in
     `notes`. Raises LmamError where none is left.
     """
-    given = list(dialogues)
+    dialogues = list(dialogues)
     widths = Counter[Widths]()
-    for d in given:
+    for d in dialogues:
         widths[_widths(d)] += len(d.label)
     usual = max(widths, key=widths.__getitem__, default=())
     kept: list[Dialogue] = []
     rows: list[np.ndarray] = []
-    for d in given:
+    for d in dialogues:
         if fault := _fault(d, usual):
             notes.append(f"dialogue {d.id} is left out: {fault}.")
             continue
@@ -73,7 +74,7 @@ def utterances(
     classes, label = _present(classes, kept, rows, notes)
     if classes is None:
         notes += remarks(label)
-    voices = [np.array(_codes(d.speaker))[g] for d, g in zip(kept, rows, strict=True)]
+    voices = [pd.factorize(np.array(list(map(str, d.speaker)), object))[0][g] for d, g in zip(kept, rows, strict=True)]
     first = kept[0].features
     features = {
         m: {s: np.concatenate([d.features[m][s][g] for d, g in zip(kept, rows, strict=True)]) for s in sets}
@@ -122,11 +123,6 @@ def _fault(d: Dialogue, usual: Widths) -> str | None:
         return f"its labels are no numbers, as {str(d.label[0])[:40]!r}"
 
 
-def _codes(speakers: Sequence[Any]) -> list[int]:
-    codes: dict[str, int] = {}
-    return [codes.setdefault(str(s), len(codes)) for s in speakers]
-
-
 def _present(
     classes: tuple[str, ...] | None, kept: list[Dialogue], rows: list[np.ndarray], notes: list[str]
 ) -> tuple[tuple[str, ...] | None, np.ndarray]:
@@ -134,9 +130,11 @@ def _present(
     label = np.concatenate([np.asarray(d.label, np.float64)[g] for d, g in zip(kept, rows, strict=True)])
     if classes is None:
         return None, label
-    found = np.unique(label).astype(int)
-    notes += [f"no utterance has the class {name}; it is dropped." for k, name in enumerate(classes) if k not in found]
-    return tuple(classes[k] for k in found), np.searchsorted(found, label)
+    present = np.unique(label).astype(int)
+    notes += [
+        f"no utterance has the class {name}; it is dropped." for k, name in enumerate(classes) if k not in present
+    ]
+    return tuple(classes[k] for k in present), np.searchsorted(present, label)
 
 
 def matrix(rows: Sequence[Any], what: str, notes: list[str]) -> np.ndarray:
@@ -166,13 +164,13 @@ class Means:
         Numbers that are not finite, or beyond float32, count as 0, as the public loaders have it.
         """
         with np.errstate(over="ignore"):
-            given = np.asarray(steps, np.float32)
-        if not (finite := np.isfinite(given)).all():
+            x = np.asarray(steps, np.float32)
+        if not (finite := np.isfinite(x)).all():
             self.numbers += int((~finite).sum())
             self.utterances += 1
-        given = np.where(finite, given, np.float32(0))
-        there = given.any(1)  # (T,)
-        return given[there].mean(0) if there.any() else np.full(given.shape[1], np.nan, np.float32)
+        x = np.where(finite, x, np.float32(0))
+        nonzero = x.any(1)  # (T,)
+        return x[nonzero].mean(0) if nonzero.any() else np.full(x.shape[1], np.nan, np.float32)
 
     def told(self, what: str) -> list[str]:
         """The note on what was not finite."""

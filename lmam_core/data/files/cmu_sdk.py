@@ -28,16 +28,16 @@ def read(path: Path) -> stored.Utterances:
     """`mosi_data.pkl`, `mosi_raw.pkl` and their kin: a video is a conversation of one speaker.
 
     An utterance's features are the mean over its words (steps that are not all zeros), since this book's models read
-    one vector an utterance; -inf and NaN count as 0. A row without any word gets the training mean. Labels are real
+    one vector per utterance; -inf and NaN count as 0. A row without any word gets the training mean. Labels are real
     numbers, or two classes where they are two whole numbers alone (`humor.pkl`). Utterances without an id that names
     their video are conversations of their own. Raises LmamError where there are several labels for an utterance.
     """
-    found = pickles.load(path)
+    content = pickles.load(path)
     splits = {"train": "train", "valid": "validation", "test": "test"}
-    if not isinstance(found, dict) or not set(splits) <= set(found):
+    if not isinstance(content, dict) or not set(splits) <= set(content):
         raise LmamError(f"{path} is no dict of train, valid and test; name another layout with --as.")
     notes: list[str] = []
-    parts = {name: _Part(path, found[key], name, notes) for key, name in splits.items()}
+    parts = {name: _Part(path, content[key], name, notes) for key, name in splits.items()}
     values = np.unique(np.concatenate([part.label for part in parts.values()]))
     classes = None
     if len(values) == 2 and (values % 1 == 0).all():
@@ -77,8 +77,8 @@ def _place(name: Any, i: int) -> tuple[str, float]:
     parts = [p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in np.ravel(name).tolist()]
     if len(parts) > 1:
         return parts[0], float(parts[1])
-    if found := _CLIP.fullmatch(parts[0]):
-        return found["video"], float(found["a"] or found["b"])
+    if match := _CLIP.fullmatch(parts[0]):
+        return match["video"], float(match["a"] or match["b"])
     return parts[0] or f"utterance-{i}", 0.0
 
 

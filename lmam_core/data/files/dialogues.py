@@ -1,6 +1,6 @@
 """Tuples of dicts by dialogue, the layout of DialogueRNN and of all that came after it.
 
-Each dict maps a dialogue's id to a list with one item an utterance; the last two or three entries are the ids of train
+Each dict maps a dialogue's id to a list with one item per utterance; the last two or three entries are the ids of train
 and test. Verified in the public loaders: `DialogueRNN/dataloader.py` of github.com/declare-lab/conv-emotion (IEMOCAP,
 and MELD without pictures), `dataloader.py` of github.com/hujingwen6666/MMGCN and `code/dataloader.py` of
 github.com/zerohd4869/MM-DFN (both with pictures), `dataloader.py` of github.com/yuntaoshou/LMAM (four RoBERTa layers
@@ -69,11 +69,11 @@ def meld_multimodal(path: Path) -> stored.Utterances:
 
 
 def _read(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> stored.Utterances:
-    found = pickles.load(path)
-    if not isinstance(found, list | tuple) or len(found) != len(names):
-        size = f"{len(found)} entries" if isinstance(found, list | tuple) else f"a {type(found).__name__}"
+    content = pickles.load(path)
+    if not isinstance(content, list | tuple) or len(content) != len(names):
+        size = f"{len(content)} entries" if isinstance(content, list | tuple) else f"a {type(content).__name__}"
         raise LmamError(f"{path} holds {size} where this layout has {len(names)}; name another with --as.")
-    entries = dict(zip(names, found, strict=True))
+    entries = dict(zip(names, content, strict=True))
     notes: list[str] = []
     return utterances(path, _dialogues(entries, notes), classes, notes, _LICENCE)
 

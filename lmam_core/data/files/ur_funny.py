@@ -48,35 +48,37 @@ def read(path: Path) -> stored.Utterances:
     for name in names.values():
         if not (folder / name).is_file():
             raise LmamError(f"{folder} lacks {name}; UR-FUNNY's six files must lie beside one another.")
-    found = {key: pickles.load(folder / name) for key, name in names.items()}
-    found["glove"] = np.asarray(found["glove"], np.float32)  # (words, 300)
+    contents = {key: pickles.load(folder / name) for key, name in names.items()}
+    contents["glove"] = np.asarray(contents["glove"], np.float32)  # (words, 300)
     notes: list[str] = []
     licence = "UR-FUNNY's own; its videos are TED's."
-    stored_as = utterances(folder, _segments(found, notes), CLASSES, notes, licence)
+    stored_as = utterances(folder, _segments(contents, notes), CLASSES, notes, licence)
     sources = {name: sha256(folder / name) for name in names.values()}
     return dataclasses.replace(stored_as, sources=sources, weights=dict.fromkeys(stored_as.weights, "as published"))
 
 
-def _segments(found: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
-    splits = {name: split for key, split in _FOLDS.items() for name in found["folds"][key]}
+def _segments(contents: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
+    splits = {name: split for key, split in _FOLDS.items() for name in contents["folds"][key]}
     means = {kind: Means() for kind in ("glove", "covarep", "openface")}
 
     def make(name: Any) -> Dialogue:
-        if lacking := [file for file in ("label", "words", "covarep", "openface") if name not in found[file]]:
+        if lacking := [file for file in ("label", "words", "covarep", "openface") if name not in contents[file]]:
             raise KeyError(", ".join(lacking))
-        words = found["words"][name]
+        words = contents["words"][name]
         text = _sets(
             "glove",
             means["glove"],
-            found["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
-            [found["glove"][np.asarray(s, int)] for s in words["context_embedding_indexes"]],
+            contents["glove"][np.asarray(words["punchline_embedding_indexes"], int)],
+            [contents["glove"][np.asarray(s, int)] for s in words["context_embedding_indexes"]],
         )
         audio, video = (
-            _sets(kind, means[kind], found[kind][name]["punchline_features"], found[kind][name]["context_features"])
+            _sets(
+                kind, means[kind], contents[kind][name]["punchline_features"], contents[kind][name]["context_features"]
+            )
             for kind in ("covarep", "openface")
         )
         return Dialogue(
-            str(name), splits[name], [0], [found["label"][name]], {"text": text, "audio": audio, "video": video}
+            str(name), splits[name], [0], [contents["label"][name]], {"text": text, "audio": audio, "video": video}
         )
 
     yield from each(splits, make, notes)
@@ -86,8 +88,8 @@ def _segments(found: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
 
 def _sets(kind: str, mean: Means, punchline: Any, context: Any) -> dict[str, np.ndarray]:
     """The punchline's mean (1, d), and it with the context's beside it (1, 2 d)."""
-    said = mean(punchline)  # (d,)
-    before = [np.asarray(s, np.float32).reshape(-1, len(said)) for s in context if len(s)]
-    context_mean = np.nan_to_num(mean(np.concatenate(before))) if before else np.zeros_like(said)
-    both = np.concatenate([said, context_mean])
-    return {f"{kind}{len(said)}": said[None], f"{kind}{len(both)}": both[None]}
+    punchline_mean = mean(punchline)  # (d,)
+    before = [np.asarray(s, np.float32).reshape(-1, len(punchline_mean)) for s in context if len(s)]
+    context_mean = np.nan_to_num(mean(np.concatenate(before))) if before else np.zeros_like(punchline_mean)
+    both = np.concatenate([punchline_mean, context_mean])
+    return {f"{kind}{len(punchline_mean)}": punchline_mean[None], f"{kind}{len(both)}": both[None]}

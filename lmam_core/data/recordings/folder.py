@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmam_core import doors, paths
 from lmam_core.data import stored
@@ -21,7 +22,7 @@ from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 
 CLASSES = "classes.txt"
-"""An optional file with the classes, one a line, in the order that tables show; other labels are then refused."""
+"""An optional file with the classes, one per line, in the order that tables show; other labels are then refused."""
 
 _MEDIA = {"text": "a transcript", "audio": "a wav or mp4 file", "video": "an mp4 file"}
 
@@ -60,22 +61,22 @@ def build(
     extract = extract or _extract()
     rows, columns, notes = table.read(folder / table.TABLE)
     rows = _apart(rows, notes)
-    chosen = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
+    extractors = {m: _extractor(m, name) for m, name in (("text", text), ("audio", audio), ("video", video)) if name}
     labelled = _label(rows, _allowed(folder), notes)
     dialogues = _dialogues(labelled, "split" in columns, notes)
     kept, classes = _classes(labelled, dialogues, notes)
     order = {d: i for i, d in enumerate(dict.fromkeys(r.dialogue for r in kept.rows))}
     splits = [dialogues[d] for d in order]
-    found = _splits_told(rows, kept.rows, notes) if "split" in columns else ""
-    stored.check(folder.resolve().name, splits, classes, found)  # before hours of extraction
+    remarks = _splits_told(rows, kept.rows, notes) if "split" in columns else ""
+    stored.check(folder.resolve().name, splits, classes, remarks)  # before hours of extraction
     media = _media(folder, kept.rows, columns, notes)
     if extract is _extract():  # what stands in for it needs no weights
-        _ready([entry for m, entry in chosen.items() if _items(m, media)], weights, notes)
+        _ready([entry for m, entry in extractors.items() if _items(m, media)], weights, notes)
     features, identities = {}, {}
-    for m, entry in chosen.items():
-        found = _features(entry, media, kept.rows, extract, weights, progress, notes)
-        if found is not None:
-            features[m], identities[entry.name] = {entry.name: found[0]}, found[1]
+    for m, entry in extractors.items():
+        extracted = _features(entry, media, kept.rows, extract, weights, progress, notes)
+        if extracted is not None:
+            features[m], identities[entry.name] = {entry.name: extracted[0]}, extracted[1]
     files = sorted({str(item[0]) for item in media["file"] if item})
     sources = {table.TABLE: sha256(folder / table.TABLE)}
     sources |= {Path(f).relative_to(folder.resolve()).as_posix(): sha256(Path(f)) for f in files}
@@ -85,7 +86,7 @@ def build(
         dialogues=list(order),
         splits=splits,
         owner=np.array([order[r.dialogue] for r in kept.rows]),
-        speaker=_codes([r.speaker for r in kept.rows]),
+        speaker=pd.factorize(np.array([r.speaker for r in kept.rows], object))[0],
         label=np.array(kept.values),
         classes=classes,
         features=features,
@@ -119,7 +120,7 @@ def _allowed(folder: Path) -> list[str] | None:
     with doors.door(path, "UTF-8 text", advice="save it as UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if len({n.casefold() for n in names}) < max(2, len(names)):
-        raise LmamError(f"{path} must name at least two classes, one a line, none of them twice.")
+        raise LmamError(f"{path} must name at least two classes, one per line, none of them twice.")
     return names
 
 
@@ -140,7 +141,7 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
     if 10 * len(again) > len(usable):
         notes.append(
             f"{len(again)} of {len(usable)} utterances have the dialogue and the turn of another; do the ids of "
-            "dialogues begin anew in each film, season or file? Then name that in the id too."
+            "dialogues start again in each film, season or file? Then name that in the id too."
         )
     if classes is None:
         notes += labels.remarks(np.array([v for _, v in usable]))
@@ -150,7 +151,7 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
 
 
 def _apart(rows: list[Row], notes: list[str]) -> list[Row]:
-    """The rows with the split in the dialogue's id where ids begin anew in each split, as in MELD's three tables.
+    """The rows with the split in the dialogue's id where ids start again in each split, as in MELD's three tables.
 
     That is so where most of the dialogues that name several splits have the same turns in two of them.
     """
@@ -184,45 +185,45 @@ def _splits_told(rows: Sequence[Row], kept: Sequence[Row], notes: list[str]) -> 
     return f"The column 'split' says {', '.join(parts)}. {reasons(notes)}"
 
 
-def _dialogues(found: _Labelled, given: bool, notes: list[str]) -> dict[str, str]:
+def _dialogues(labelled: _Labelled, by_column: bool, notes: list[str]) -> dict[str, str]:
     """The split of each dialogue that is kept."""
     groups: dict[str, list[int]] = {}
-    for i, row in enumerate(found.rows):
+    for i, row in enumerate(labelled.rows):
         groups.setdefault(row.dialogue, []).append(i)
-    if not given:
+    if not by_column:
         none: set[int] = set()
         return labels.deal(
-            {d: none if found.classes is None else {int(found.values[i]) for i in g} for d, g in groups.items()}
+            {d: none if labelled.classes is None else {int(labelled.values[i]) for i in g} for d, g in groups.items()}
         )
     splits = {}
     for d, g in groups.items():
         try:
-            splits[d] = labels.given_split([found.rows[i].split for i in g])
+            splits[d] = labels.given_split([labelled.rows[i].split for i in g])
         except LmamError as error:
             notes.append(f"dialogue {d} ({len(g)} utterances) is left out: {error}.")
     if not splits:
         raise LmamError(
             "No dialogue names a split that can be used; write train, validation or test into each row. "
-            f"{_splits_told(found.rows, (), notes)}"
+            f"{_splits_told(labelled.rows, (), notes)}"
         )
     return splits
 
 
-def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tuple[_Labelled, tuple[str, ...] | None]:
+def _classes(labelled: _Labelled, splits: dict[str, str], notes: list[str]) -> tuple[_Labelled, tuple[str, ...] | None]:
     """Rows of dialogues that are kept, with the classes that train has."""
-    pairs = [(r, v) for r, v in zip(found.rows, found.values, strict=True) if r.dialogue in splits]
-    if found.classes is None:
+    pairs = [(r, v) for r, v in zip(labelled.rows, labelled.values, strict=True) if r.dialogue in splits]
+    if labelled.classes is None:
         return _Labelled([r for r, _ in pairs], [v for _, v in pairs], None), None
     train = Counter(v for r, v in pairs if splits[r.dialogue] == "train")
-    kept = {k: i for i, k in enumerate(k for k in range(len(found.classes)) if train[k])}
-    for k, name in enumerate(found.classes):
-        if k not in kept:
+    index = {k: i for i, k in enumerate(k for k in range(len(labelled.classes)) if train[k])}
+    for k, name in enumerate(labelled.classes):
+        if k not in index:
             notes.append(f"the class '{name}' is left out: no training utterance has it.")
         elif train[k] == 1:
             notes.append(f"the class '{name}' has one training utterance; is it a slip of the pen?")
-    notes += [f"{r.where} is left out: its label is in no training dialogue." for r, v in pairs if v not in kept]
-    pairs = [(r, kept[int(v)]) for r, v in pairs if v in kept]
-    classes = tuple(found.classes[k] for k in kept)
+    notes += [f"{r.where} is left out: its label is in no training dialogue." for r, v in pairs if v not in index]
+    pairs = [(r, index[int(v)]) for r, v in pairs if v in index]
+    classes = tuple(labelled.classes[k] for k in index)
     for d in set(splits) - {r.dialogue for r, _ in pairs}:
         del splits[d]
     return _Labelled([r for r, _ in pairs], [v for _, v in pairs], classes), classes
@@ -231,20 +232,14 @@ def _classes(found: _Labelled, splits: dict[str, str], notes: list[str]) -> tupl
 def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
     """What each utterance gives: its text, and its recording with the span or None."""
     files: list[tuple[Path, str] | None] = []
-    known: dict[str, Path | str] = {}
+    opened: dict[str, Path | str] = {}
     some = any(r.file for r in rows)
     for row in rows:
-        found = table.recording(folder, row.file, known) if row.file else "it names no file"
-        if isinstance(found, str) and some:
-            notes.append(f"{row.where} has no recording: {found}.")
-        files.append(None if isinstance(found, str) else found)
+        recording = table.recording(folder, row.file, opened) if row.file else "it names no file"
+        if isinstance(recording, str) and some:
+            notes.append(f"{row.where} has no recording: {recording}.")
+        files.append(None if isinstance(recording, str) else recording)
     return {"text": [r.text for r in rows], "file": files}
-
-
-def _codes(names: Sequence[str]) -> np.ndarray:
-    """A number for each name, the same for the same."""
-    codes: dict[str, int] = {}
-    return np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)
 
 
 def _features(
@@ -265,13 +260,13 @@ def _features(
     if not items:
         notes.append(f"{modality} is left out: no utterance has {_MEDIA[modality]}.")
         return None
-    given = None if entry.weights == "none" else _weights(name, weights)
-    found = extract(name, [item for _, item in items], weights=given, progress=progress)
-    values = np.full((len(rows), found.values.shape[1]), np.nan, np.float32)
-    values[[i for i, _ in items]] = found.values
-    for k, why in found.failed.items():
+    checkpoint = None if entry.weights == "none" else _weights(name, weights)
+    extracted = extract(name, [item for _, item in items], weights=checkpoint, progress=progress)
+    values = np.full((len(rows), extracted.values.shape[1]), np.nan, np.float32)
+    values[[i for i, _ in items]] = extracted.values
+    for k, why in extracted.failed.items():
         notes.append(f"{rows[items[k][0]].where} has no {modality}: {why.rstrip('.')}; the training mean stands there.")
-    return values, found.weights
+    return values, extracted.weights
 
 
 def _items(modality: str, media: dict[str, list]) -> list[tuple[int, str]]:

@@ -31,15 +31,15 @@ def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[st
     """
     if allowed is not None:
         return tuple(allowed)
-    given = [c for c in cells if not missing(c)]
-    numbers = {c: v for c in set(given) if (v := number(c)) is not None}
+    written = [c for c in cells if not missing(c)]
+    numbers = {c: v for c in set(written) if (v := number(c)) is not None}
     codes = len(set(numbers.values())) <= 2 and all(v % 1 == 0 for v in numbers.values())
-    count = sum(c in numbers for c in given)
-    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in given)
-    if not codes and 2 * count > len(given) and 20 * decimals >= count > 0:
+    count = sum(c in numbers for c in written)
+    decimals = sum(c in numbers and re.search(r"[.,eE]", c) is not None for c in written)
+    if not codes and 2 * count > len(written) and 20 * decimals >= count > 0:
         return None
     spelt: dict[str, Counter[str]] = {}
-    for cell in given:
+    for cell in written:
         spelt.setdefault(_folded(cell), Counter())[cell] += 1
     names = [max(sorted(counts), key=counts.__getitem__) for counts in spelt.values()]
     return tuple(sorted(names, key=lambda c: (math.inf if (v := number(c)) is None else v, c.casefold())))
@@ -103,13 +103,13 @@ def given_split(cells: Iterable[str]) -> str:
     """The split that a dialogue's rows name; raises LmamError where they name none, two, or something else."""
     names = {c: split_of(c) for c in cells if c}
     unknown = sorted(c for c, split in names.items() if split is None)
-    found = {split for split in names.values() if split is not None}
+    splits = {split for split in names.values() if split is not None}
     if unknown:
         hint = " (is it validation or test?)" if unknown[0].casefold().startswith("eval") else ""
         raise LmamError(f"its split '{unknown[0]}' is none of train, validation and test{hint}")
-    if len(found) != 1:
-        raise LmamError(f"its utterances name {' and '.join(sorted(found)) or 'no'} split" + "s" * (len(found) > 1))
-    return found.pop()
+    if len(splits) != 1:
+        raise LmamError(f"its utterances name {' and '.join(sorted(splits)) or 'no'} split" + "s" * (len(splits) > 1))
+    return splits.pop()
 
 
 def deal(dialogues: Mapping[str, set[int]]) -> dict[str, str]:

@@ -168,8 +168,8 @@ def _cells(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     lines = re.split(r"\r\n|\r|\n", text)
     at = next((i for i, line in enumerate(lines) if line.strip()), 0)
     separator = ""
-    if given := re.fullmatch(r'"?sep=(.)"?\s*', lines[at], re.IGNORECASE):  # Excel's own first line
-        separator, at = given[1], at + 1
+    if separated := re.fullmatch(r'"?sep=(.)"?\s*', lines[at], re.IGNORECASE):  # Excel's own first line
+        separator, at = separated[1], at + 1
     at = next((i for i in range(at, len(lines)) if lines[i].strip()), at)
     header = lines[at] if at < len(lines) else ""
     separator = separator or max(",;\t|", key=header.count)
@@ -186,15 +186,15 @@ def _splitter(separator: str) -> Callable[[str], tuple[list[str], bool]]:
 
     def split(line: str) -> tuple[list[str], bool]:
         cells, opened, at = [], False, 0
-        while found := cell.match(line, at):
-            if found[1] is not None:
-                cells.append(found[1].replace('""', '"'))
+        while match := cell.match(line, at):
+            if match[1] is not None:
+                cells.append(match[1].replace('""', '"'))
             else:
-                cells.append(found[3])
-                opened |= found[3].lstrip().startswith('"')
-            if not (found[2] or found[4]):
+                cells.append(match[3])
+                opened |= match[3].lstrip().startswith('"')
+            if not (match[2] or match[4]):
                 break
-            at = found.end()
+            at = match.end()
         return cells, opened
 
     return split
@@ -227,10 +227,10 @@ def _check_header(path: Path, names: list[str], labelled: bool) -> None:
     absent = [name for name in REQUIRED if name not in names and (labelled or name != "label")]
     if absent or twice:
         fault = f"the column {absent[0]} is missing" if absent else f"the column '{twice[0]}' stands there twice"
-        found = ", ".join(name for name in names[:20] if name)
+        listed = ", ".join(name for name in names[:20] if name)
         raise LmamError(
             f"{path}: {fault}; the first line names dialogue, turn, speaker, label, text or file or both, "
-            f"and, where you want to choose it, split. It names {found[:300] or 'nothing'}."
+            f"and, where you want to choose it, split. It names {listed[:300] or 'nothing'}."
         )
     if "text" not in names and "file" not in names:
         raise LmamError(f"{path} has neither a column text nor a column file; nothing can be computed from it.")
@@ -337,19 +337,19 @@ def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def recording(folder: Path, name: str, known: dict[str, Path | str]) -> tuple[Path, str] | str:
+def recording(folder: Path, name: str, opened: dict[str, Path | str]) -> tuple[Path, str] | str:
     """The recording that a cell names, with its span (`#t=12.5,16`, in s, or ""), or why it cannot be taken.
 
     Only a wav or mp4 file inside the folder is taken, by its name and its first bytes: a name that leads out of it, by
-    `..`, as an absolute path or through a link, is refused. `known` keeps what was found, so that a film of many
+    `..`, as an absolute path or through a link, is refused. `opened` keeps what was found, so that a film of many
     utterances is opened once.
     """
     span = ""
-    if (found := _SPAN.fullmatch(name)) and not os.path.exists(folder / name):
-        name, span = found["path"], found["span"]
-    if name not in known:
-        known[name] = _file(folder, name)
-    path = known[name]
+    if (match := _SPAN.fullmatch(name)) and not os.path.exists(folder / name):
+        name, span = match["path"], match["span"]
+    if name not in opened:
+        opened[name] = _file(folder, name)
+    path = opened[name]
     return path if isinstance(path, str) else (path, span)
 
 

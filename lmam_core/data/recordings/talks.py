@@ -22,17 +22,17 @@ def conversations(
     out for all modalities. Raises LmamError for another number of rows, an unknown label or an unknown modality.
     """
     out: dict[int, str] = {}
-    for m, found in features.items():
+    for m, extracted in features.items():
         if m not in MODALITIES:
             raise LmamError(f"There is no modality '{m}'; choose among {', '.join(MODALITIES)}.")
-        if len(found.values) != len(table):
-            raise LmamError(f"{m} has features of {len(found.values)} utterances, the table has {len(table)}.")
-        out |= {i: f"{m}: {reason}" for i, reason in found.failed.items() if i not in out}
+        if len(extracted.values) != len(table):
+            raise LmamError(f"{m} has features of {len(extracted.values)} utterances, the table has {len(table)}.")
+        out |= {i: f"{m}: {reason}" for i, reason in extracted.failed.items() if i not in out}
     if unknown := sorted(set(table.label) - set(classes)):
         raise LmamError(f"The label '{unknown[0]}' is none of {', '.join(classes)}.")
-    kept = table.reset_index(drop=True).drop(index=list(out)).sort_values(["dialogue", "turn"], kind="stable")
+    usable = table.reset_index(drop=True).drop(index=list(out)).sort_values(["dialogue", "turn"], kind="stable")
     talks = []
-    for name, talk in kept.groupby("dialogue", sort=False):
+    for name, talk in usable.groupby("dialogue", sort=False):
         speaker, _ = pd.factorize(talk.speaker)  # 0 is whoever speaks first
         x = {m: features[m].values[talk.index] for m in MODALITIES if m in features}
         label = np.array([classes.index(name) for name in talk.label], np.int64)

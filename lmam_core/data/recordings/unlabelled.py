@@ -45,13 +45,14 @@ def are_recordings(path: Path | str) -> bool:
     return False
 
 
-def chosen(known: Mapping[str, str], weights: str | None) -> str | None:
+def chosen(encoders: Mapping[str, str], weights: str | None) -> str | None:
     """Whose weights extractors take, as `extract` reads it: what is asked for, else what they had in training."""
     if weights is not None:
         return weights
-    found = {name: of for name, of in known.items() if of.startswith(("random (tiny", "local: "))}
     parts = [
-        f"{name}={'random' if of.startswith('random') else of.removeprefix('local: ')}" for name, of in found.items()
+        f"{name}={'random' if of.startswith('random') else of.removeprefix('local: ')}"
+        for name, of in encoders.items()
+        if of.startswith(("random (tiny", "local: "))
     ]
     return ",".join(parts) or None
 
@@ -72,11 +73,11 @@ def read(path: Path, features: Mapping[str, str], weights: str | None, progress:
     media = labelled._media(folder, rows, columns, notes)
     values, encoders = {}, {}
     for m, name in features.items():
-        found = labelled._features(EXTRACTORS[name], media, rows, labelled._extract(), weights, progress, notes)
-        if found is None or not np.isfinite(found[0]).any():
+        extracted = labelled._features(EXTRACTORS[name], media, rows, labelled._extract(), weights, progress, notes)
+        if extracted is None or not np.isfinite(extracted[0]).any():
             why = next((note for note in reversed(notes) if m in note), "")
             raise LmamError(f"The model reads {m}, which no utterance of {folder} has. {why}".strip())
-        values[m], encoders[m] = found
+        values[m], encoders[m] = extracted
         values[m][~np.isfinite(values[m]).all(1)] = np.nan
     groups: dict[str, list[int]] = {}
     for i, row in enumerate(rows):

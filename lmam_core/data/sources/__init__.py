@@ -1,1 +1,1 @@
-"""One module a source of data: a record of what it is, and a builder that turns its arrays into a Dataset."""
+"""One module per source of data: a record of what it is, and a builder that turns its arrays into a Dataset."""

@@ -82,12 +82,12 @@ class Record:
 
     def parts(self, features: dict[str, str]) -> tuple[Record | Extra, ...]:
         """The descriptions of the files that these feature sets are in: the record itself, then perhaps `extra`."""
-        needed = {self.feature_sets[m][chosen] for m, chosen in features.items()}
+        needed = {self.feature_sets[m][name] for m, name in features.items()}
         return (self, self.extra) if self.extra is not None and needed & set(self.extra.arrays) else (self,)
 
     def read(self, arrays: Arrays, features: dict[str, str]) -> dict[str, np.ndarray]:
         """The array (N, d_m) of each modality's chosen feature set."""
-        return {m: arrays[self.feature_sets[m][chosen]] for m, chosen in features.items()}
+        return {m: arrays[self.feature_sets[m][name]] for m, name in features.items()}
 
 
 def combined(sha256: Sequence[str]) -> str:

@@ -21,14 +21,14 @@ from lmam_core.features.weights import Weights
 
 SHORTEST = 0.1
 """Seconds below which there are too few frames for functionals."""
-Found = Iterator[tuple[int, np.ndarray | str]]
+Rows = Iterator[tuple[int, np.ndarray | str]]
 Measure = Callable[[np.ndarray], np.ndarray]
 """From sound (n,) at 16 kHz to functionals (width,)."""
 
 
 def encoder(
     extractor: Extractor, weights: Weights, device: str = "cpu"
-) -> Callable[[Sequence[str | Path], int | None], Found]:
+) -> Callable[[Sequence[str | Path], int | None], Rows]:
     """The function from paths to (index, row or sentence); it runs on the CPU whatever `device` says.
 
     Sound is mixed down to mono (the mean of its channels) and resampled to 16 kHz. What is longer than 60 s is cut
@@ -38,7 +38,7 @@ def encoder(
     measure = _opensmile(extractor) if extractor.opensmile else acoustic.functionals
     layer = linear(weights, 6125, extractor.width) if extractor.take == "layer" else None
 
-    def encode(items: Sequence[str | Path], batch_size: int | None) -> Found:
+    def encode(items: Sequence[str | Path], batch_size: int | None) -> Rows:
         def row(item: str | Path) -> np.ndarray | str:
             try:
                 values = functionals(measure, item, decoders)

@@ -27,18 +27,18 @@ def tokenizer():
     from lmam_core.features.sample.sentences import SENTENCES
 
     special = ["[PAD]", "[CLS]", "[SEP]"]
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    made.decoder = decoders.ByteLevel()
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=2000, special_tokens=special, initial_alphabet=sorted(alphabet), show_progress=False
     )
-    made.train_from_iterator((s for group in SENTENCES.values() for s in group), trainer)
-    made.post_processor = processors.TemplateProcessing(
+    bpe.train_from_iterator((s for group in SENTENCES.values() for s in group), trainer)
+    bpe.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
 
 
 def text(extractor):

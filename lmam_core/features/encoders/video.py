@@ -21,10 +21,10 @@ from lmam_core.features.weights import SEED, Weights, told
 CLIP_FRAMES = 8
 BATCH = 8
 """Videos whose frames are in memory at a time, each frame already at the network's size."""
-Found = Iterator[tuple[int, np.ndarray | str]]
+Rows = Iterator[tuple[int, np.ndarray | str]]
 
 
-def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Sequence[str | Path], int | None], Found]:
+def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Sequence[str | Path], int | None], Rows]:
     """The function from paths to (index, row or sentence).
 
     Frames are taken at the middles of equal spans of time, 16 for the 3D-CNN and 8 for CLIP; a video with fewer gives
@@ -43,13 +43,13 @@ def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Seque
             return str(error)
 
     @torch.inference_mode()
-    def encode(items: Sequence[str | Path], batch_size: int | None) -> Found:
+    def encode(items: Sequence[str | Path], batch_size: int | None) -> Rows:
         numbered = enumerate(items)
         with Decoders() as decoders:
             while batch := list(islice(numbered, batch_size or BATCH)):
                 read = {i: clip(item, decoders) for i, item in batch}
-                yield from ((i, found) for i, found in read.items() if isinstance(found, str))
-                if good := [i for i, found in read.items() if not isinstance(found, str)]:
+                yield from ((i, error) for i, error in read.items() if isinstance(error, str))
+                if good := [i for i, x in read.items() if not isinstance(x, str)]:
                     rows = run(torch.stack([read[i] for i in good]).to(device))  # (B, T, 3, H, W) to (B, d)
                     yield from zip(good, rows.float().cpu().numpy(), strict=True)
 
@@ -130,8 +130,8 @@ def _averaged(embed: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """(B, T, 3, H, W) to (B, d): the mean over T of embeddings of length 1."""
 
     def run(clips: Tensor) -> Tensor:
-        found = embed(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])  # (B, T, d)
-        return torch.nn.functional.normalize(found, dim=-1).mean(1)
+        embeddings = embed(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])  # (B, T, d)
+        return torch.nn.functional.normalize(embeddings, dim=-1).mean(1)
 
     return run
 

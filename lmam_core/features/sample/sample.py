@@ -58,7 +58,7 @@ def make_sample(folder: str | Path, seed: int = 0, dialogues: int = 12, turns: i
 
 
 def filmed(sound: np.ndarray, emotion: str, speaker: int, rng: np.random.Generator) -> np.ndarray:
-    """The frames of an utterance, uint8 (T, 128, 128, 3), 12 a second; the expression builds up within 0.3 s."""
+    """The frames of an utterance, uint8 (T, 128, 128, 3), 12 per second; the expression builds up within 0.3 s."""
     step = RATE // FPS
     count = max(1, len(sound) // step)
     power = np.sqrt(np.mean(sound[: count * step].reshape(count, -1) ** 2, 1))

@@ -45,33 +45,33 @@ PAUSE = 40.0
 
 
 def letters(text: str) -> list[tuple[tuple[int, int, int], float, float, float]]:
-    """What is to be said: formants, milliseconds, voice and noise in 0..1 of every letter; other signs are pauses."""
-    said = []
+    """The sounds of a text, one per letter: formants in Hz, ms, voice and noise in 0..1; other signs are pauses."""
+    sounds = []
     for sign, following in zip(text.lower(), text.lower()[1:] + " ", strict=True):
         if sign in VOWELS:
-            said.append((VOWELS[sign], 65.0 if following in VOWELS else 115.0, 1.0, 0.02))
+            sounds.append((VOWELS[sign], 65.0 if following in VOWELS else 115.0, 1.0, 0.02))
         elif sign in VOICED:
-            said.append(((250, 1200, 2300), 55.0, 0.3, 0.02))
+            sounds.append(((250, 1200, 2300), 55.0, 0.3, 0.02))
         elif sign in HISSING:
-            said.append(((1500, 2800, 4500), 60.0, 0.0, 0.12))
+            sounds.append(((1500, 2800, 4500), 60.0, 0.0, 0.12))
         else:
-            said.append(((500, 1500, 2500), PAUSE, 0.0, 0.0))
-    return said
+            sounds.append(((500, 1500, 2500), PAUSE, 0.0, 0.0))
+    return sounds
 
 
 def speak(text: str, emotion: str, f0: float, rng: np.random.Generator) -> np.ndarray:
-    """The text said in an emotion by a voice of `f0` Hz: float32 (n,), mono, 16 kHz, within -1..1.
+    """The text spoken in an emotion by a voice of `f0` Hz: float32 (n,), mono, 16 kHz, within -1..1.
 
     Not intelligible, but with vowels, consonants, accents and a falling pitch, as speech has. `rng` varies pitch,
     accents, speed and level a little from utterance to utterance.
     """
-    p, said = PROSODY[emotion], letters(text)
+    p, sounds = PROSODY[emotion], letters(text)
     speed = p.rate * rng.uniform(0.94, 1.06)
-    counts = [max(1, round(ms / speed / 1000 * RATE / FRAME)) for _, ms, _, _ in said]
-    track = np.repeat(np.array([[*f, v, n] for f, _, v, n in said], float), counts, 0)  # (frames, 5)
+    counts = [max(1, round(ms / speed / 1000 * RATE / FRAME)) for _, ms, _, _ in sounds]
+    track = np.repeat(np.array([[*f, v, n] for f, _, v, n in sounds], float), counts, 0)  # (frames, 5)
     kernel = np.hanning(9) / np.hanning(9).sum()  # articulators glide
     track = np.stack([np.convolve(np.pad(c, 4, "edge"), kernel, "valid") for c in track.T], 1)
-    pitch = _pitch(said, counts, p, f0 * rng.uniform(0.97, 1.03), rng)  # (frames,)
+    pitch = _pitch(sounds, counts, p, f0 * rng.uniform(0.97, 1.03), rng)  # (frames,)
     source = _source(np.repeat(pitch, FRAME), np.repeat(track[:, 3:], FRAME, 0), p.tilt, rng)
     sound = _resonate(source, track[:, :3] * rng.uniform(0.97, 1.03))
     level = p.level + rng.uniform(-1.0, 1.0)
@@ -81,13 +81,13 @@ def speak(text: str, emotion: str, f0: float, rng: np.random.Generator) -> np.nd
     return np.tanh(np.concatenate([edge, sound, edge])).astype(np.float32)
 
 
-def _pitch(said, counts: list[int], p: Prosody, f0: float, rng: np.random.Generator) -> np.ndarray:
+def _pitch(sounds, counts: list[int], p: Prosody, f0: float, rng: np.random.Generator) -> np.ndarray:
     """f0 in Hz of each frame: it falls by a few semitones, and every other vowel or so has an accent."""
     frames = sum(counts)
     at = np.arange(frames)
     semitones = np.linspace(0.12, -0.12, frames) * p.span
     centres = np.cumsum(counts) - np.array(counts) / 2
-    accents = [c for c, (_, _, voice, _) in zip(centres, said, strict=True) if voice == 1.0][::2]
+    accents = [c for c, (_, _, voice, _) in zip(centres, sounds, strict=True) if voice == 1.0][::2]
     for centre in accents:
         semitones = semitones + p.span * rng.uniform(0.5, 1.0) * np.exp(-0.5 * ((at - centre) / 14) ** 2)
     semitones -= semitones.mean()
@@ -97,7 +97,7 @@ def _pitch(said, counts: list[int], p: Prosody, f0: float, rng: np.random.Genera
 def _source(pitch: np.ndarray, amount: np.ndarray, tilt: float, rng: np.random.Generator) -> np.ndarray:
     """Glottal pulses and noise, sample by sample; `tilt` is the pole of a low-pass over the pulses."""
     phase = np.cumsum(pitch / RATE)
-    pulse = np.diff(np.floor(phase), prepend=0.0) - pitch / RATE  # one impulse a period, no mean
+    pulse = np.diff(np.floor(phase), prepend=0.0) - pitch / RATE  # one impulse per period, no mean
     pulse = lfilter([1.0 - tilt], [1.0, -tilt], lfilter([1.0], [1.0, -0.95], pulse))
     noise = rng.standard_normal(len(phase))
     return amount[:, 0] * pulse + 0.25 * amount[:, 1] * noise

@@ -16,9 +16,9 @@ from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAtt
 
 @register("bc_lstm")
 class BcLstm(Backbone):
-    """bc-LSTM: one context LSTM a stream, then Linear, ReLU, dropout, Linear.
+    """bc-LSTM: one context LSTM per stream, then Linear, ReLU, dropout, Linear.
 
-    widths: d_m a stream. Hidden 100 a direction, classifier hidden 100, dropout 0.25, as in the original. With one
+    widths: d_m per stream. Hidden 100 per direction, classifier hidden 100, dropout 0.25, as in the original. With one
     100-wide stream and six classes it has 423,906 parameters. `faithful`: the LSTMs run over padding, as they do there.
     """
 

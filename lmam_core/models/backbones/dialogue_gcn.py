@@ -70,9 +70,9 @@ class SpeakerGraph(nn.Module):
 
 @register("dialogue_gcn")
 class DialogueGcn(Backbone):
-    """DialogueGCN: a context LSTM and a speaker graph a stream, concatenated, then nodal attention over the result.
+    """DialogueGCN: a context LSTM and a speaker graph per stream, concatenated, then nodal attention over the result.
 
-    widths: d_m a stream. Hidden 100, a window of 10 utterances to either side and 30 bases, as in the original; dropout
+    widths: d_m per stream. Hidden 100, a window of 10 utterances to either side, 30 bases, as in the original; dropout
     0.5 is its model's default, the command in its README sets 0.4. With one 100-wide stream, two speakers and six
     classes it has 1,186,646 parameters; the original counts 161,400 more in three attentions that it never calls.
 

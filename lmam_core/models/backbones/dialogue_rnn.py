@@ -135,7 +135,7 @@ class DialogueRnn(Backbone):
     """DialogueRNN: global, party and emotion states in both directions, attention over them, then Linear, ReLU,
     dropout, Linear.
 
-    widths: d_m a stream; in the late way each stream has its own states. Global and party states 500 wide, emotion
+    widths: d_m per stream; in the late way each stream has its own states. Global and party states 500 wide, emotion
     states and half of the classifier 300, dropout 0.1, as in the original's IEMOCAP script. With one 100-wide stream
     and six classes it has 8,880,406 parameters. `speakers` is how many party states a conversation has.
     """

@@ -1,6 +1,6 @@
 """EmoCaps (Li et al., Findings of ACL 2022, arXiv 2203.13504): emotion vectors and the sentence vector as a capsule.
 
-Re-implemented from descriptions, of which three kinds were at hand:
+Re-implemented from descriptions, of which three kinds were available:
 
 * the abstract of that paper: an Emoformer takes an emotion vector out of each modality; with the sentence vector they
   are the emotion capsule; a context model classifies it;
@@ -62,12 +62,12 @@ class ContextModel(nn.Module):
 
 @register("emocaps")
 class EmoCaps(Backbone):
-    """EmoCaps: an Emoformer a modality; the text stream also carries the text itself; a BiLSTM classifies the capsule.
+    """EmoCaps: one Emoformer per modality; the text stream carries the text too; a BiLSTM classifies the capsule.
 
-    widths: d_m a modality. The output of text is its emotion vector followed by its features, the sentence vector, so
+    widths: d_m per modality. The output of text is its emotion vector followed by its features, the sentence vector, so
     that the outputs side by side are the capsule and any fusion can stand in the place of that concatenation.
 
-    From the authors' software: the context model, 100 a direction and 100 in its classifier, dropout 0.25. As
+    From the authors' software: the context model, 100 per direction and 100 in its classifier, dropout 0.25. As
     recollected: encoders of attention, feed-forward layer and residuals, the mapping network of five linear maps, the
     residual around the encoders (a third-party class called Emoformer has these last two as well). Decided by us:
 

@@ -1,4 +1,4 @@
-"""M2FNet (Chudasama et al., CVPRW 2022, arXiv 2206.02187): encoders a modality, then fusion attention.
+"""M2FNet (Chudasama et al., CVPRW 2022, arXiv 2206.02187): encoders per modality, then fusion attention.
 
 Re-implemented from Section 3.2.2 and Fig. 3 of that paper; its authors published no code.
 """
@@ -39,11 +39,11 @@ class FusionAttention(nn.Module):
 
 @register("m2fnet")
 class M2FNet(Backbone):
-    """M2FNet: Transformer encoders a modality, then fusion attention modules that carry the others into text.
+    """M2FNet: Transformer encoders per modality, then fusion attention modules that carry the others into text.
 
-    widths: d_m a modality. From the M2FNet paper: attention over the utterances of the conversation, with no word of an
-    encoding of their positions; a skip around each encoder, h + Encoder(h); fusion with text as query and value and the
-    others as keys, text going into its linear map as well; at the end, the fused text beside the other modalities'
+    widths: d_m per modality. From the M2FNet paper: attention over the utterances of the conversation, with no word of
+    an encoding of their positions; a skip around each encoder, h + Encoder(h); fusion with text as query and value and
+    the others as keys, text going into its linear map as well; at the end, the fused text beside the other modalities'
     encodings, and two linear maps; 5 encoders (on IEMOCAP; 1 on MELD), 5 fusion modules, dropout 0.4 (0.4 to 0.5
     there). Decided by us, where that paper is silent or we are not sure of it:
 

@@ -50,11 +50,11 @@ class Parties(nn.Module):
         inside = (torch.arange(longest) < counts[:, None]).repeat(K, 1)  # (K S, longest)
         place, slot = there.flatten().nonzero()[:, 0], sequence * longest + step  # (N,)
         place, slot, inside = (i.to(x.device, non_blocking=True) for i in (place, slot, inside))
-        said = x.flatten(1, 2).index_select(1, place)  # (K, N, d)
-        said = x.new_zeros(K, len(counts) * longest, d).index_copy(1, slot, said).view(-1, longest, d)
-        said = self.context(said, Turns(torch.zeros_like(inside), inside, counts.repeat(K)))  # (K S, longest, d)
-        said = said.view(K, -1, d).index_select(1, slot)  # (K, N, d)
-        return x.new_zeros(K, B * L, d).index_copy(1, place, said).view(K, B, L, d)
+        utterances = x.flatten(1, 2).index_select(1, place)  # (K, N, d)
+        sequences = x.new_zeros(K, len(counts) * longest, d).index_copy(1, slot, utterances).view(-1, longest, d)
+        sequences = self.context(sequences, Turns(torch.zeros_like(inside), inside, counts.repeat(K)))
+        utterances = sequences.view(K, -1, d).index_select(1, slot)  # (K, N, d), from (K S, longest, d)
+        return x.new_zeros(K, B * L, d).index_copy(1, place, utterances).view(K, B, L, d)
 
 
 class Graph(NamedTuple):
@@ -64,7 +64,7 @@ class Graph(NamedTuple):
     inside: Tensor
     across: Tensor
 
-    def spread(self, x: Tensor) -> Tensor:
+    def propagate(self, x: Tensor) -> Tensor:
         """Every node's weighted sum over its neighbours, (B, M, L, d) to (B, M, L, d)."""
         y = self.inside @ x
         for k, weight in enumerate(self.across, 1):
@@ -139,7 +139,7 @@ class GatedGraph(nn.Module):
         g = c = torch.zeros_like(h)
         for W_p, W_h in zip(*(m.unbind() for m in maps), strict=True):
             g, c = self.gate(q, (g, c))
-            p = graph.spread(g.view(shape)).flatten(0, 2)
+            p = graph.propagate(g.view(shape)).flatten(0, 2)
             q = q + self.dropout(torch.relu(torch.addmm(h @ W_h, p, W_p)))
         return q.view(shape)
 
@@ -170,9 +170,9 @@ def alike(lengths: Iterable[int]) -> list[int]:
 
 @register("mm_dfn")
 class MmDfn(Backbone):
-    """MM-DFN: Linear to 200 a modality, GRUs over conversation and parties, a gated graph, then one Linear.
+    """MM-DFN: Linear to 200 per modality, GRUs over conversation and parties, a gated graph, then one Linear.
 
-    widths: d_m a modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
+    widths: d_m per modality, to 300 each: the graph's input, 200, beside what leaves its last layer, 100. Text goes
     through a GRU over the conversation; `party_weights` times the parties' GRU is added to each modality. Hidden 100,
     16 layers, α 0.2, λ 0.5, dropout 0.4, as in the original's IEMOCAP script (which also tries 32 layers and dropout
     0.2; in MELD's, audio and video weigh 0.5 and text 1.5). With 100, 100 and 512 wide modalities and six classes it
@@ -220,12 +220,12 @@ class MmDfn(Backbone):
         L = turns.mask.shape[1]
         lengths = turns.lengths.clamp(min=1)
         turns = Turns(turns.speaker, turns.mask, lengths, turns.who)
-        said = {m: self.linear[m](x) for m, x in streams.items()}  # (B, L, d) each
-        nodes = dict(said)
+        projected = {m: self.linear[m](x) for m, x in streams.items()}  # (B, L, d) each
+        nodes = dict(projected)
         if self.context is not None:
-            nodes["text"] = self.context(said["text"], turns)
+            nodes["text"] = self.context(projected["text"], turns)
         if self.parties is not None:
-            own = self.parties(torch.stack([said[m] for m in self.party_weights]), turns)
+            own = self.parties(torch.stack([projected[m] for m in self.party_weights]), turns)
             for (m, weight), y in zip(self.party_weights.items(), own, strict=True):
                 nodes[m] = nodes[m] + weight * y
 
@@ -241,8 +241,10 @@ class MmDfn(Backbone):
         for part, mask in zip(x.split(sizes), there.split(sizes), strict=True):
             longest = ordered[first]
             part, mask = part[:, :, :longest], mask[:, :longest]
-            kept = self.dropout(part)
-            part = torch.cat([kept, self.graph(kept, connect(part, mask), maps)], -1)  # (b, M, longest, d + hidden)
+            dropped = self.dropout(part)
+            part = torch.cat(
+                [dropped, self.graph(dropped, connect(part, mask), maps)], -1
+            )  # (b, M, longest, d + hidden)
             groups.append(F.pad(part, (0, 0, 0, L - longest)))
             first += len(part)
         x = torch.cat(groups)[order.argsort()] * turns.mask[:, None, :, None]  # (B, M, L, d + hidden)
@@ -254,13 +256,13 @@ class MmDfn(Backbone):
         for b, n in enumerate(turns.lengths.tolist()):
             nodes = []
             for m, x in streams.items() if n else ():
-                said = self.linear[m](x[b, :n])  # (n, d)
-                node = self.context.rnn(said)[0] if m == "text" else said  # (n, d)
+                projected = self.linear[m](x[b, :n])  # (n, d)
+                node = self.context.rnn(projected)[0] if m == "text" else projected  # (n, d)
                 if m in self.party_weights:
-                    own = torch.zeros_like(said)
+                    own = torch.zeros_like(projected)
                     for s in turns.speaker[b, :n].unique():
                         places = (turns.speaker[b, :n] == s).nonzero()[:, 0]
-                        own[places] = self.parties.context.rnn(said[places])[0]
+                        own[places] = self.parties.context.rnn(projected[places])[0]
                     node = node + self.party_weights[m] * own
                 nodes.append(node)
             if n:

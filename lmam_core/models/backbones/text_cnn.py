@@ -1,4 +1,4 @@
-"""TextCNN as the LMAM paper uses it: a 1D-CNN over the utterances of a conversation, one a modality.
+"""TextCNN as the LMAM paper uses it: a 1D-CNN over the utterances of a conversation, one per modality.
 
 The paper says that TextCNN puts the utterance features of text, audio and video into a 1D-CNN (Section V), and that it
 has 0.23 M parameters (Table VI). No multimodal original exists to compare with; the sizes are inferred from that count.
@@ -20,7 +20,7 @@ from lmam_core.models.layers.context import Classifier
 class TextCnn(Backbone):
     """TextCNN: one convolution over the conversation a stream, then Linear, ReLU, dropout, Linear.
 
-    widths: d_m a stream. Decided by us, since the paper gives no size:
+    widths: d_m per stream. Decided by us, since the paper gives no size:
 
     * the convolution runs over the utterances of a conversation: an utterance is one feature vector here, so there is
       nothing else to run over;

@@ -15,7 +15,7 @@ from lmam_core.models.layers.context import Classifier
 class Utterance(Backbone):
     """Features as they are, then Linear, ReLU, dropout, Linear; no layer sees another utterance. Not of the paper.
 
-    widths: d_m a stream. 100 hidden columns and dropout 0.5 are decided by us.
+    widths: d_m per stream. 100 hidden columns and dropout 0.5 are decided by us.
     """
 
     title = "utterance"

@@ -65,13 +65,13 @@ def register(name: str) -> Callable[[type[B]], type[B]]:
     class BcLstm(Backbone): ...
     """
 
-    def enter(made: type[B]) -> type[B]:
-        if name in BACKBONES and BACKBONES[name].__module__ != made.__module__:
+    def enter(cls: type[B]) -> type[B]:
+        if name in BACKBONES and BACKBONES[name].__module__ != cls.__module__:
             raise LmamError(f"There is a backbone '{name}' already, in {BACKBONES[name].__module__}.")
-        if "title" not in vars(made):
-            made.title = name
-        BACKBONES[name] = made
-        return made
+        if "title" not in vars(cls):
+            cls.title = name
+        BACKBONES[name] = cls
+        return cls
 
     return enter
 

@@ -131,8 +131,8 @@ def method(name: str) -> Method:
 def build(name: str, widths: Mapping[str, int], **options: Any) -> Fusion:
     """Make a fusion module; options that the method does not have raise LmamError, those that are None are left out."""
     chosen = method(name)
-    given = {k: v for k, v in options.items() if v is not None}
-    for k in given:
+    options = {k: v for k, v in options.items() if v is not None}
+    for k in options:
         if k not in chosen.options:
             raise LmamError(f"Fusion '{name}' has no option '{k}'.")
-    return chosen.build(widths, **given)
+    return chosen.build(widths, **options)

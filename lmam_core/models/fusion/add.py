@@ -16,7 +16,7 @@ from lmam_core.models.layers.transformer import Places
 class Add(Packed):
     """y = Σ_m P_m x_m, (B, L, width), with P_m x = x for modalities as wide as the widest.
 
-    The paper calls it a "classical add operation" (Section V-E) and prints no equation; CTNet's text was not at hand.
+    The paper calls it a "classical add operation" (Section V-E) and prints no equation; CTNet's text was not available.
     That it is a plain sum is read off the name. Decided by us: P_m is a linear map to the widest modality where d_m is
     another width, since nothing else can be added, and no weight stands before a term. Σ_m (d_m + 1) width parameters
     over those, none for equal widths.

@@ -18,13 +18,13 @@ from lmam_core.models.layers.transformer import Places
 
 @register("att_lmf", title="Att-LMF", options=("rank",), rank=4)
 class AttLmf(Packed):
-    """z_m + softmax(Q K^T / √h_m) V a modality, then LMF's low-rank product, (B, L, 64).
+    """z_m + softmax(Q K^T / √h_m) V per modality, then LMF's low-rank product, (B, L, 64).
 
         u_m = SubNet_m(x_m), h_m wide;  [Q_m, K_m, V_m] = u_m W_m + c_m
         z_m = u_m + softmax(Q_m K_m^T / √h_m) V_m              Vaswani et al. 2017, Eq. 1, and a residual
         y = Σ_i s_i Π_m (W_m^(i) [1; z_m]) + b                 Liu et al. 2018, Eq. 9 and 10
 
-    No code is public and the paper's equations were not at hand; its abstract names a low-rank tensor fusion with an
+    No code is public and the paper's equations were not available; its abstract names a low-rank tensor fusion with an
     attention mechanism that catches global and local connections. Decided by us, from that: that the two equations
     above are put one behind the other; self-attention of one head over the conversation, on what LMF's sub-networks
     give, with a residual, which is the local connection; no positions, no dropout of its own, rank 4 as in LMF. LMF's

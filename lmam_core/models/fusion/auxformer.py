@@ -18,15 +18,15 @@ WIDTH, HEADS, LAYERS = 50, 10, 5
 
 @register("auxformer", title="AuxFormer")
 class AuxFormer(Packed):
-    """Each modality attends to the others, then to itself, (B, L, 50 M); with an auxiliary network a modality.
+    """Each modality attends to the others, then to itself, (B, L, 50 M); with an auxiliary network per modality.
 
         p_m = P_m x_m;  z_m = Own_m(Cross_m(p_m, {p_j : j ≠ m}));  y = [z_1; ...; z_M]
         h_m = Alone_m(Alone_m(Alone_m(p_m)));  a_m = h_m + MLP(h_m)
         loss = the mean of the losses of classifier(y), H a_1, ..., H a_M
 
-    Read off the code, as the paper's own equations were not at hand; encoders are MulT's (Tsai et al. 2019, Eq. 4). The
-    original is ilucasgoncalves/AuxFormer (708ba72, MIT), `net/avmodel_AF.py`, for audio and video: a linear map to 50,
-    a cross-modal encoder (10 heads, 5 layers, with positions), an encoder of its own (without), both side by side. The
+    Read off the code, as the paper's own equations were not available; encoders are MulT's (Tsai et al. 2019, Eq. 4).
+    The original is ilucasgoncalves/AuxFormer (708ba72, MIT), `net/avmodel_AF.py`, for audio and video: a linear map to
+    50, a cross-modal encoder (10 heads, 5 layers, with positions), an encoder of its own (without), side by side. The
     auxiliary network of a modality runs a third encoder three times over the same 50 columns, adds MLP 50-512-256-50,
     and predicts the labels with a head that all modalities share, as they share the MLP; the loss is the mean of the
     main and the auxiliary ones, a third each there. The rest of the network has no use for it after training.

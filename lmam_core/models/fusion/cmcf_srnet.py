@@ -26,7 +26,7 @@ class CmcfSrnet(Packed):
         v_t = ReLU(W_0 u_t + b_0 + Σ_k Σ_(s ∈ N_k(t)) W_k u_s / |N_k(t)|)              Schlichtkrull et al. 2018, Eq. 2
         y = Encoder(v)
 
-    No code is public and the paper's own equations were not at hand; that RGCN's is number 2 is recollection. Its
+    No code is public and the paper's own equations were not available; that RGCN's is number 2 is recollection. Its
     abstract names a cross-modal locality-constrained Transformer and a graph-based semantic refinement Transformer;
     that the graph's edges know speakers, as in RGCN, is recollection. Decided by us: a linear map to 100; one
     Transformer layer of 4 heads for every ordered pair of modalities, whose queries see 5 utterances to either side;

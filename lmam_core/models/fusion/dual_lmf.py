@@ -20,7 +20,7 @@ from lmam_core.models.layers.transformer import Places
 class DualLmf(Packed):
     """h_t = Σ_q p_q (Σ_i s_i Π_m Σ_k τ_m^(q)[k] (W_m^(i) [1; z_m,t+k]) + b), (B, L, 64).
 
-    No code is public and the paper's equations were not at hand: the formula is ours, with LMF's of Liu et al. 2018,
+    No code is public and the paper's equations were not available: the formula is ours, with LMF's of Liu et al. 2018,
     Eq. 9 and 10, inside. Its abstract says that tensors correlate single time steps of the modalities with each other,
     and that this is approximated by low rank along both dimensions of the input. That is what the sum above is: a
     weight for every combination of an utterance of each modality around t, of time rank Q, times LMF's weights for

@@ -19,7 +19,7 @@ OUT = 64
 
 
 class LowRankProduct(nn.Module):
-    """h = Σ_i s_i Π_m (W_m^(i) [1; z_m]) + b for i = 1 .. rank, (..., d_m) a modality to (..., out).
+    """h = Σ_i s_i Π_m (W_m^(i) [1; z_m]) + b for i = 1 .. rank, (..., d_m) per modality to (..., out).
 
     Liu et al. 2018, Eq. 9 and 10: the product of the outer product ⊗_m [1; z_m] with a weight tensor, which is a sum of
     `rank` outer products of factors, of which neither is built. Σ_m rank (d_m + 1) out + rank + out parameters. Raises

@@ -24,7 +24,7 @@ class LmfMult(Packed):
         y = [CM(z_1, f); ...; CM(z_M, f); CM(f, z_1); ...; CM(f, z_M)]               CM: Tsai et al. 2019, Eq. 4
 
     CM(x, s) has its queries from x and its keys and values from s. No code is public and the paper's own equations were
-    not at hand; the abstract has modalities attend to "latent multimodal emotional intentions and vice versa", by
+    not available; the abstract has modalities attend to "latent multimodal emotional intentions and vice versa", by
     low-rank fusion and multimodal Transformers. Decided by us: both directions side by side, with nothing behind them;
     MulT's 30 columns, 5 heads, 5 layers, positions and dropout of 0.1, and LMF's product of rank 4 without
     sub-networks, whose place the 30 columns take, but with the layer norm that stands in front of those (`SubNet`), and

@@ -33,7 +33,7 @@ class Packed(Fusion):
         return {m: places.pack(features[m]) for m in self.modalities}
 
     def fuse(self, x: Mapping[str, Tensor], places: Places, turns: Turns) -> Tensor:
-        """(N, d_m) a modality to (N, d_out)."""
+        """(N, d_m) per modality to (N, d_out)."""
         raise NotImplementedError
 
 

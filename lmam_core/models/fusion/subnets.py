@@ -50,6 +50,6 @@ def normalised(x: Tensor) -> Tensor:
 def subnets(widths: Mapping[str, int], hidden: Mapping[str, int] = HIDDEN, normalise: bool = True) -> nn.ModuleDict:
     """A `SubNet` per modality, d_m to h_m.
 
-    In the originals text has an LSTM over its words; here it is one vector an utterance and has what the others have.
+    In the originals text has an LSTM over its words; here it is one vector per utterance and has what the others have.
     """
     return nn.ModuleDict({m: SubNet(d, hidden[m], normalise) for m, d in widths.items()})

@@ -21,7 +21,7 @@ from lmam_core.models.layers.transformer import Places
 class Tfn(Packed):
     """z = ⊗_m [1; h_m], then two linear maps with ReLU, (B, L, post); h_m comes from sub-networks.
 
-    Zadeh et al. 2017, Section 4.2 (equation numbers were not at hand): all products of features of all subsets of
+    Zadeh et al. 2017, Section 4.2 (equation numbers were not available): all products of features of all subsets of
     modalities, of which W is one matrix.
     h 64 for text and 16 for others, post 32 as in Justin1904/TensorFusionNetworks (ef0e78b), whose third map and
     sigmoid the backbone's classifier stands for. (Π_m (h_m + 1) + 1) post + (post + 1) post parameters behind the

@@ -62,14 +62,14 @@ def matched(
     with torch.autocast(q.device.type, enabled=False):
         k, v, keep = torch.cat(tuple(keys), 1), torch.cat(tuple(values), 1), torch.cat(tuple(seen), 1)  # (B, S, ...)
         exact = torch.promote_types(v.dtype, torch.float32)
-        q, k, v, asked = q.to(exact), k.to(exact), v.to(exact), v.dtype
+        q, k, v, dtype = q.to(exact), k.to(exact), v.to(exact), v.dtype
         # FlexAttention keeps its sums in float32, whatever its inputs are.
         if q.is_cuda and exact != torch.float64:
-            return (_flex(q, k, v, keep) * mask[..., None]).to(asked)  # (B, L, d)
-        queries, found = mask.sum(1).tolist(), keep.sum(1).tolist()
-        each = zip(q[mask].split(queries), k[keep].split(found), v[keep].split(found), strict=True)
+            return (_flex(q, k, v, keep) * mask[..., None]).to(dtype)  # (B, L, d)
+        queries, lengths = mask.sum(1).tolist(), keep.sum(1).tolist()
+        each = zip(q[mask].split(queries), k[keep].split(lengths), v[keep].split(lengths), strict=True)
         O = torch.cat([_Blocked.apply(*one) for one in each])  # (all utterances, d)
-        return v.new_zeros(*mask.shape, v.shape[2]).masked_scatter(mask[..., None], O).to(asked)  # (B, L, d)
+        return v.new_zeros(*mask.shape, v.shape[2]).masked_scatter(mask[..., None], O).to(dtype)  # (B, L, d)
 
 
 class _Blocked(torch.autograd.Function):
@@ -159,9 +159,9 @@ def _block_mask(mask: Tensor, L: int) -> BlockMask:
     """
     from torch.nn.attention.flex_attention import BlockMask
 
-    held = F.pad(mask, (0, -mask.shape[1] % 128)).unflatten(1, (-1, 128)).any(2)  # (B, S / 128)
-    count = held.sum(1, dtype=torch.int32)[:, None, None]  # (B, 1, 1)
-    first = held.int().argsort(dim=1, descending=True, stable=True).int()[:, None, None]  # (B, 1, 1, S / 128)
+    occupied = F.pad(mask, (0, -mask.shape[1] % 128)).unflatten(1, (-1, 128)).any(2)  # (B, S / 128)
+    count = occupied.sum(1, dtype=torch.int32)[:, None, None]  # (B, 1, 1)
+    first = occupied.int().argsort(dim=1, descending=True, stable=True).int()[:, None, None]  # (B, 1, 1, S / 128)
     rows = -(-L // 128)
     return BlockMask.from_kv_blocks(
         count.repeat(1, 1, rows),

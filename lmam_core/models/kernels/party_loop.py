@@ -58,7 +58,7 @@ class PartyLoop(Function):
         g = i_g.new_zeros(2, B, G)
         history = i_g.new_zeros(B, 2, T, G)  # a row for each conversation and direction, as the attention reads it
         alpha = i_g.new_zeros(B, 2, T, T)
-        asked = torch.zeros_like(history)
+        K = torch.zeros_like(history)  # the keys in the same layout
         spoken, before_q = i_g.new_empty(2, N, P), i_g.new_empty(2, N, P)
         before_g, context = i_g.new_empty(2, N, G), i_g.new_zeros(2, N, G)
         gates_g, gates_p = i_g.new_empty(4, 2, N, G), i_g.new_empty(4, 2, N, P)
@@ -74,7 +74,7 @@ class PartyLoop(Function):
             i_p_t = i_p[:, here]
             if t:
                 k = keys[:, here].transpose(0, 1)  # (n, 2, G)
-                asked[:n, :, t] = k
+                K[:n, :, t] = k
                 past = history[:n, :, :t].flatten(0, 1)  # (2 n, t, G), a view
                 scores = torch.bmm(past, k.reshape(2 * n, G, 1))  # (2 n, t, 1)
                 weights = torch.softmax(scores, 1)
@@ -95,7 +95,7 @@ class PartyLoop(Function):
                 gates_g[k, :, here], gates_p[k, :, here] = one, other
             start += n
         ctx.save_for_backward(
-            W_q, W_g, W_c, drop_g, drop_q, speaker, history, alpha, asked, before_q, before_g, context, gates_g, gates_p
+            W_q, W_g, W_c, drop_g, drop_q, speaker, history, alpha, K, before_q, before_g, context, gates_g, gates_p
         )
         ctx.counts, ctx.parties = counts, parties
         return spoken
@@ -112,7 +112,7 @@ class PartyLoop(Function):
             speaker,
             history,
             alpha,
-            asked,
+            K,
             before_q,
             before_g,
             context,
@@ -141,7 +141,7 @@ class PartyLoop(Function):
                 weight = alpha[:later, :, t + 1 :, t].reshape(2 * later, 1, -1)
                 slope = d_scores[:later, :, t + 1 :, t].reshape(2 * later, 1, -1)
                 pulled = torch.bmm(weight, d_context[:later, :, t + 1 :].flatten(0, 1))
-                pulled = torch.baddbmm(pulled, slope, asked[:later, :, t + 1 :].flatten(0, 1))  # (2 later, 1, G)
+                pulled = torch.baddbmm(pulled, slope, K[:later, :, t + 1 :].flatten(0, 1))  # (2 later, 1, G)
                 d_now[:, :later] += pulled.view(later, 2, G).transpose(0, 1)
             if drop_g is not None:
                 d_now, d_new = d_now * drop_g[:, here], d_new * drop_q[:, here]
@@ -157,8 +157,8 @@ class PartyLoop(Function):
                 slope = weights * (d_weights - (weights * d_weights).sum(1, keepdim=True))
                 d_scores[:n, :, t, :t] = slope.view(n, 2, t)
             end -= n
-        d_asked = torch.matmul(d_scores, history)  # (B, 2, T, G)
-        d_keys = torch.cat([d_asked[:n, :, t].transpose(0, 1) for t, n in enumerate(counts)], 1)  # (2, N, G)
+        d_K = torch.matmul(d_scores, history)  # (B, 2, T, G)
+        d_keys = torch.cat([d_K[:n, :, t].transpose(0, 1) for t, n in enumerate(counts)], 1)  # (2, N, G)
         d_W_q = torch.bmm(torch.cat([d_i_g, d_h_p], -1).transpose(1, 2), before_q)
         d_W_g = torch.bmm(d_h_g.transpose(1, 2), before_g)
         d_W_c = torch.bmm(d_i_p.transpose(1, 2), context)

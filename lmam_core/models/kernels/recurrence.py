@@ -1,7 +1,7 @@
 """LSTMs and GRUs over conversations as autograd functions, both directions at once.
 
 Written out by hand because of where the time goes. A loop of layers under autograd adds up the gradient of every weight
-matrix once an utterance, and fills an array of all utterances at every step; that moves more memory than all the rest.
+matrix once per utterance, and fills an array of all utterances at every step; that moves more memory than all the rest.
 Here the loops only carry states, and each weight gets its gradient from one product at the end. Both directions share
 the products of a step, and a step has no rows for conversations that have ended.
 

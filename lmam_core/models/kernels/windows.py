@@ -70,8 +70,8 @@ def relational(
     """
     K, c, _ = line.edge.shape
     x = h.flatten(0, 1)[line.rows]  # (Kc, d)
-    asked = F.embedding(line.position, query).view(K, c, -1)  # (K, c, d)
-    scores = asked @ beside(x.view(K, c, -1)).transpose(1, 2)  # (K, c, 3c)
+    queries = F.embedding(line.position, query).view(K, c, -1)  # (K, c, d)
+    scores = queries @ beside(x.view(K, c, -1)).transpose(1, 2)  # (K, c, 3c)
     alpha = torch.softmax(scores.masked_fill(~line.edge, torch.finfo(scores.dtype).min), -1)
     alpha = (alpha[:, :, None] * line.kind).flatten(1, 2)  # (K, c 2S, 3c), 0 where there is no edge
     sent = messages(x, line.speaker, bases, shares).view(K, alpha.shape[1], -1)  # (K, c 2S, hidden)

@@ -17,7 +17,7 @@ from lmam_core.errors import LmamError
 from lmam_core.models import fusion
 from lmam_core.models.embedded import start
 from lmam_core.runs.metrics import total
-from lmam_core.runs.record import Measured, Progress, Record, numbers
+from lmam_core.runs.record import Measured, Progress, Record, key, numbers
 from lmam_core.runs.run import count
 from lmam_core.runs.training import Budget, Checkpoint, Training, follow
 from lmam_core.tasks.recommendation import ranking
@@ -126,14 +126,13 @@ class Recommendation(Record):
 
 
 def prepared(e: Recommendation) -> Sessions:
-    """The sessions of a question."""
+    """The sessions of a resolved question."""
     validation = e.protocol != "best_on_test"
     return load(e.dataset, e.fraction, validation, e.seed if validation else 0)
 
 
 def build(e: Recommendation, data: Sessions) -> DHCN:
-    """The model of a question; those of one seed start alike in what they have in common."""
-    e = e.resolved()
+    """The model of a resolved question; those of one seed start alike in what they have in common."""
     start(e.seed, "dhcn")
 
     def fused(widths: Mapping[str, int]) -> fusion.Fusion:
@@ -147,12 +146,11 @@ def build(e: Recommendation, data: Sessions) -> DHCN:
 def fit(
     e: Recommendation, device: str = "cpu", progress: Progress | None = None, data: Sessions | None = None
 ) -> tuple[DHCN, Sessions, Training, BestOnTest | None]:
-    """Train a question's model with Adam; returns it at its best epoch.
+    """Train a resolved question's model with Adam; returns it at its best epoch.
 
     After every epoch the training is kept in the cache, so that the same question goes on where it was interrupted.
     `data` are sessions of one's own (`sessions.prepare`) in the place of the question's; such a training is not kept.
     """
-    e = e.resolved()
     where, own = torch.device(device), data is not None
     data = prepared(e) if data is None else data
     model = build(e, data).to(where)
@@ -161,7 +159,7 @@ def fit(
     torch.manual_seed(e.seed)
     best = BestOnTest() if e.protocol == "best_on_test" else None
     parts: dict[str, Any] = {"optimizer": optimizer} | ({} if best is None else {"best": best})
-    kept = None if own else Checkpoint(paths.CACHE / "unfinished" / f"{e.key}.pt", order, **parts)
+    checkpoint = None if own else Checkpoint(paths.CACHE / "unfinished" / f"{key(e, e.dataset)}.pt", order, **parts)
 
     def one_epoch() -> float:
         model.train()
@@ -169,17 +167,17 @@ def fit(
         return float(torch.stack(losses).mean())
 
     def score() -> float:
-        found = evaluate(model, data.validation if best is None else data.test, where)
+        outcomes = evaluate(model, data.validation if best is None else data.test, where)
         if best is not None:
-            best.read(found)
-        return float(ranking.summarise(total(found))[SELECTION])
+            best.read(outcomes)
+        return float(ranking.summarise(total(outcomes))[SELECTION])
 
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, 0.0)
     per_epoch = -(-len(data.train) // e.batch_size)
     quiet: Progress = lambda epoch, loss, score: None  # noqa: E731
-    training = follow(model, budget, per_epoch, one_epoch, score, 1, progress or quiet, kept)
-    if kept is not None:
-        kept.end()
+    training = follow(model, budget, per_epoch, one_epoch, score, 1, progress or quiet, checkpoint)
+    if checkpoint is not None:
+        checkpoint.end()
     return model, data, training, best
 
 
@@ -209,10 +207,10 @@ class BestOnTest:
         self.names: list[str] = []
         self.best: Tensor | None = None  # (blocks, 7)
 
-    def read(self, found: Mapping[str, np.ndarray]) -> None:
+    def read(self, outcomes: Mapping[str, np.ndarray]) -> None:
         """Take over the columns of a further epoch that sum to more."""
-        new = torch.from_numpy(np.stack(list(found.values())))
-        self.names = list(found)
+        new = torch.from_numpy(np.stack(list(outcomes.values())))
+        self.names = list(outcomes)
         self.best = new if self.best is None else torch.where(new.sum(0) > self.best.sum(0), new, self.best)
 
     def outcomes(self) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "channels": ("hypergraph", "line", "session"),
     "hops": ("hop0", "hop1", "hop2", "hop3"),
 }
-"""What the modalities are read as; the paper does not say. One row a click, each d wide:
+"""What the modalities are read as; the paper does not say. One row per click, each d wide:
 
 * `channels`: the item in the hypergraph channel, X_h; the item as the line-graph channel starts from it, X; the
   session, its mean and the click's reversed position.
@@ -49,7 +49,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
 
 
 class _Propagation(torch.autograd.Function):
-    """X, A X, ..., A^L X and their mean for a constant A, whose transpose is at hand, so that no step sorts it.
+    """X, A X, ..., A^L X and their mean for a constant A, whose transpose is given, so that no step sorts it.
 
     Backward in Horner's scheme, G_l + A^T (G_{l+1} + A^T (...)), with what reaches the mean in every G_l.
     """
@@ -72,11 +72,11 @@ class _Propagation(torch.autograd.Function):
         if of_table is None:
             raise LmamError("The items' mean over hops takes part in every loss.")
         share = of_table / len(gradients)
-        found = share
+        G = share
         for of_hop in reversed(of_hops):
-            found = found if of_hop is None else found + of_hop
-            found = torch.addmm(share, ctx.transposed, found)
-        return None, None, None, found
+            G = G if of_hop is None else G + of_hop
+            G = torch.addmm(share, ctx.transposed, G)
+        return None, None, None, G
 
 
 _propagation = cast("Callable[[Tensor, Tensor, int, Tensor], tuple[Tensor, ...]]", _Propagation.apply)
@@ -164,10 +164,10 @@ class DHCN(nn.Module):
         X = self.embedding.weight
         theta = mean(at(X.detach() if self.line == "detached" else X, clicks), clicks.mask)  # (B, d)
         step = line_graph(clicks).to(theta.dtype)
-        found = [theta]
+        thetas = [theta]
         for _ in range(self.layers):
-            found.append(step @ found[-1])
-        return torch.stack(found).mean(0)
+            thetas.append(step @ thetas[-1])
+        return torch.stack(thetas).mean(0)
 
     def loss(self, clicks: Clicks) -> Tensor:
         """Cross-entropy of the next items plus the self-supervised term, one number."""
@@ -205,8 +205,8 @@ def line_graph(clicks: Clicks) -> Tensor:
     M[row, column] = 1
     shared, size = M @ M.T, M.sum(1)
     either = size[:, None] + size - shared
-    found = (shared.double() / either.clamp(min=1)).fill_diagonal_(1)
-    return found / found.sum(1, keepdim=True)
+    A = (shared.double() / either.clamp(min=1)).fill_diagonal_(1)
+    return A / A.sum(1, keepdim=True)
 
 
 def at(table: Tensor, clicks: Clicks) -> Tensor:

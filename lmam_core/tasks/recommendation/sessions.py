@@ -41,8 +41,8 @@ class Sequences:
 
     def of(self, sessions: np.ndarray) -> Sequences:
         """Those of some sessions, given as a mask over all."""
-        kept = sessions[self.session]
-        return replace(self, **{n: getattr(self, n)[kept] for n in ("start", "stop", "target", "session")})
+        rows = sessions[self.session]
+        return replace(self, **{n: getattr(self, n)[rows] for n in ("start", "stop", "target", "session")})
 
     def numbered(self, index: np.ndarray) -> Sequences:
         """The same with items renumbered by `index`; clicks on unseen items are left out, their targets stay `UNSEEN`.
@@ -62,18 +62,18 @@ class Sequences:
     def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Clicks]:
         """Batches of `size` sequences, shuffled by `order`, in stored order without one."""
         n = len(self)
-        chosen = torch.randperm(n, generator=order).numpy() if order else np.arange(n)
+        rows = torch.randperm(n, generator=order).numpy() if order else np.arange(n)
         for first in range(0, n, size):
-            yield self.batch(chosen[first : first + size])
+            yield self.batch(rows[first : first + size])
 
-    def batch(self, chosen: np.ndarray) -> Clicks:
+    def batch(self, rows: np.ndarray) -> Clicks:
         """Some sequences as one batch, with their last `LONGEST` clicks."""
-        start, stop = self.start[chosen], self.stop[chosen]
+        start, stop = self.start[rows], self.stop[rows]
         length = np.minimum(stop - start, LONGEST)
         back = np.arange(max(1, length.max(initial=1)))
         mask = back < length[:, None]  # (B, L)
         items = np.where(mask, self.items[np.where(mask, stop[:, None] - 1 - back, 0)], 0) if len(self.items) else mask
-        arrays = (items.astype(np.int64), mask, length, self.target[chosen])
+        arrays = (items.astype(np.int64), mask, length, self.target[rows])
         return Clicks(*(torch.from_numpy(a) for a in arrays))
 
 
@@ -181,8 +181,7 @@ def hypergraph(train: Sequences, items: int) -> sparse.csr_matrix:
     edges.data[:] = 1  # an item that is clicked twice is in its session once
     degree = np.asarray(edges.sum(0)).ravel()
     per_edge = sparse.diags(1 / np.maximum(np.asarray(edges.sum(1)).ravel(), 1))
-    found = sparse.diags(1 / np.maximum(degree, 1)) @ (edges.T @ (per_edge @ edges))
-    return sparse.csr_matrix(found)
+    return sparse.csr_matrix(sparse.diags(1 / np.maximum(degree, 1)) @ (edges.T @ (per_edge @ edges)))
 
 
 def neighbours(graph: sparse.csr_matrix, size: int = 64) -> np.ndarray:
@@ -219,16 +218,16 @@ def prepare(
     first = len(offsets) - 1 - max(1, (len(offsets) - 1) // fraction)
     items, offsets = items[offsets[first] :], offsets[first:] - offsets[first]
     sessions = len(offsets) - 1
-    held = np.zeros(sessions, bool)
+    held_out = np.zeros(sessions, bool)
     if validation:
-        held[np.random.default_rng(seed).permutation(sessions)[: max(1, round(VALIDATION * sessions))]] = True
+        held_out[np.random.default_rng(seed).permutation(sessions)[: max(1, round(VALIDATION * sessions))]] = True
     every = beginnings(items, offsets)
-    training = every.of(~held)
-    if not len(training) or (validation and not len(every.of(held))):
+    training = every.of(~held_out)
+    if not len(training) or (validation and not len(every.of(held_out))):
         raise LmamError(
             f"{sessions} training sessions are too few: training and validation need sessions of two or more clicks."
         )
-    seen = np.unique(items[np.repeat(~held, np.diff(offsets))])
+    seen = np.unique(items[np.repeat(~held_out, np.diff(offsets))])
     size = int(max(items.max(), test.items.max(initial=0), test.target.max(initial=0))) + 1
     index = np.full(size, UNSEEN)
     index[seen] = np.arange(len(seen))
@@ -238,7 +237,7 @@ def prepare(
     return Sessions(
         items=seen[order],
         train=training.numbered(index),
-        validation=every.of(held).numbered(index),
+        validation=every.of(held_out).numbered(index),
         test=test.numbered(index),
         graph=sparse.csr_matrix(graph[order][:, order]),
         sha256=sha256,

@@ -66,6 +66,20 @@ def test_what_is_not_measured_is_one_sentence_with_its_command() -> None:
     assert headline_page.gains([empty]) is headline_page.classes([empty]) is None
 
 
+def test_the_tables_of_a_backbone_say_what_its_answer_says() -> None:
+    measured = cell("text_cnn", {"concatenation": 0.6, "own": 0.8, "released": 0.7})
+    text = headline_page.readings_table([measured, cell("emocaps", {})]).data
+    for name, e in measured.effects().items():
+        assert f"<td>{name}</td>" in text
+        assert f"<td>{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})</td>" in text
+    assert text.count("verdict-reproduced") == 2
+    assert text.count("verdict-not-testable") == 1
+    assert "happy" in headline_page.classes_table([measured]).data.lower()
+    assert "Not measured yet" in headline_page.classes_table([cell("emocaps", {})]).data
+    tabs = headline_page.tabs([measured, cell("emocaps", {})], headline_page.classes_table).data
+    assert tabs.count("sd-tab-label") == 2
+
+
 def test_figures_have_a_row_per_reading_and_a_dot_per_seed() -> None:
     found = cell("text_cnn", {"concatenation": 0.6, "own": 0.8, "released": 0.7})
     (ax,) = headline_page.gains([found]).axes

@@ -34,6 +34,18 @@ def test_a_table_rounds_and_wraps_sentences_alone() -> None:
     assert "<p class='lmam-caption'>caption</p>" in found
 
 
+def test_tabs_are_radio_buttons_of_one_set_each_and_sphinx_designs_script_knows_them() -> None:
+    panels = {"a": ("A & B", HTML("<p>first</p>")), "c": ("C", HTML("<p>second</p>"))}
+    sets = [BeautifulSoup(reporting.tabs("backbone", panels).data, "html.parser") for _ in range(2)]
+    names = [{button["name"] for button in one.select("input")} for one in sets]
+    assert [len(name) for name in names] == [1, 1]
+    assert names[0] != names[1]
+    assert [button["id"] for button in sets[0].select("input[checked]")] == [sets[0].label["for"]]
+    labels = [(at.text, at["data-sync-group"], at["data-sync-id"]) for at in sets[0].select("label.sd-tab-label")]
+    assert labels == [("A & B", "backbone", "a"), ("C", "backbone", "c")]
+    assert [at.text for at in sets[0].select("label + .sd-tab-content")] == ["first", "second"]
+
+
 def test_words_wrap_and_what_holds_a_number_stays_on_a_line() -> None:
     frame = pd.DataFrame({"cell": ["LMAM early + residual", "+0.20 ± 2.17", "accuracy"]})
     found = reporting.table(frame).data

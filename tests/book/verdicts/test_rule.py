@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 
 from lmam_book.plans import search, studies
-from lmam_book.verdicts import effects, error_rates, headline, resampling, rule
+from lmam_book.verdicts import effects, error_rates, findings, headline, resampling, rule
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.rule import Baseline, needed, word
 from lmam_core.errors import LmamError
@@ -184,20 +185,36 @@ def run_of(e: Experiment, share: float) -> Run:
     return Run(e, summarise(sum(got.values()), 6), got, classes, Training(1, 50.0, [1.0], [50.0], 0.1, 600), 1, 1, 1, 1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """TextCNN and bc-LSTM on IEMOCAP, searched and measured: the first gains much, the second nothing."""
-    made_up = Store(tmp_path)
-    share = {("text_cnn", "concat"): 0.57, ("text_cnn", "lmam"): 0.7, ("bc_lstm", "concat"): 0.652}
-    for arm in (a for name in share for a in studies.study(f"headline_{name[0]}") if a.dataset == "iemocap"):
-        while missing := search.needed(arm, made_up):
+def fill(store: Store, study: str, dataset: str, share: Callable[[Experiment], float]) -> None:
+    """Searches and measured runs of a study's arms, whose share of right answers is given."""
+    for arm in (arm for arm in studies.study(study) if arm.dataset == dataset):
+        while missing := search.needed(arm, store):
             for e in missing:
                 score = Training(1, e.learning_rate * (e.learning_rate < 3e-3), [1.0], [50.0], 0.1, 600)
-                made_up.add(Run(e, {}, {}, tuple("abcdef"), score, 1, 1, 1.0, 1.0))
-        for e in studies.measured(arm, made_up, range(5)):
-            if e not in made_up:
-                made_up.add(run_of(e, share.get((e.backbone, e.fusion), 0.65)))
+                store.add(Run(e, {}, {}, tuple("abcdef"), score, 1, 1, 1.0, 1.0))
+        for e in studies.measured(arm, store, range(5)):
+            if e not in store:
+                store.add(run_of(e, share(e)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Three backbones on IEMOCAP, searched and measured: TextCNN gains much, bc-LSTM and DialogueGCN nothing."""
+    made_up = Store(tmp_path)
+    for backbone, concat, lmam in (("text_cnn", 0.57, 0.7), ("bc_lstm", 0.652, 0.65), ("dialogue_gcn", 0.651, 0.65)):
+        values = {"concat": concat, "lmam": lmam}
+        fill(made_up, f"headline_{backbone}", "iemocap", lambda e, values=values: values[e.fusion])
     return made_up
+
+
+def test_context_is_told_from_fusion(store: Store) -> None:
+    assert headline.context(store) == {}
+    assert findings.context(store) == ""
+    fill(store, "context_text_cnn", "iemocap", lambda e: {"concat": 0.5, "lmam": 0.62}[e.fusion])
+    gains = headline.context(store)
+    assert gains["text"].mean == pytest.approx(12, abs=3)
+    assert gains["text + audio"].mean == pytest.approx(13, abs=3)
+    assert f"{gains['text'].mean:+.1f} points on IEMOCAP's text" in findings.context(store)
 
 
 def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) -> None:
@@ -211,17 +228,23 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert gains.LMAM - gains.concatenation == pytest.approx(gains.gain)
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
-    text = headline.page(cells)
+    every = headline.arms(store)
+    text = headline.page(cells, every)
     assert text.startswith("**1 of 18 comparisons reproduces the reported gain so far.** 1 ")
-    assert "16 wait for runs" in text
-    assert "over 2 backbones" in text
+    assert "15 wait for runs" in text
+    assert "over 3 backbones" in text
+    assert f"Every measured arm ({len(every)})" in text
+    plain = every[(every.backbone == "text_cnn") & every.arm.str.startswith("concat")].iloc[0]
+    assert plain["margin over probe"] == pytest.approx(gains["margin over probe"])
+    assert (plain.seeds, plain.learning_rate) == (5, 2e-3)
+    assert every["margin over probe"].is_monotonic_increasing
     for run in list(store):
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
-    fewer = headline.page(headline.cells(store))
+    fewer = headline.page(headline.cells(store), headline.arms(store))
     assert fewer.startswith("**None of 18 comparisons reproduces")
-    assert "17 wait for runs" in fewer
-    assert "TextCNN" not in fewer
+    assert "16 wait for runs" in fewer
+    assert "TextCNN, IEMOCAP | positive" not in fewer
 
 
 def test_a_model_that_does_not_reach_the_probe_decides_nothing(store: Store, monkeypatch) -> None:
@@ -239,13 +262,13 @@ def test_the_pooled_effect_is_the_field_s_random_effects_mean(store: Store) -> N
     assert got.mean == pytest.approx((weight * gain).sum() / weight.sum())
     # Paule and Mandel: the weighted squares about the mean are what their degrees of freedom say.
     assert (weight * (gain - got.mean) ** 2).sum() == pytest.approx(len(gain) - 1, rel=1e-3)
-    assert got.backbones == 2
-    assert got.at_least <= 2
+    assert got.backbones == 3
+    assert got.at_least <= 3
     # Conversations move both backbones together: that part of the variance does not shrink with their number.
     runs = [(c.runs["concatenation"], c.runs["own"]) for c in cells if c.runs["own"]]
     samples = np.array([effects.by_sample(*pair, "weighted_f1") for pair in runs])
     together = (weight / weight.sum() @ samples).std(ddof=1)
-    assert got.high - got.mean >= stats.t.ppf(0.975, 1) * np.hypot(together, weight.sum() ** -0.5) * 0.999
+    assert got.high - got.mean >= stats.t.ppf(0.975, 2) * np.hypot(together, weight.sum() ** -0.5) * 0.999
 
 
 def test_backbones_that_do_not_reach_the_probe_are_not_pooled(store: Store, monkeypatch) -> None:

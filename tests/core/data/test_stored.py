@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -250,6 +251,27 @@ def test_what_cannot_be_stored(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LmamError, match="could not be written to"):
         stored.write(tmp_path / "file" / "below", utterances())
+
+
+def test_a_move_that_fails_leaves_no_old_description_beside_new_arrays(tmp_path, monkeypatch):
+    for name in ("new.npz", "new.json"):
+        (tmp_path / name).write_text("old")
+
+    def full(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def rewrite():
+        with stored.written(tmp_path, "new.npz", "new.json", "toy") as paths:
+            for path in paths:
+                path.write_text("new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(LmamError, match=r"The toy could not .* \(No space left"):
+            rewrite()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"new.npz": "old"}
+    rewrite()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"new.npz": "new", "new.json": "new"}
 
 
 def test_numbers_that_no_float32_holds_are_counted(tmp_path):

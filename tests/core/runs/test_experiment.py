@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from lmam_core.data.dataset import Dataset
 from lmam_core.errors import LmamError
 from lmam_core.runs import training
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.metrics import summarise
-from lmam_core.runs.run import build, prepared, run, trained
+from lmam_core.runs.metrics import summarise, total
+from lmam_core.runs.run import build, carry_out, prepared, run, trained
+from lmam_core.runs.store import Store
 from lmam_core.runs.training import Budget, _loss, evaluate, train
 
 
@@ -50,6 +52,18 @@ def test_the_key_of_a_stored_question_stays_what_it_is() -> None:
     e = Experiment(dataset="mosi", modalities=("text", "audio", "video"), fusion="concat", seed=3)
     e = dataclasses.replace(e, protocol="protocol1")
     assert e.key == "fb37bc8225c11643"
+
+
+def test_a_public_function_resolves_an_experiment_once(
+    quick: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e = dataclasses.replace(quick, fusion="lora_trained", rank=None)  # which trains its base first
+    data, calls, resolved = prepared(e), [], Experiment.resolved
+    monkeypatch.setattr(Experiment, "resolved", lambda self: calls.append(self) or resolved(self))
+    for function in (prepared, lambda e: build(e, data), trained, carry_out, run, Store(tmp_path).path):
+        calls.clear()
+        function(e)
+        assert calls == [e], function
 
 
 def test_the_same_experiment_gives_the_same_numbers(quick: Experiment) -> None:
@@ -265,6 +279,24 @@ def test_training_that_diverges_is_told_in_a_sentence() -> None:
     model.outputs = lambda b: [model(b)]
     with pytest.raises(LmamError, match="diverged in epoch 1"):
         train(model, data, Budget(3, 3, 2, 0.1, 0.0), "honest", 0, torch.device("cpu"))
+
+
+def test_a_tuning_run_that_diverges_is_a_result(store: Store, quick: Experiment) -> None:
+    """A search of several trials goes on without it, and it loses."""
+    asked = dataclasses.replace(quick, protocol="tuning", updates=2, learning_rate=1e30, epochs=1)
+    diverged = run(asked)
+    assert (diverged.training.best_epoch, diverged.training.train_loss, diverged.metrics) == (0, [], {})
+    untrained = score_of(build(asked, prepared(asked)), prepared(asked))
+    assert diverged.training.best_score == pytest.approx(untrained, abs=1e-4)
+    store.add(diverged)
+    assert store.get(asked).training == dataclasses.replace(diverged.training)
+    with pytest.raises(LmamError, match="diverged in epoch 1"):
+        run(dataclasses.replace(asked, protocol="honest"))
+
+
+def score_of(model: torch.nn.Module, data: Dataset) -> float:
+    counts = total(evaluate(model, data, "validation", torch.device("cpu")))
+    return summarise(counts, data.outputs)["weighted_f1"]
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])

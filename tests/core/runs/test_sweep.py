@@ -177,7 +177,7 @@ def test_ctrl_c_while_workers_start_is_one_sentence(store: Store, start: Start) 
 
 
 def test_a_worker_that_is_ended_costs_no_run(store: Store, start: Start) -> None:
-    going = start(store.root, "--epochs", "60", "--seeds", "0-3")
+    going = start(store.root, "--epochs", "25", "--seeds", "0-3")
     until(lambda: trainers(psutil.Process(going.pid)))
     trainers(psutil.Process(going.pid))[0].kill()
     out, error = going.communicate(timeout=180)

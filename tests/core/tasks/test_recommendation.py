@@ -251,7 +251,7 @@ def test_a_dataset_of_another_task_gets_a_sentence() -> None:
 def test_one_question_has_one_key_that_names_the_task() -> None:
     assert Recommendation().key == Recommendation(rank=7, streams="hops").key  # without fusion they mean nothing
     assert Recommendation(fusion="lmam").key == Recommendation(fusion="lmam", rank=45, streams="channels").key
-    assert Recommendation().asked()["task"] == "recommendation"
+    assert Recommendation().key_fields()["task"] == "recommendation"
     assert len({Recommendation(**f).key for f in ({}, {"line": "trained"}, {"seed": 1}, {"fraction": 1})}) == 4
 
 

@@ -18,7 +18,8 @@ def forest(cells: Sequence[Cell]) -> Figure:
     """One panel per dataset, one row per backbone: our gain with its interval, seeds as dots, the paper's as a diamond.
 
     Ours is the best reading of LMAM, its interval corrected for the number of readings; grey where the baseline does
-    not work. A backbone without runs has the paper's diamond alone.
+    not work. A backbone without runs has the paper's diamond alone. A row is named `cell-<backbone>-<dataset>` in the
+    SVG.
     """
     shown = {d: [c for c in cells if c.dataset == d] for d in DATASETS}
     backbones = list(dict.fromkeys(c.backbone for c in cells))
@@ -27,6 +28,7 @@ def forest(cells: Sequence[Cell]) -> Figure:
         ax.axvline(0, color=INK, lw=0.9)
         for cell in mine:
             row = backbones.index(cell.backbone)
+            ax.axhspan(row - 0.5, row + 0.5, color="none", gid=f"cell-{cell.backbone}-{dataset}")
             ax.scatter(cell.reported, row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
             if effects := cell.effects():
                 best = max(effects.values(), key=lambda e: e.mean)

@@ -86,9 +86,9 @@ def extra(originals: Originals) -> Arrays:
 
 def _clip(filename: str) -> tuple[int, ...]:
     """Dialogue and utterance of `dia36_utt11.wav`."""
-    if (found := re.fullmatch(r"dia(\d+)_utt(\d+)\.wav", filename)) is None:
+    if (match := re.fullmatch(r"dia(\d+)_utt(\d+)\.wav", filename)) is None:
         raise LmamError(f"'{filename}' is not named as MELD's clips are; take the published tables of measures.")
-    return tuple(map(int, found.groups()))
+    return tuple(map(int, match.groups()))
 
 
 def _rows(originals: Originals) -> list[dict]:

@@ -1,4 +1,4 @@
-"""SpeechCueLLM's tables of eight measures: a row a recording, in no order that would matter."""
+"""SpeechCueLLM's tables of eight measures: one row per recording, in no order that would matter."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_graph_equals_its_definition(M: int) -> None:
         A = A.view(5 * M, 5 * M)
         D = torch.diag(torch.where(A.sum(1) > 0, A.sum(1), 1.0).pow(-0.5))
         torch.testing.assert_close(dense(graph, b), D @ A @ D, rtol=0, atol=1e-12)
-        spread = graph.spread(x)[b].flatten(0, 1)
+        spread = graph.propagate(x)[b].flatten(0, 1)
         torch.testing.assert_close(spread, D @ A @ D @ x[b].flatten(0, 1), rtol=0, atol=1e-12)
 
 
