@@ -16,7 +16,7 @@ from lmam_book.plans.arms import STARRED
 from lmam_book.verdicts import beside_print, traits
 from lmam_book.verdicts.effects import effect
 from lmam_book.verdicts.headline import Cell
-from lmam_book.verdicts.rule import SHARE, WORDS
+from lmam_book.verdicts.rule import SHARE
 from lmam_book.verdicts.traits import DIGITS, METRICS, Decided
 from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs import names
@@ -38,12 +38,15 @@ def ready(cells: Cells, metric: str) -> dict[str, Decided]:
 
 
 def answer(cells: Cells, metric: str) -> str:
-    """The words, the gain next to what could be seen, and the level of a constant, as Markdown bullets."""
+    """Gains with their words, what could be seen, and the level of a constant, as Markdown bullets."""
     decided = ready(cells, metric)
     if not decided:
         return "No runs are stored yet: `lmam sweep traits` makes them."
-    counts = {w: [names.title(b) for b, d in decided.items() if d.word == w] for w in WORDS}
-    told = "; ".join(f"{', '.join(of)}: {badge(w)}" for w, of in counts.items() if of)
+    digits = DIGITS.get(metric, 1)
+    told = "; ".join(
+        f"{names.title(b)} {beside_print.signed(d.gain, digits)}, reported {d.reported:+.{digits}f}: {badge(d.word)}"
+        for b, d in decided.items()
+    )
     seeds = _span([str(d.gain.seeds) for d in decided.values() if d.gain])
     without = [names.title(b) for b in STARRED if b not in decided]
     lines = [
