@@ -38,7 +38,7 @@ The rooms, in the order of their dependencies; each imports only those listed be
     features       numbers from recordings: encoders of text, sound and pictures
     data           the catalogue of datasets, how each is fetched and read, the generated corpus
     runs           experiments, training, metrics, sweeps, and the store
-    tasks          what else LMAM is compared on: session recommendation
+    tasks          what else LMAM is compared on: session recommendation, humour detection
 
 The command `lmam` and the book that studies the methods are another package, `lmam_book`.
 """

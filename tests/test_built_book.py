@@ -77,7 +77,7 @@ def test_reader_does_not_see_bootstrap_and_injected_cells(pages, source):
     code = "\n".join(block.get_text() for block in pages[source].select(".cell_input"))
     assert "google.colab" not in code
     assert "# Parameters" not in code
-    assert "profile: str" in code
+    assert ": str = " in code
 
 
 @pytest.mark.parametrize("source", SOURCES)

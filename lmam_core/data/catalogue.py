@@ -6,7 +6,6 @@ path of a folder that `lmam data build` or `lmam data read` wrote is taken as we
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 from collections import ChainMap
@@ -23,9 +22,9 @@ from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
-from lmam_core.data.sources import diginetica, iemocap, meld, mosi, pom
+from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, pom, synthetic_humour, ur_funny
 from lmam_core.data.sources.base import Extra, Record, combined
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, alike
 from lmam_core.hashing import sha256
 
 _RECORDS = (
@@ -34,6 +33,9 @@ _RECORDS = (
     meld.RECORD,
     *synthetic.RECORDS,
     diginetica.RECORD,
+    ur_funny.RECORD,
+    mustard.RECORD,
+    synthetic_humour.RECORD,
     pom.RECORD,
 )
 
@@ -69,11 +71,9 @@ def entry(name: str) -> Record:
         raise LmamError(f"A dataset is named by a string; got {reprlib.repr(name)}.")
     if is_path(name):
         return stored.record(name)
-    close = difflib.get_close_matches(name.strip().casefold(), names(), 1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise LmamError(
-        f"There is no dataset {reprlib.repr(name)}{hint}; the datasets are {', '.join(names())}, and folders made by "
-        "`lmam data build`."
+        f"There is no dataset {reprlib.repr(name)}{alike(name, names())}; the datasets are {', '.join(names())}, and "
+        "folders made by `lmam data build`."
     )
 
 
@@ -106,6 +106,17 @@ def arrays(name: str) -> tuple[dict[str, np.ndarray], str]:
     path, sha256 = _verified(record, record)
     with Archive(path) as opened:
         return dict(opened), sha256
+
+
+def folder(name: str) -> Path:
+    """The folder of a dataset that is used as it was published, several files; raises LmamError where it is missing."""
+    record = entry(name)
+    if (first := _find(str(record.file))) is None:
+        raise LmamError(
+            f"The dataset {name} needs the file {record.file} and those published with it in the folder that the "
+            f"environment variable LMAM_DATA names, or in {paths.CACHE}; {_data_folder()}."
+        )
+    return first.parent
 
 
 def fingerprint(name: str, features: dict[str, str] | None = None, modalities: Sequence[str] | None = None) -> str:

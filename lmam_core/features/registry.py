@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,5 @@ OPENSMILE = "openSMILE, which is free for research, teaching and private use and
 def extractor(name: str) -> Extractor:
     """The registry's entry; raises LmamError with the names that there are."""
     if name not in EXTRACTORS:
-        raise LmamError(f"There is no extractor '{name}'; choose one of {', '.join(EXTRACTORS)}.")
+        raise unknown("There is no extractor", name, EXTRACTORS)
     return EXTRACTORS[name]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Conversations
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.models.contracts.backbone import Backbone
 from lmam_core.models.contracts.fusion import Fusion
 from lmam_core.models.layers.dropout import Dropout
@@ -136,7 +136,7 @@ def embed(
     have in common. Raises LmamError for an unknown embedding way.
     """
     if embedding not in EMBEDDINGS:
-        raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+        raise unknown("There is no embedding way", embedding, EMBEDDINGS)
     match = None
     if embedding == "late":
         start(seed, "backbone")

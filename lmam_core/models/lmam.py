@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmam_core.batch import Turns
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.models.contracts.fusion import Fusion, named, register
 from lmam_core.models.kernels import blockwise
 from lmam_core.models.layers.transformer import Places
@@ -52,7 +52,7 @@ PACKED = 100_000
 def readings(variant: str, **options: str | None) -> dict[str, str]:
     """Each of `READINGS` as asked for, or as the variant has it; raises LmamError for one that there is not."""
     if variant not in VARIANTS:
-        raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
+        raise unknown("LMAM has no variant", variant, VARIANTS)
     resolved = dict(VARIANTS[variant])
     for name, value in options.items():
         if value is None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.models.layers.transformer import Attention, Places
 
 
@@ -93,7 +93,7 @@ class LMCM(nn.Module):
         if not widths:
             raise LmamError("LMCM needs the width of at least one modality.")
         if norm not in NORMS:
-            raise LmamError(f"LMCM has no norm '{norm}'; choose one of {', '.join(NORMS)}.")
+            raise unknown("LMCM has no norm", norm, NORMS)
         if branches not in (1, 2):
             raise LmamError(f"LMCM has 2 branches, or 1 where only the first modality asks; got {branches!r}.")
         if heads < 1 or width % heads:

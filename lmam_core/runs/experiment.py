@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from lmam_core.batch import MODALITIES
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.models import fusion
 from lmam_core.models.backbones import backbone
 from lmam_core.models.embedded import EMBEDDINGS
@@ -112,9 +112,9 @@ class Experiment(Record):
         features = {m: sets.get(m, next(iter(record.feature_sets[m]))) for m in modalities}
         embedding = self.embedding or backbone(self.backbone).native
         if embedding not in EMBEDDINGS:
-            raise LmamError(f"There is no embedding way '{embedding}'; choose one of {', '.join(EMBEDDINGS)}.")
+            raise unknown("There is no embedding way", embedding, EMBEDDINGS)
         if self.protocol not in PROTOCOLS:
-            raise LmamError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+            raise unknown("There is no protocol", self.protocol, PROTOCOLS)
         if self.faithful and not backbone(self.backbone).leak:
             raise LmamError(f"faithful means nothing for '{self.backbone}': padding reaches no result of its original.")
         shuffled = [m for m in self.shuffled.split("+") if m]
@@ -145,7 +145,7 @@ class Experiment(Record):
         options = fusion.method(self.fusion).options
         variant = (self.variant or "paper") if "variant" in options else None
         if variant is not None and variant not in VARIANTS:
-            raise LmamError(f"LMAM has no variant '{variant}'; choose one of {', '.join(VARIANTS)}.")
+            raise unknown("LMAM has no variant", variant, VARIANTS)
         readings = self.reading_options
         for name, value in readings.items():
             if name not in options or value not in READINGS.get(name, ()):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.runs import metrics
 from lmam_core.runs.training import Training
 
@@ -22,6 +22,7 @@ CONVERSATION = "conversation"
 TASKS = {
     CONVERSATION: "lmam_core.runs.experiment:Experiment",
     "recommendation": "lmam_core.tasks.recommendation.asked:Recommendation",
+    "humour": "lmam_core.tasks.humour.asked:Humour",
 }
 """The record of each task, imported when it is asked for. A new task is one room in `tasks/` and one line here."""
 
@@ -117,7 +118,7 @@ def arm(e: Record) -> str:
 def record(task: str) -> type[Record]:
     """The record of a task; raises LmamError where there is none of this name."""
     if task not in TASKS:
-        raise LmamError(f"There is no task '{task}'; choose one of {', '.join(TASKS)}.")
+        raise unknown("There is no task", task, TASKS)
     module, name = TASKS[task].split(":")
     return cast("type[Record]", getattr(importlib.import_module(module), name))
 

@@ -24,7 +24,9 @@ import lmam_core
 from lmam_book.cli import lmam, main
 from lmam_book.cli import options as shared
 from lmam_book.cli.sweep import numbered
+from lmam_book.plans import studies
 from lmam_book.verdicts.effects import effect
+from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.stored import Utterances, write
 from lmam_core.features.sample.sample import write_wav
@@ -243,6 +245,52 @@ def test_one_folder_under_several_spellings_is_one_dataset(
         assert main(["results", "--dataset", spelling, "--store", str(tmp_path)]) == 0
         assert arms(capsys.readouterr().out) == [["lmam.early.paper.r2", "1"]]
     assert len(Store(tmp_path).paths()) == 1
+
+
+def test_a_folder_whose_name_has_a_comma_is_one_dataset_of_a_sweep(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(own, "talks, old")
+    quick = ["--updates", "2", "--jobs", "1", "--seeds", "0", "--store", "runs", "--rank", "2"]
+    assert main(["sweep", "--dataset", "talks, old,synthetic-meld", "--dialogues", "8", *quick]) == 0
+    assert sorted(run.dataset.rpartition("-")[0] for run in Store("runs")) == ["synthetic", "talks"]
+    capsys.readouterr()
+    assert main(["sweep", "--dataset", "talks, odl", *quick]) == 2
+    assert "There is no dataset 'talks'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+@pytest.mark.parametrize(
+    ("option", "given", "meant"),
+    [
+        ("dataset", "moci", "mosi"),
+        ("backbone", "bc_lst", "bc_lstm"),
+        ("fusion", "Lmaam", "lmam"),
+        ("embedding", "erly", "early"),
+        ("variant", "algorithm", "algorithm1"),
+        ("protocol", "onest", "honest"),
+    ],
+)
+def test_a_misspelt_value_is_told_with_the_one_that_was_meant(
+    command: str, option: str, given: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, f"--{option}", given, "--store", str(tmp_path)]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert f"'{given}' (did you mean '{meant}'?)" in sentence
+
+
+def test_a_study_goes_to_ones_own_store_unless_the_books_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stores: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "headline_emocap"]) == 2
+    assert "There is no plan 'headline_emocap' (did you mean 'headline_emocaps'?)" in capsys.readouterr().err
+    monkeypatch.setattr(studies, "carry_out", lambda names, store, *where: stores.append(store.root) or [])
+    for store in ([], ["--store", "book"]):
+        assert main(["sweep", "headline_emocaps", *store]) == 0
+    assert stores == [paths.MINE, paths.data("results")]
 
 
 def test_results_do_not_ask_where_the_data_are(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lmam_book.cli import main
+from lmam_core.data.sources.synthetic_humour import Incongruity, generate
+from lmam_core.runs.run import run
 from lmam_core.runs.store import Store
+from lmam_core.tasks.humour import asked as humour
+from lmam_core.tasks.humour.asked import Humour
+from lmam_core.tasks.humour.segments import checked
 from lmam_core.tasks.recommendation import asked
 from lmam_core.tasks.recommendation.sessions import beginnings, clicks, prepare
 
@@ -38,6 +44,42 @@ def test_a_run_is_kept_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFi
     assert "lmam.hops.r4" in capsys.readouterr().out
 
 
+def test_humour_runs_and_sweeps_into_one_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = checked(
+        "few", generate(Incongruity(sizes={"train": 40, "test": 20})), ("no", "yes"), caution="synthetic data"
+    )
+    monkeypatch.setattr(humour, "load", lambda name: few)
+    shared = ["--task", "humour", "--epochs", "1", "--width", "4", "--modalities", "text+audio", "--store", "mine"]
+    assert main(["run", *shared, "--fusion", "lmam", "--rank", "2", "--setting", "context"]) == 0
+    told = capsys.readouterr().out
+    assert "accuracy" in told
+    assert "(synthetic data)" in told
+    swept: list[Humour] = []
+    monkeypatch.setattr("lmam_core.runs.sweep.sweep", lambda experiments, *_, **__: swept.extend(experiments) or [])
+    assert main(["sweep", *shared, "--setting", "context,both", "--fusion", "none,lmam", "--seeds", "0-1"]) == 0
+    assert {(e.setting, e.fusion, e.seed) for e in swept} == {
+        (setting, method, seed) for setting in ("context", "both") for method in ("none", "lmam") for seed in (0, 1)
+    }
+    store = Store(tmp_path / "mine")
+    for seed in (0, 1):
+        for method in ("none", "lmam"):
+            e = dataclasses.replace(swept[0], setting="context", fusion=method, rank=None, seed=seed).resolved()
+            store.add(run(e))
+    assert {run.experiment.arm for run in store} == {
+        "context.T+A.none",
+        "context.T+A.lmam.late.r2",
+        "context.T+A.lmam.late.r4",
+    }
+    capsys.readouterr()
+    assert main(["results", "--task", "humour", "--store", "mine"]) == 0
+    table = capsys.readouterr().out
+    assert "accuracy" in table
+    gains = [line for line in table.splitlines() if "lmam.late.r4" in line]
+    assert "[" in gains[0].rsplit("]", 2)[1], "its gain over C-MFN without fusion"
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -46,6 +88,9 @@ def test_a_run_is_kept_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFi
         (["run", "--task", "music"], "There is no task 'music'"),
         (["run", "--dataset", "diginetica"], "it is for `lmam run --task recommendation`"),
         (["sweep", *TASK[:2], "--line", "trained,both", "--seeds", "0"], "no line 'both'"),
+        (["run", "--task", "humour", "--line", "trained"], "The task humour has no --line."),
+        (["run", "--task", "humour", "--modalities", "text+smell"], "has no modality 'smell'"),
+        (["run", "--dataset", "mustard"], "it is for `lmam run --task humour`"),
     ],
 )
 def test_a_mistake_is_one_sentence(command: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,26 +11,43 @@ import contextlib
 import html
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from matplotlib.text import Text
 
 from lmam_book.pages import style as reporting
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
+@dataclass
+class Figure:
+    """What stands in a figure that a cell showed."""
+
+    words: str
+
+
 def execute(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch, cells: slice = slice(None)) -> str:
     """All text that the cells of `notebooks/<chapter>.ipynb` put out, markup removed, with parameters as papermill sets
     them; without the bootstrap cell."""
+    outputs = run(chapter, given, monkeypatch, cells)
+    return plain("\n".join(_text(thing) for _, shown in outputs for thing in shown))
+
+
+def run(
+    chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch, cells: slice = slice(None)
+) -> Iterator[tuple[nbformat.NotebookNode, list[object]]]:
+    """Each code cell of a chapter but the bootstrap cell, and what it showed, one after the other."""
     shown: list[object] = []
     monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
     monkeypatch.setattr(reporting, "style", lambda: None)  # it would start a shell
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(_drawn()))
     names: dict[str, Any] = {"In": [""]}
     for cell in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells[cells]:
         tags = cell.metadata.get("tags", [])
@@ -40,9 +57,25 @@ def execute(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPa
         if "parameters" in tags:
             names |= given
             names["In"].append("\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in given.items())]))
+        yield cell, list(shown)
+        shown.clear()
     plt.close("all")
-    text = "\n".join(_text(thing) for thing in shown)
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", text)))
+
+
+def plain(markup: str) -> str:
+    """Text without its tags, on one line."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[/a-zA-Z!][^>]*>", " ", markup)))
+
+
+def words(shown: list[object]) -> str:
+    """What a cell showed as text, that of its figures included."""
+    return plain("\n".join(thing.words if isinstance(thing, Figure) else _text(thing) for thing in shown))
+
+
+def _drawn() -> list[Figure]:
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    plt.close("all")
+    return [Figure("; ".join(t.get_text() for t in f.findobj(Text) if t.get_text())) for f in figures]
 
 
 def _run(source: str, chapter: str, names: dict[str, Any], shown: list[object]) -> None:

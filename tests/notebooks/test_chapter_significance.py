@@ -124,7 +124,7 @@ def test_power_grows_with_seeds() -> None:
     assert [implied.power(d, 2.0, 7) for d in (0, 1, -2)] == pytest.approx(
         [TTestPower().power(d / 2, 7, 0.05) for d in (0, 1, 2)]
     )
-    ax = figures.power({"1 point": dict(zip((3, 5, 10, 20), powers, strict=True))}).axes[0]
+    ax = figures.power({"1 point": dict(zip((3, 5, 10, 20), powers, strict=True))}, "IEMOCAP").axes[0]
     assert ax.lines[0].get_ydata().tolist() == powers
     assert set(STARRED) <= set(plans.PLANS)
     plt.close("all")

@@ -24,7 +24,7 @@ def test_the_chapter_answers_from_the_store(given: dict[str, str], monkeypatch: 
 
 def test_without_runs_it_says_which_command_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = execute(CHAPTER, {"store": str(tmp_path)}, monkeypatch)
-    assert "No runs are stored yet: `lmam sweep traits` makes them." in text
+    assert f"No runs are stored yet: `lmam sweep traits --store {tmp_path}` makes them." in text
 
 
 def test_a_backbone_that_table_iv_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

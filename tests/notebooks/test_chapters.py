@@ -296,7 +296,7 @@ def test_a_card_runs_on_one_speaker_and_on_one_modality(
 @pytest.mark.parametrize(
     ("chapter", "sentences"),
     [
-        ("10-backbones-compared", ["18 wait for runs", "Not run yet: `lmam sweep faithful`"]),
+        ("10-backbones-compared", ["18 wait for runs", "Not run yet: `lmam sweep faithful --store"]),
         (
             VIDEO.removesuffix(".ipynb"),
             ["92.9 %", "`lmam sweep headline_emocaps --store", "Too few models are measured"],
@@ -332,7 +332,7 @@ def papermill(notebook: str, tmp_path: Path, *parameters: str) -> subprocess.Com
 def test_a_wrong_parameter_stops_papermill_with_a_sentence(tmp_path: Path) -> None:
     done = papermill("03-bc-lstm.ipynb", tmp_path, "rnak=30")
     assert done.returncode != 0
-    assert "This notebook has no parameter 'rnak'; did you mean 'rank'?" in done.stderr
+    assert "This notebook has no parameter 'rnak' (did you mean 'rank'?)" in done.stderr
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     errors = [o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert len(errors) == 1

@@ -158,7 +158,7 @@ def test_the_rank_page_answers_from_claims_and_spectra(ranks: tuple[str, int]) -
     assert f"Is rank 45 the best on IEMOCAP? {claim.verdict}" in text
     assert f"({claim.ours}; first protocol). {claim.reason}" in text
     change = spectra.table().query("kind == 'change' and dataset == 'iemocap'").groupby("arm").effective_rank.mean()
-    assert f"with an effective rank of {change['full weight']:.0f}. " in text
+    assert f"with an effective rank of {change['full weight']:.0f}, and " in text
     kept = spectra.cuts_table().query("kept == 0").groupby("dataset").same.mean()
     assert f"{kept.iemocap:.1f} % of the predictions on IEMOCAP and {kept.mosi:.1f} % on CMU-MOSI" in text
     assert "Synthetic data." in text

@@ -29,18 +29,21 @@ def probe(data: Dataset) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
     data = data.with_validation().standardised()
-    parts = {split: _flat(data, split) for split in data.splits}
+    parts = {split: flat(data, split) for split in data.splits}
+    if not data.classes:
+        parts = {split: (x, (y >= 0).astype(int)) for split, (x, y) in parts.items()}
     model = LogisticRegression(C=0.01, max_iter=2000).fit(*parts["train"])
     x, y = parts["test"]
     f1 = 100 * f1_score(y, model.predict(x), average="weighted")
     return {split: 100 * model.score(*part) for split, part in parts.items()} | {"test_weighted_f1": f1}
 
 
-def _flat(data: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+def flat(data: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The utterances of a split, (N, Σ d_m), and their labels, (N,)."""
     conversations = data.splits[split]
     x = np.concatenate([np.concatenate(list(c.features.values()), 1) for c in conversations])  # (N, Σ d_m)
     y = np.concatenate([c.label for c in conversations])  # (N,)
-    return x, y if data.classes else (y >= 0).astype(int)
+    return x, y
 
 
 def measure(datasets: Sequence[str] = REAL) -> pd.DataFrame:

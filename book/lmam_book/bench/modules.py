@@ -82,10 +82,10 @@ def seconds(programs: Mapping[str, Callable[[], Tensor]], repeats: int) -> dict[
     return {name: sorted(t)[len(t) // 2] for name, t in times.items()}
 
 
-def bench(repeats: int, chapters: Sequence[Path], parameters: Mapping[str, str], only: Sequence[str]) -> int:
+def bench(repeats: int, chapters: Sequence[Path], only: Sequence[str]) -> int:
     """Print the comparisons named, each with its target; returns 1 when one misses it, else 0.
 
-    `chapters` are the notebooks whose memory is measured, `parameters` those that they run with.
+    `chapters` are the notebooks whose memory is measured.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, medians of {repeats}\n", flush=True)
@@ -94,7 +94,7 @@ def bench(repeats: int, chapters: Sequence[Path], parameters: Mapping[str, str],
         "released": lambda: _released(device, repeats),
         "long": lambda: _long(device, repeats),
         "import": _import,
-        "chapters": lambda: _notebooks(chapters, parameters),
+        "chapters": lambda: _notebooks(chapters),
     }
     # A list, not a generator: every row is measured and printed even when an early one misses its target.
     met = [program() for name, program in programs.items() if name in only]
@@ -235,17 +235,16 @@ def _import() -> bool:
     return met
 
 
-def _notebooks(chapters: Sequence[Path], parameters: Mapping[str, str]) -> bool:
+def _notebooks(chapters: Sequence[Path]) -> bool:
     """The peak memory of each quick-profile chapter, papermill and kernel together."""
     print("\nPeak memory of the quick-profile chapters")
     met = True
     if not chapters:
         print("  not here: the chapters lie in the book's repository")
     papermill = [sys.executable, "-m", "papermill", "--no-progress-bar"]
-    options = [part for name, value in parameters.items() for part in ("-p", name, value)]
     with tempfile.TemporaryDirectory() as folder:
         for chapter in chapters:
-            command = [*papermill, chapter, f"{folder}/out.ipynb", *options]
+            command = [*papermill, chapter, f"{folder}/out.ipynb"]
             peak = _peak(subprocess.Popen(command, cwd=chapter.parent, stderr=subprocess.DEVNULL))
             met &= peak < 2e9
             print(f"  {chapter.name:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")

@@ -11,7 +11,6 @@ import yaml
 
 from lmam_core.errors import LmamError
 
-PARAMETERS = {"profile": "quick"}
 SOURCES = ("lmam_core", "book", "data", "notebooks")
 """The folders that the book is made from; whatever else of the checkout a chapter reads counts as well."""
 STORE = "data/results/"
@@ -102,7 +101,6 @@ def fingerprints(tree: Tree, chapters: list[str]) -> dict[str, dict]:
     then = read_manifest(tree.root).get("notebooks", {})
     here = Path(__file__).parent
     shared = {
-        "parameters": digest(PARAMETERS),
         "versions": digest([file_hash(tree.root / "requirements.lock"), sys.version]),
         "runner": digest([file_hash(here / name) for name in RUNNER]),
     }

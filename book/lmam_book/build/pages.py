@@ -95,11 +95,7 @@ def with_prose(source: Path, run: Path) -> bytes:
         if cell["cell_type"] != "code":
             cells.append(cell)
             continue
-        code = next(ran)
-        while "injected-parameters" in _tags(code):  # papermill's, which the source does not have
-            cells.append(code)
-            code = next(ran)
-        cells += captioned(code)
+        cells += captioned(next(ran))
     return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
 
 

@@ -2,12 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NoReturn
 
-import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -15,8 +12,6 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from lmam_book.build.kernel import TOLD, TRACING, search_path
-from lmam_book.build.manifest import PARAMETERS
-from lmam_core.errors import LmamError
 from lmam_core.limits import CELL_BYTES as OUTPUT
 
 
@@ -26,24 +21,10 @@ def run_one(source: str, output: str, notes: str, root: str) -> None:
     os.environ.update(LMAM_TRACE=notes, LMAM_TRACE_ROOT=root, PYTHONPATH=search_path(TRACING))
     place = {"kernel_name": "python3", "language": "python", "cwd": Path(source).parent}
     papermill_engines.register("lmam", _Engine)
-    check_names(PARAMETERS)
     try:
-        papermill.execute_notebook(source, output, PARAMETERS, **place, engine_name="lmam", progress_bar=False)
+        papermill.execute_notebook(source, output, **place, engine_name="lmam", progress_bar=False)
     except DeadKernelError:
         _end("The kernel died in this cell: its code ended it, or the machine for want of memory.")
-    notebook = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]
-    for k, cell in enumerate(notebook.cells):
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("remove-cell")  # the reader sees the notebook's own parameters
-            cell.id = f"injected-{k}"  # papermill's is another one on every run
-    nbformat.write(notebook, output)  # type: ignore[no-untyped-call]
-
-
-def check_names(parameters: Mapping[str, Any]) -> None:
-    """Raise LmamError for a name that is no variable's: papermill writes names into code as they are, and runs it."""
-    for name in parameters:
-        if not name.isidentifier() or iskeyword(name):
-            raise LmamError(f"A notebook's parameter must be a variable's name; got {name!r}.")
 
 
 def _end(sentence: str) -> NoReturn:

@@ -165,11 +165,7 @@ def built_book_is_fresh(store: Store, root: Path | None = None) -> Iterator[str]
         yield "_build/manifest.json, which tells what the book was built from, is damaged; `make book` makes both anew."
         return
     now = fingerprints(Tree(root), list(built))
-    changed = {name for c, then in built.items() for name in changes(then, now[c])} - {
-        "parameters",
-        "versions",
-        "runner",
-    }
+    changed = {name for c, then in built.items() for name in changes(then, now[c])} - {"versions", "runner"}
     if changed:
         yield f"The built book is older than its {' and '.join(sorted(changed))}; `make book` brings it up to date."
     edited = [f"_build/executed/{c}" for c, then in built.items() if file_hash(executed(root, c)) != then.get("output")]

@@ -85,7 +85,8 @@ def written(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
     root, claims, cells = paths.checkout(), judge(store), headline.cells(store)
     links = list(findings(store))
-    blocks = {FULL: scoreboard.details(claims), HEADLINE: headline.page(cells, headline.arms(store))}
+    blocks = {FULL: scoreboard.details(claims)}
+    blocks[HEADLINE] = headline.page(cells, headline.arms(store), headline.context_or_fusion(store))
     blocks |= {name: front(claims, cells, links, _address(name, root)) for name in FRONT}
     texts = {root / TABLE: scoreboard.csv(claims)}
     for name, block in blocks.items():

@@ -25,10 +25,10 @@ def bench(repeats: int, only: tuple[str, ...]) -> int:
     Each as a ratio of two programs in one run; fails where a target is missed.
     """
     from lmam_book.bench.modules import bench as measured
-    from lmam_book.build.manifest import PARAMETERS, toc_sources
+    from lmam_book.build.manifest import toc_sources
 
     if repeats < 1:
         raise LmamError(f"--repeats must be at least 1; got {repeats}.")
     root = paths.CHECKOUT
     chapters = [root / name for name in toc_sources(root) if name.endswith(".ipynb")] if root else []
-    return measured(repeats, chapters, PARAMETERS, only or PARTS)
+    return measured(repeats, chapters, only or PARTS)

@@ -73,7 +73,7 @@ def read(file: str, layout: str | None, to: str) -> None:
 
 
 @data.command()
-@click.argument("name", metavar="[mosi|iemocap|meld|pom|diginetica]")
+@click.argument("name", metavar="[mosi|iemocap|meld|pom|diginetica|mustard]")
 @click.option("--to", default=None, help="folder for it (default where LMAM_DATA points, else the cache)")
 def fetch(name: str, to: str | None) -> None:
     """Gather a dataset of the catalogue from its public files."""

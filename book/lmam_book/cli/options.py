@@ -24,7 +24,7 @@ EMBEDDINGS = ("early", "early_residual", "late")
 VARIANTS = ("paper", "algorithm1", "released")
 PROTOCOLS = ("honest", "tuning", "released", "protocol1", "tuning1")
 LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "features", "readings", "protocol",
-         "streams", "line", "fraction")  # fmt: skip
+         "streams", "line", "fraction", "setting")  # fmt: skip
 """Fields that `lmam sweep` takes several values for, separated by commas or, in `FEATURES`, by semicolons."""
 PAIRED = ("features", "readings")
 
@@ -56,6 +56,8 @@ FIELDS: dict[str, tuple[type, str]] = {
     "fraction": (int, "of recommendation, keep the last 1 / FRACTION of the training sessions (default 64, 1 all)"),
     "layers": (int, "of recommendation, steps over the hypergraph (default 3)"),
     "ssl": (float, "of recommendation, the weight of the self-supervised term (default 0.01)"),
+    "setting": (str, "of humour, what is read: punchline, context, both (default both)"),
+    "context": (int, "of humour, sentences of context that are read at most (default 5)"),
 }
 """Every field of the tasks' records: its type, and what it means."""
 
@@ -141,7 +143,7 @@ def own(root: str | None) -> Store:
 
 def task(command: Command) -> Command:
     """`--task`."""
-    text = "conversation or recommendation (default conversation)"
+    text = "conversation, recommendation or humour (default conversation)"
     return click.option("--task", "of", default="conversation", help=text)(command)
 
 

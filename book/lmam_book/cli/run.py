@@ -90,6 +90,8 @@ def show(result: Run) -> None:
         table = per_class(result.total.reshape(C, C))
         for k, name in enumerate(result.classes):
             click.echo(f"  {name:12}" + "  ".join(f"{column} {values[k]:6.2f}" for column, values in table.items()))
+    if notes := result.provenance.get("notes"):
+        click.echo(notes)
     click.echo(
         f"{result.parameters:,} parameters, best epoch {result.training.best_epoch}, "
         f"{result.training.seconds_per_epoch:.2f} s per epoch, {result.peak_memory_mb:.0f} MB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ from lmam_core.errors import LmamError
 @click.option("--jobs", type=int, help="runs at a time (default one per core)")
 @options.device
 @click.option("--cluster", help="a Dask scheduler's address: its workers carry the runs out (default this machine)")
-@options.store("my-runs; of a plan the book's own")
+@options.store("my-runs")
 @click.option("--predictions", is_flag=True, help="keep the predictions of every test utterance, as CSV")
 def sweep(
     plan: str | None,
@@ -40,7 +41,8 @@ def sweep(
     """Carry out many experiments.
 
     PLAN is a study of the book, such as headline_bc_lstm, several such as traits, or all: it is tuned and measured, or
-    goes on where it stopped. Without one every combination of the values given is carried out.
+    goes on where it stopped; `--store book` goes on with the book's own runs. Without one every combination of the
+    values given is carried out.
     """
     from lmam_book.plans import plans, studies, tasks
     from lmam_core.runs.device import usable
@@ -57,9 +59,8 @@ def sweep(
         fixed = [*fields, *(["seeds"] if seeds else []), *(["predictions"] if predictions else [])]
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
-        store = options.opened(root) if paths.CHECKOUT else options.own(root)
         kind = plans if plan in plans.PLANS else tasks if plan in tasks.PLANS else studies
-        failures = kind.carry_out(studies.names(plan) if kind is studies else [plan], store, *where)
+        failures = kind.carry_out(studies.names(plan) if kind is studies else [plan], options.own(root), *where)
     else:
         lists = {n: _values(n, fields.pop(n)) for n in options.LISTS if n in fields}
         combined = itertools.product(numbered(seeds or "0-9"), *lists.values())
@@ -75,7 +76,7 @@ def _cost(plan: str | None, root: str | None) -> int:
     """What is left of studies: runs, updates, core-hours."""
     from lmam_book.plans import studies
 
-    left = studies.cost(studies.names(plan), options.opened(root))
+    left = studies.cost(studies.names(plan), options.opened(root or str(paths.MINE)))
     click.echo(left.to_string(index=False, na_rep="not timed yet"))
     click.echo(f"{left.core_hours.sum():.1f} core-hours left of what was timed, for {studies.FIRST} seeds of each arm.")
     return 0
@@ -84,7 +85,19 @@ def _cost(plan: str | None, root: str | None) -> int:
 def _values(name: str, text: str) -> list[Any]:
     if name in ("rank", "fraction"):
         return options.numbers(text, name)
-    return [part.strip() for part in text.split(";" if name in options.PAIRED else ",")]
+    parts = text.split(";" if name in options.PAIRED else ",")
+    if name == "dataset":
+        parts = list(_folders(parts))
+    return [part.strip() for part in parts]
+
+
+def _folders(parts: list[str]) -> Iterator[str]:
+    """The parts of a list that was split at commas, those of one existing path put together again."""
+    while parts:
+        together = [",".join(parts[:n]) for n in range(len(parts), 0, -1)]
+        path = next((path for path in together if paths.given(path.strip()).exists()), parts[0])
+        yield path
+        parts = parts[path.count(",") + 1 :]
 
 
 def numbered(text: str) -> list[int]:

@@ -18,19 +18,17 @@ from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
 from lmam_book.plans.plans import stored_runs
-from lmam_book.plans.studies import TYPICAL
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline, sizes
 from lmam_core import paths
 from lmam_core.batch import collate
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
-from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS, Embedded
 from lmam_core.runs import names as run_names
 from lmam_core.runs.device import usable
-from lmam_core.runs.experiment import BUDGETS, Experiment
+from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.store import Store
@@ -80,8 +78,6 @@ class Card:
         now = Asked(**{field.name: self.names[field.name] for field in dataclasses.fields(Asked)})
         if now != self._checked:
             check_parameters(self.names, **RULES)
-            if not (folder := paths.store(now.store)).is_dir():
-                raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
             arm = self._arm(now, "lmam")
             prepared(arm)  # says how a file that is missing can be had
             check_rank(arm)
@@ -134,7 +130,7 @@ class Card:
     def parts(self) -> HTML:
         """The parameters of the live run's two models by part."""
         arms = (self._arm(self.asked, fusion).resolved() for fusion in ("concat", "lmam"))
-        return parts({run_names.arm(e): build(e, self.data) for e in arms})
+        return parts({run_names.arm(e): build(e, self.data) for e in arms}, self._arm(self.asked, "lmam"))
 
     def original(self) -> HTML:
         """What the comparison with the original gave, in a sentence, with tables of it and of the sizes folded away."""
@@ -177,10 +173,7 @@ class Card:
         """How long the full profile would take, judged by the updates of the quick one."""
         if self.asked.profile == "full":
             return ""
-        quick = self._arm(self.asked, "lmam").resolved()
-        seconds = sum(t.seconds_per_epoch * len(t.train_loss) / t.updates for *_, t in self.trained.values())
-        minutes = seconds * BUDGETS["honest"]["batch_size"] / (quick.batch_size or 1) * TYPICAL / 60
-        return f'On this machine profile = "full" would take about {max(1, round(minutes))} minutes.'
+        return live_runs.full(self.trained, self._arm(self.asked, "lmam").resolved().batch_size or 1)
 
     def curves(self) -> Figure:
         """Loss and validation score of the live run by epoch."""
@@ -258,14 +251,15 @@ def _compared(timings: pd.DataFrame) -> str:
     return sentences + str(times.data)
 
 
-def parts(models: Mapping[str, Embedded]) -> HTML:
-    """The parameters of named models by part."""
+def parts(models: Mapping[str, Embedded], asked: Experiment) -> HTML:
+    """The parameters of named models by part; `asked` is the one with LMAM."""
     rows = []
     for name, model in models.items():
         modules = {"fusion": model.fusion, "backbone": model.backbone, "classifier": model.classifier}
         counts = {part: sum(p.numel() for p in module.parameters()) for part, module in modules.items()}
         rows.append({"arm": name} | {part: f"{n:,}" for part, n in (counts | {"all": sum(counts.values())}).items()})
-    return reporting.table(pd.DataFrame(rows))
+    caption = f"Parameters of {run_names.title(asked.backbone)} on {asked.dataset}, rank {asked.rank}"
+    return reporting.table(pd.DataFrame(rows), caption)
 
 
 def padding(model: Embedded, data: Dataset) -> float:

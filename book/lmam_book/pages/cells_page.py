@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
-from lmam_book.plans.plans import PLANS, SEEDS
+from lmam_book.plans.plans import PLANS, SEEDS, command
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells, trimmed
 from lmam_book.verdicts.intervals import interval
@@ -58,7 +59,7 @@ def missing(cells: Cells, dataset: str) -> HTML:
         return HTML(f"<p>{cells.title}: all {len(arms)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
     wanted = lambda e: e.dataset == dataset and cells.label(e) in few  # noqa: E731
     plans = [name for name in cells.plans if any(map(wanted, PLANS[name].arms()))]
-    commands = " and ".join(f"<code>lmam sweep {name}</code>" for name in plans)
+    commands = " and ".join(str(Markup("<code>{}</code>").format(command(name, cells.store))) for name in plans)
     rest = ("goes" if len(plans) == 1 else "go") + (" on" if lacking else f" on to {len(SEEDS)}")
     return HTML(f"<p>{text}; {commands} {rest}.</p>")
 

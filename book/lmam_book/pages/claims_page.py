@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
-from lmam_book.plans.plans import FIRST, PLANS
+from lmam_book.plans.plans import FIRST, PLANS, command
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.rule import NOT_TESTABLE
-from lmam_core import paths
-from lmam_core.errors import LmamError
-from lmam_core.runs.store import Store
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,6 @@ def claim(cells: Cells, arm: str, baseline: str, dataset: str) -> Claim:
     gain = cells.gain(arm, dataset, metric, baseline) if cells.runs else None
     decided = NOT_TESTABLE if gain is None else plugin.word(cells.frame, dataset, baseline, arm, reported)
     return Claim(cells.where, arm, baseline, gain, reported, decided if reported > 0 else "")
-
-
-def opened(store: str) -> Store:
-    """The store that a page names: `book`, or a path; raises LmamError where there is no such folder."""
-    if not (folder := paths.store(store)).is_dir():
-        raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
-    return Store(folder)
 
 
 def measured(claims: Iterable[Claim]) -> list[Effect]:
@@ -104,17 +94,16 @@ def figure(panels: Mapping[str, Sequence[Claim]], axis: str) -> Figure | None:
     return forest(drawn, axis) if drawn else None
 
 
-def missing(some: Iterable[Cells], dataset: str, store: str) -> str:
-    """Which comparisons lack seeds in a store, and the commands that make them; empty where none does."""
+def missing(some: Iterable[Cells], dataset: str) -> str:
+    """Which comparisons lack seeds, and the commands that make them; empty where none does."""
     lacking = [(cells, few) for cells in some if (few := cells.lacking(dataset))]
     if not lacking:
         return ""
-    plans = {
-        plan: None
+    commands = {
+        f"`{command(plan, cells.store)}`": None
         for cells, few in lacking
         for plan in cells.plans
         if any(e.dataset == dataset and cells.label(e) in few for e in PLANS[plan].arms())
     }
-    commands = " and ".join(f"`lmam sweep {plan} --store {store}`" for plan in plans)
-    names = ", ".join(cells.where for cells, _ in lacking)
-    return f"Fewer than {FIRST} seeds in some arm of {names}: {commands} makes the runs."
+    told = f"Fewer than {FIRST} seeds in some arm of {', '.join(cells.where for cells, _ in lacking)}: "
+    return f"{told}{' and '.join(commands)} {'make' if len(commands) > 1 else 'makes'} the runs."

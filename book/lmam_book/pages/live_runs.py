@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import pandas as pd
 from IPython.display import HTML, DisplayHandle
 from markupsafe import Markup
 
+from lmam_book.plans.studies import TYPICAL
 from lmam_core.data.dataset import Dataset
 from lmam_core.errors import LmamError
 from lmam_core.models.embedded import Embedded
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.experiment import BUDGETS, Experiment
 from lmam_core.runs.run import trained
 from lmam_core.runs.training import Training, score
 
@@ -42,14 +42,6 @@ def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tupl
     return done
 
 
-def live(arms: Mapping[str, Experiment], device: str = "cpu") -> pd.DataFrame:
-    """One row per arm, trained now: scores on the test split, parameters, seconds per epoch.
-
-    The seconds are medians over an arm's own epochs, one arm after the other.
-    """
-    return pd.DataFrame([scored(name, *done) for name, done in train(arms, device).items()])
-
-
 def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dict[str, Any]:
     """A trained arm's row in a table: test scores, parameters, seconds per epoch."""
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -60,3 +52,10 @@ def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dic
 def quick(e: Experiment, profile: str, **budget: int) -> Experiment:
     """An experiment with the budget of a live run: `budget` in the quick profile, its own in the full one."""
     return replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()
+
+
+def full(trained: Mapping[str, tuple[Embedded, Dataset, Training]], batch_size: int) -> str:
+    """How long these arms would take in the full profile, judged by the updates of their live run."""
+    seconds = sum(t.seconds_per_epoch * len(t.train_loss) / t.updates for *_, t in trained.values())
+    minutes = seconds * BUDGETS["honest"]["batch_size"] / batch_size * TYPICAL / 60
+    return f'On this machine profile = "full" would take about {max(1, round(minutes))} minutes.'

@@ -21,20 +21,21 @@ SMALLEST = 7.6
 """Points: letters of 10 pixels."""
 LINE, LABEL = 36, 20
 """Characters of a line across the figure, and of one beside an axis."""
-CELLS = 100
-"""A table of so many written numbers does not fit."""
+CELLS, PANELS = 100, 10
+"""A table of more written numbers does not fit, nor do more panels: a film."""
 
 
 def narrow(figure: Figure) -> str | None:
     """A figure as an SVG of `WIDTH` with no letter below `SMALLEST`. The figure itself stays as it is.
 
-    None for one that is narrow already, for drawings, whose axes are off, for tables, and for panels with a colour bar.
+    None for one that is narrow already, for drawings, whose axes are off, for tables, films, and panels with a colour
+    bar.
     """
     panels = [ax for ax in figure.axes if ax.axison]
     grids = [grid for ax in panels if (grid := ax.get_gridspec())]
     columns = max((grid.ncols for grid in grids), default=1)
-    tables = any(len(ax.texts) > CELLS for ax in panels)
-    if not grids or tables or figure.get_figwidth() <= WIDTH or (columns > 1 and len(grids) < len(panels)):
+    much = len(panels) > PANELS or any(len(ax.texts) > CELLS for ax in panels)
+    if not grids or much or figure.get_figwidth() <= WIDTH or (columns > 1 and len(grids) < len(panels)):
         return None
     copy = pickle.loads(pickle.dumps(figure))
     try:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from lmam_core import paths
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, alike
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, prepared
@@ -24,14 +24,12 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
 
     A rule is a `range` (whole numbers within it), a sequence of allowed values, or a type (`str`, `int`, `float`,
     `bool`; a float takes whole numbers too). Raises LmamError, one sentence, for a name that papermill set and the
-    notebook does not have (papermill itself only warns), for a value that breaks its rule, and for a `device` that the
-    machine does not have.
+    notebook does not have (papermill itself only warns), for a value that breaks its rule, for a `device` that the
+    machine does not have, and for a `store` that is no folder.
     """
     for name in _injected(namespace):
         if name not in rules:
-            close = difflib.get_close_matches(name, rules, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(rules)}."
-            raise LmamError(f"This notebook has no parameter '{name}'; {hint}")
+            raise LmamError(f"This notebook has no parameter '{name}'{alike(name, rules)}; it has {', '.join(rules)}.")
     for name, rule in rules.items():
         _check(name, namespace[name], rule)
 
@@ -61,6 +59,9 @@ def _check(name: str, value: Any, rule: Rule) -> None:
             raise LmamError(f"{name} must be a whole number; got {value!r}.")
         if value not in rule:
             raise LmamError(f"{name} must lie in {rule.start}..{rule.stop - 1}; got {value}.")
+    elif name == "store" and isinstance(value, str):
+        if not (folder := paths.store(value)).is_dir():
+            raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
     elif isinstance(rule, type):
         number = rule is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, rule) or (rule is int and isinstance(value, bool))):
@@ -70,9 +71,8 @@ def _check(name: str, value: Any, rule: Rule) -> None:
     elif name == "dataset" and isinstance(value, str) and catalogue.is_path(value):
         catalogue.entry(value)
     elif value not in rule:
-        close = difflib.get_close_matches(str(value), [str(v) for v in rule], 1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        raise LmamError(f"{name} must be one of {', '.join(map(str, rule))}; got {value!r}{hint}.")
+        there = [str(v) for v in rule]
+        raise LmamError(f"{name} must be one of {', '.join(there)}; got {value!r}{alike(value, there)}.")
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:

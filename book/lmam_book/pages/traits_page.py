@@ -13,6 +13,7 @@ from lmam_book.bench import trait_probes
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.pages.style import COLOURS, INK, badge
 from lmam_book.plans.arms import STARRED
+from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_print, traits
 from lmam_book.verdicts.effects import effect
 from lmam_book.verdicts.headline import Cell
@@ -20,6 +21,7 @@ from lmam_book.verdicts.rule import SHARE
 from lmam_book.verdicts.traits import DIGITS, METRICS, Decided
 from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs import names
+from lmam_core.runs.store import Store
 
 UNITS = {"mae": "MAE", "accuracy": "accuracy", "corr": "correlation"}
 READINGS = {
@@ -37,11 +39,11 @@ def ready(cells: Cells, metric: str) -> dict[str, Decided]:
     return {b: d for b, d in decided.items() if d.gain is not None}
 
 
-def answer(cells: Cells, metric: str) -> str:
+def answer(cells: Cells, metric: str, store: Store) -> str:
     """Gains with their words, what could be seen, and the level of a constant, as Markdown bullets."""
     decided = ready(cells, metric)
     if not decided:
-        return "No runs are stored yet: `lmam sweep traits` makes them."
+        return f"No runs are stored yet: `{command('traits', store)}` makes them."
     digits = DIGITS.get(metric, 1)
     told = "; ".join(
         f"{names.title(b)} {beside_print.signed(d.gain, digits)}, reported {d.reported:+.{digits}f}: {badge(d.word)}"

@@ -8,6 +8,7 @@ run with `SEEDS`, which are other seeds, under `protocol1`. `studies` has the pl
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -29,7 +30,8 @@ from lmam_book.plans.arms import (
     ranks,
     ways,
 )
-from lmam_core.errors import LmamError
+from lmam_core import paths
+from lmam_core.errors import unknown
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -92,7 +94,7 @@ def plan(name: str) -> Plan:
     if name not in PLANS and name in BACKBONES:
         return Plan(plugged(name))
     if name not in PLANS:
-        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(PLANS)}, all.")
+        raise unknown("There is no plan", name, [*PLANS, "all"])
     return PLANS[name]
 
 
@@ -122,6 +124,12 @@ def measured(plan: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequen
     """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
     best = [tuned(plan, arm, store) for arm in arms]
     return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in best]
+
+
+def command(name: str, store: Store) -> str:
+    """What makes a plan's runs where a page reads them: `lmam sweep bc_lstm --store book`."""
+    book = paths.CHECKOUT is not None and store.root == paths.data("results")
+    return f"lmam sweep {name} --store {'book' if book else shlex.quote(str(store.root))}"
 
 
 def _ready(plan: Plan, arms: Sequence[Experiment], store: Store) -> list[Experiment]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lmam_book.plans import search
 from lmam_book.plans.arms import starred
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 from lmam_core.models.backbones import BACKBONES, backbone
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -121,7 +121,7 @@ def study(name: str) -> list[Experiment]:
     elif (other := name.removeprefix("headline_")) in BACKBONES and other != name:
         arms = headline(other, DATASETS, READINGS)
     else:
-        raise LmamError(f"There is no plan '{name}'; choose one of {', '.join(STUDIES)}, all.")
+        raise unknown("There is no plan", name, [*STUDIES, "all"])
     return [arm.resolved() for arm in arms]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import unknown
 from lmam_core.runs.record import Record
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import sweep
+from lmam_core.tasks.humour.asked import Humour
 from lmam_core.tasks.recommendation.asked import Recommendation
 
 SEEDS = tuple(range(5))
@@ -31,20 +33,64 @@ def _whole() -> dict[str, Recommendation]:
     return {name: dataclasses.replace(arm, fraction=1) for name, arm in list(SESSIONS.items())[:3]}
 
 
-PLANS: dict[str, Callable[[], dict[str, Recommendation]]] = {"sessions": lambda: SESSIONS, "sessions_full": _whole}
-"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences per epoch."""
+CMFN = {"C-MFN(P)": "punchline", "C-MFN(C)": "context", "C-MFN": "both"}
+"""Rows of Table XIV, and what each reads of a segment; those with LMAM have a star behind their name."""
+SUBSETS = {
+    "T": ("text",),
+    "A+V": ("audio", "video"),
+    "T+A": ("text", "audio"),
+    "T+V": ("text", "video"),
+    "T+A+V": ("text", "audio", "video"),
+}
+"""Columns of Table XIV."""
+EARLY = "C-MFN*, early + residual"
+CONCAT = "C-MFN, concatenation in LMAM's place"
+
+
+def humour(subsets: Iterable[str] = SUBSETS, **given: Any) -> dict[str, Humour]:
+    """C-MFN with and without LMAM in the cells of Table XIV: `C-MFN(P)*, T+A`."""
+    return {
+        f"{row}{star}, {subset}": Humour(setting=setting, modalities=SUBSETS[subset], fusion=fusion, **given)
+        for row, setting in CMFN.items()
+        for subset in subsets
+        for star, fusion in (("", "none"), ("*", "lmam"))
+    }
+
+
+def _generated() -> dict[str, Humour]:
+    both = Humour(modalities=SUBSETS["T+A+V"])
+    others = {
+        f"{EARLY}, T+A+V": dataclasses.replace(both, fusion="lmam", embedding="early_residual"),
+        f"{CONCAT}, T+A+V": dataclasses.replace(both, fusion="concat"),
+    }
+    return humour() | others
+
+
+PLANS: dict[str, Callable[[], Mapping[str, Record]]] = {
+    "sessions": lambda: SESSIONS,
+    "sessions_full": _whole,
+    "humour": _generated,
+    "humour_text": lambda: humour(["T"], dataset="mustard", learning_rate=1e-3, batch_size=32),
+    "humour_full": lambda: humour(dataset="ur-funny", learning_rate=1e-3, batch_size=64, epochs=20, width=32),
+}
+"""Arms by name. `sessions_full` is Table XIII's size, for a GPU: 648,000 sequences per epoch. `humour` is on generated
+segments, `humour_text` on MUStARD's text, `humour_full` on UR-FUNNY, for who has its files."""
 
 
 def asked(name: str) -> list[Record]:
     """Every run of a plan, one seed of each arm before the next; raises LmamError where there is no such plan."""
     if name not in PLANS:
-        raise LmamError(f"There is no plan '{name}' of a task; choose one of {', '.join(PLANS)}.")
-    return [dataclasses.replace(arm, seed=seed) for seed in SEEDS for arm in PLANS[name]().values()]
+        raise unknown("There is no plan of a task", name, PLANS)
+    return [_seeded(arm, seed) for seed in SEEDS for arm in PLANS[name]().values()]
+
+
+def _seeded(arm: Record, seed: int) -> Record:
+    return cast("Record", dataclasses.replace(cast("Any", arm), seed=seed))
 
 
 def stored_runs(name: str, store: Store) -> dict[str, list[Run]]:
     """The runs of each arm of a plan that the store has, by seed."""
-    seeds = {arm: [dataclasses.replace(e, seed=seed) for seed in SEEDS] for arm, e in PLANS[name]().items()}
+    seeds = {arm: [_seeded(e, seed) for seed in SEEDS] for arm, e in PLANS[name]().items()}
     return {arm: [store.get(e) for e in runs if e in store] for arm, runs in seeds.items()}
 
 

@@ -7,10 +7,9 @@ from functools import cache
 
 import torch
 
-from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
-from lmam_core.runs.experiment import Experiment, pairs
-from lmam_core.runs.run import build
+from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.run import build, prepared
 
 WITHIN = 0.01
 """How far from the wanted number of parameters a widened backbone may be, as a share of it."""
@@ -19,10 +18,8 @@ WITHIN = 0.01
 @cache
 def parameters(experiment: Experiment) -> int:
     """Trainable parameters of an experiment's model, counted without giving them values."""
-    e = experiment.resolved()
-    data = catalogue.load(e.dataset, pairs(e.features, "features"), e.modalities)
     with torch.device("meta"):
-        return sum(p.numel() for p in build(e, data).parameters() if p.requires_grad)
+        return sum(p.numel() for p in build(experiment, prepared(experiment)).parameters() if p.requires_grad)
 
 
 def matching(baseline: Experiment, other: Experiment) -> Experiment:

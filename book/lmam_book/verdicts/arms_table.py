@@ -9,18 +9,20 @@ from collections.abc import Iterator, Sequence
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW, UNDECIDED
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import UNTESTED
+from lmam_core.tasks.humour.asked import Humour
 from lmam_core.tasks.recommendation.asked import NONE, Recommendation
 
 WIDTH = 100
 LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
-METRICS = {"mosi": "acc2", "diginetica": "P@20", "pom": "accuracy"}
+METRICS = {"mosi": "acc2", "diginetica": "P@20"} | dict.fromkeys([*catalogue.names("humour"), "pom"], "accuracy")
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
-_DIFFERING = {
+DIFFERING = {
     "learning_rate": "rate {:g}",
     "weight_decay": "decay {:g}",
     "dropout": "dropout {}",
@@ -32,7 +34,8 @@ _DIFFERING = {
 }
 """The fields that neither `Run.arm` nor a block's head names, and how an arm says them where they differ."""
 
-Arms = dict[Experiment | Recommendation, list[Run]]
+Asked = Experiment | Recommendation | Humour
+Arms = dict[Asked, list[Run]]
 Block = tuple[str, ...]
 
 
@@ -88,7 +91,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
     cautions = sorted({run.caution for run in runs} - {""})
     yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in _DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
+    differing = [name for name in DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
     rows = []
     for e in sorted(
         arms,
@@ -99,7 +102,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             str(e),
         ),
     ):
-        differences = [_DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
+        differences = [DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
         mean = interval([run.metrics[metric] for run in arms[e]])
         rows.append((", ".join([arms[e][0].arm, *differences]), mean, _gain(e, arms[e], among, metric)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
@@ -112,10 +115,13 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
-def _gain(e: Experiment | Recommendation, arm: list[Run], among: Arms, metric: str) -> Effect | None:
-    """How much better an arm is than its concatenation, or DHCN; None where none has two of its seeds."""
-    if isinstance(e, Recommendation):
-        other = among.get(dataclasses.replace(e, fusion=NONE, rank=None, streams=None)) if e.fusion != NONE else None
+def _gain(e: Asked, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+    """How much better an arm is than its concatenation, of other tasks than its model without fusion.
+
+    None where none has two of its seeds.
+    """
+    if not isinstance(e, Experiment):
+        other = among.get(dataclasses.replace(e, fusion=NONE).resolved()) if e.fusion != NONE else None
     elif e.fusion == "concat":
         return None
     else:

@@ -238,8 +238,15 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
     rows = []
     for e, runs in measured_arms.items():
         mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
+        alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
-            {"backbone": e.backbone, "dataset": e.dataset, "arm": names.arm(e), "seeds": mean.n, "mean": mean.mean}
+            {
+                "backbone": e.backbone,
+                "dataset": e.dataset,
+                "arm": names.arm(e) + alone,
+                "seeds": mean.n,
+                "mean": mean.mean,
+            }
             | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
@@ -280,13 +287,36 @@ def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") 
     return effects
 
 
-def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame) -> str:
-    """What the headline page says of the cells and of `arms`, as Markdown; cells without runs are only counted."""
+def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
+    """The effects of `context` per dataset, as a Markdown section; empty where no dataset has them."""
+    rows = {title: context(store, backbone, dataset) for dataset, title in DATASETS.items()}
+    lines = [
+        f"| {title} | {' | '.join(f'{beside_print.signed(e)} | {e.seeds}' for e in gains.values())} |"
+        for title, gains in rows.items()
+        if gains
+    ]
+    head = [
+        "## Context or fusion?",
+        "",
+        "TextCNN sees three utterances; LMAM lets each of them see its conversation. On text alone there is nothing to",
+        "fuse, and what LMAM gains there is context.",
+        "",
+        "| TextCNN, LMAM as printed | gain on text alone | seeds | gain on text and audio | seeds |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    return "\n".join([*head, *lines]) if lines else ""
+
+
+def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame, section: str = "") -> str:
+    """What the headline page says of the cells, of `arms` and of `context_or_fusion`, as Markdown.
+
+    Cells without runs are only counted.
+    """
     rows = table(cells)
     ready = rows[rows.seeds > 0]
     parts = [answer(cells), pooled_sentences(cells)]
     if len(ready):
-        parts += [_rows(ready), _open(ready), arms_fold(rows_of_arms)]
+        parts += [_rows(ready), _open(ready), arms_fold(rows_of_arms), section]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -93,7 +93,10 @@ def corrected(readings: int, level: float = 0.95) -> float:
 
 @dataclass(frozen=True)
 class Needed:
-    """What would decide an open claim if the mean stayed: seeds, or conversations where no number of seeds would."""
+    """What would decide an open claim if the mean stayed: seeds, or conversations where no number of seeds would.
+
+    Neither where the mean is exactly what it would have to differ from.
+    """
 
     seeds: int | None
     conversations: int | None
@@ -108,6 +111,8 @@ def needed(gain: Effect, reported: float) -> Needed:
     """
     half = SHARE * reported if math.isfinite(reported) and reported > 0 else 0.0
     margin = gain.mean if gain.mean >= half else half - gain.mean
+    if not margin:
+        return Needed(None, None)
     z = float(stats.norm.ppf((1 + gain.level) / 2))
     target = (margin / z) ** 2
     left = target - gain.of_conversations**2
@@ -127,4 +132,4 @@ def would_decide(gain: Effect, reported: float) -> str:
         return f"{more.seeds:,} seeds would decide"
     if (conversations := more.conversations or MANY) < MANY:
         return f"would take about {conversations:,} test conversations"
-    return "too near half of the reported gain for any test set to decide"
+    return f"too near {'half of the reported gain' if reported > 0 else '0'} for any test set to decide"

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 
 from lmam_core.data.fetching.recipe import EMBEDDING, Arrays, Originals, Recipe, wrong
-from lmam_core.data.fetching.recipes import diginetica, iemocap, meld, mosi, pom
+from lmam_core.data.fetching.recipes import diginetica, iemocap, meld, mosi, mustard, pom
 from lmam_core.errors import LmamError
 
 __all__ = ["EMBEDDING", "RECIPES", "Arrays", "Originals", "Recipe", "gather", "recipe", "wrong"]
 
-RECIPES = {r.name: r for r in (mosi.RECIPE, iemocap.RECIPE, meld.RECIPE, pom.RECIPE, diginetica.RECIPE)}
+RECIPES = {r.name: r for r in (mosi.RECIPE, iemocap.RECIPE, meld.RECIPE, pom.RECIPE, diginetica.RECIPE, mustard.RECIPE)}
 
 
 def recipe(name: str) -> Recipe:

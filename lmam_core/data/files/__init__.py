@@ -13,7 +13,7 @@ from pathlib import Path
 from lmam_core import doors, paths
 from lmam_core.data import stored
 from lmam_core.data.files import cmu_sdk, dialogues, ur_funny
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def read(file: Path | str, to: Path | str, layout: str | None = None) -> Path:
 
 
 def _layout(file: Path, name: str | None) -> Layout:
-    names = ", ".join(layout.name for layout in LAYOUTS)
     for layout in LAYOUTS:
         if name == layout.name or (name is None and file.name.casefold() in map(str.casefold, layout.files)):
             return layout
     if name is None and file.is_dir():
         return LAYOUTS[-1]
     if name is None:
+        names = ", ".join(layout.name for layout in LAYOUTS)
         raise LmamError(f"The name {file.name} does not tell the layout; say it with --as, one of {names}.")
-    raise LmamError(f"There is no layout '{name}'; choose one of {names}.")
+    raise unknown("There is no layout", name, [layout.name for layout in LAYOUTS])

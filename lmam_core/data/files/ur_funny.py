@@ -20,6 +20,8 @@ import numpy as np
 
 from lmam_core.data import pickles, stored
 from lmam_core.data.files.base import Dialogue, Means, each, utterances
+from lmam_core.data.notes import reasons
+from lmam_core.data.sources.base import combined
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 
@@ -43,6 +45,75 @@ def read(path: Path) -> stored.Utterances:
     the six that is missing.
     """
     folder = path if path.is_dir() else path.parent
+    contents, sources = _opened(folder)
+    notes: list[str] = []
+    licence = "UR-FUNNY's own; its videos are TED's."
+    stored_as = utterances(folder, _segments(contents, notes), CLASSES, notes, licence)
+    return dataclasses.replace(stored_as, sources=sources, weights=dict.fromkeys(stored_as.weights, "as published"))
+
+
+def words(folder: Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
+    """Every word of every segment, as `tasks.humour.segments` reads it, the files' sha256, and what was left out.
+
+    Audio and video are word by word beside the text; what a segment lacks of them, or has of fewer words, is NaN.
+    Left out, with a sentence, are segments without words in their punchline and of a label that is not 0 or 1. Raises
+    LmamError for a file of the six that is missing, and where nothing is left.
+    """
+    contents, sources = _opened(folder)
+    codes = {"train": 0, "dev": 1, "test": 2}
+    notes: list[str] = []
+    kept: dict[str, list[Any]] = {"label": [], "split": [], "segments": [], "sentences": []}
+    parts: dict[str, list[np.ndarray]] = {"text": [], "audio": [], "video": []}
+    widths = {kind: _width(contents[kind]) for kind in ("covarep", "openface")}
+    for fold, code in codes.items():
+        for name in contents["folds"][fold]:
+            try:
+                indexes = contents["words"][name]
+                rows = [*indexes["context_embedding_indexes"], indexes["punchline_embedding_indexes"]]
+                text = [contents["glove"][np.asarray(row, int)] for row in rows]
+                label = contents["label"][name]
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                notes.append(f"segment {name} is left out: {error!r:.200}.")
+                continue
+            if not len(text[-1]) or label not in (0, 1):
+                why = f"its label is {label!r:.40}" if len(text[-1]) else "its punchline has no words"
+                notes.append(f"segment {name} is left out: {why}.")
+                continue
+            lengths = [len(x) for x in text]
+            parts["text"] += text
+            for m, kind in (("audio", "covarep"), ("video", "openface")):
+                parts[m] += _beside(contents[kind].get(name), lengths, widths[kind])
+            kept["label"].append(int(label))
+            kept["split"].append(code)
+            kept["segments"].append(len(lengths))
+            kept["sentences"] += lengths
+    if not kept["label"]:
+        raise LmamError(f"{folder} holds no segment that can be used. {reasons(notes)}".strip())
+    arrays = {m: np.concatenate(x).astype(np.float32) for m, x in parts.items()}
+    arrays |= {name: np.array(kept[name]) for name in ("label", "split")}
+    arrays |= {f"{of}_offsets": np.cumsum([0, *kept[f"{of}s"]]) for of in ("segment", "sentence")}
+    return arrays, combined(list(sources.values())), notes
+
+
+def _width(features: dict[Any, Any]) -> int:
+    return next((np.shape(x)[1] for f in features.values() if np.ndim(x := f["punchline_features"]) == 2), 1)
+
+
+def _beside(given: dict[str, Any] | None, lengths: list[int], width: int) -> list[np.ndarray]:
+    """The vectors of every sentence's words, (n, width) each, NaN for those that are not there."""
+    rows = [*given["context_features"], given["punchline_features"]] if given else []
+    rows = rows if len(rows) == len(lengths) else [[]] * (len(lengths) - 1) + rows[-1:] if rows else [[]] * len(lengths)
+    vectors = []
+    for n, row in zip(lengths, rows, strict=True):
+        x = np.full((n, width), np.nan, np.float32)
+        there = np.asarray(row, np.float32).reshape(-1, width)[:n]
+        x[: len(there)] = there
+        vectors.append(x)
+    return vectors
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The content of the six files, and the sha256 of each."""
     words = next((name for name in WORDS if (folder / name).is_file()), WORDS[0])
     names = FILES | {"words": words}
     for name in names.values():
@@ -50,11 +121,7 @@ def read(path: Path) -> stored.Utterances:
             raise LmamError(f"{folder} lacks {name}; UR-FUNNY's six files must lie beside one another.")
     contents = {key: pickles.load(folder / name) for key, name in names.items()}
     contents["glove"] = np.asarray(contents["glove"], np.float32)  # (words, 300)
-    notes: list[str] = []
-    licence = "UR-FUNNY's own; its videos are TED's."
-    stored_as = utterances(folder, _segments(contents, notes), CLASSES, notes, licence)
-    sources = {name: sha256(folder / name) for name in names.values()}
-    return dataclasses.replace(stored_as, sources=sources, weights=dict.fromkeys(stored_as.weights, "as published"))
+    return contents, {name: sha256(folder / name) for name in names.values()}
 
 
 def _segments(contents: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:

@@ -18,7 +18,7 @@ from lmam_core.data import stored
 from lmam_core.data.notes import reasons
 from lmam_core.data.recordings import labels, table
 from lmam_core.data.recordings.table import Row
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.hashing import sha256
 
 CLASSES = "classes.txt"
@@ -293,7 +293,7 @@ def _extractor(modality: str, name: str) -> Any:
 
     fitting = [n for n, e in EXTRACTORS.items() if e.modality == modality]
     if name not in fitting:
-        raise LmamError(f"There is no {modality} extractor '{name}'; choose one of {', '.join(fitting)}.")
+        raise unknown(f"There is no {modality} extractor", name, fitting)
     return EXTRACTORS[name]
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 
 
 class Backbone(nn.Module):
@@ -79,5 +79,5 @@ def register(name: str) -> Callable[[type[B]], type[B]]:
 def backbone(name: str) -> type[Backbone]:
     """The backbone of this name; raises LmamError where there is none."""
     if name not in BACKBONES:
-        raise LmamError(f"There is no backbone '{name}'; choose one of {', '.join(BACKBONES)}.")
+        raise unknown("There is no backbone", name, BACKBONES)
     return BACKBONES[name]

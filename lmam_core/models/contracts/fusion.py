@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 
 
 class Fusion(nn.Module):
@@ -124,7 +124,7 @@ def register(
 def method(name: str) -> Method:
     """The fusion method of this name; raises LmamError where there is none."""
     if name not in FUSIONS:
-        raise LmamError(f"There is no fusion method '{name}'; choose one of {', '.join(FUSIONS)}.")
+        raise unknown("There is no fusion method", name, FUSIONS)
     return FUSIONS[name]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lmam_core import paths
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, unknown
 from lmam_core.models import fusion
 from lmam_core.models.embedded import start
 from lmam_core.runs.metrics import total
@@ -80,7 +80,7 @@ class Recommendation(Record):
         for name, there in choices.items():
             value = getattr(self, name)
             if value not in there and not (name == "streams" and value is None):
-                raise LmamError(f"Recommendation has no {name} '{value}'; choose one of {', '.join(there)}.")
+                raise unknown(f"Recommendation has no {name}", value, there)
         for name in ("fraction", "batch_size", "epochs", "patience", "width", "layers"):
             if getattr(self, name) < 1:
                 raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")

@@ -16,12 +16,13 @@ import pytest
 from filelock import FileLock
 
 from lmam_book import build as book
-from lmam_book.build import manifest, runner, verify
+from lmam_book.build import manifest, verify
+from lmam_book.build.pages import check_pages
 from lmam_book.build.serve import watch_sources
 from lmam_core.errors import LmamError
 from lmam_core.runs.store import Store
 
-PARAMETERS = 'profile: str = "full"  # quick or full'
+PARAMETERS = 'profile: str = "quick"  # quick or full'
 COUNT = (
     "from pathlib import Path\n\nwith Path('runs.txt').open('a') as runs:\n    runs.write('{name} ')\nprint(profile)"
 )
@@ -189,12 +190,6 @@ def test_changed_libraries_make_all_stale(root):
     assert reasons(root) == dict.fromkeys(["notebooks/a.ipynb", "notebooks/b.ipynb"], "versions changed")
 
 
-def test_changed_parameters_make_all_stale(root, monkeypatch):
-    pretend_all_ran(root)
-    monkeypatch.setattr(manifest, "PARAMETERS", {"profile": "full"})
-    assert set(reasons(root).values()) == {"parameters changed"}
-
-
 def test_outputs_and_editor_metadata_do_not_make_a_chapter_stale(root):
     pretend_all_ran(root)
     path = root / "notebooks" / "a.ipynb"
@@ -264,13 +259,11 @@ def test_with_a_damaged_manifest_all_is_stale(root, damage):
     assert reasons(root) == {}
 
 
-def test_runs_in_the_quick_profile_with_this_interpreter(root):
+def test_runs_with_the_chapters_own_parameters_and_this_interpreter(root):
     write_notebook(root / "notebooks" / "a.ipynb", "import os, sys\n\nprint(profile, sys.executable, os.getcwd())")
     run_stale(root)
     cells = json.loads(manifest.executed(root, "notebooks/a.ipynb").read_text())["cells"]
-    injected = [cell for cell in cells if "injected-parameters" in cell["metadata"]["tags"]]
     assert "".join(cells[-1]["outputs"][0]["text"]).split() == ["quick", sys.executable, str(root / "notebooks")]
-    assert injected[0]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
 
 
 def test_a_failing_cell_is_named_and_the_others_finish(root, capsys):
@@ -337,23 +330,6 @@ def test_what_is_put_out_within_the_limit_is_kept_whole(root):
     run_stale(root)
     cells = json.loads(manifest.executed(root, "notebooks/a.ipynb").read_text())["cells"]
     assert "".join(cells[-1]["outputs"][-1]["text"]).splitlines()[-1].split()[0] == "99999"
-
-
-@pytest.mark.parametrize("name", ["x = 1; import os", "a.b", "", "class", "1a", "a\nb"])
-def test_a_parameters_name_is_a_variables(name):
-    """papermill writes names into code as they are."""
-    with pytest.raises(LmamError, match="must be a variable's name"):
-        runner.check_names({"rank": 1, name: 2})
-
-
-def test_parameters_are_checked_before_papermill_has_them(root, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(runner, "PARAMETERS", {"x = open('owned', 'w'); y": 1})
-    monkeypatch.chdir(tmp_path)
-    for name in ("LMAM_TRACE", "LMAM_TRACE_ROOT", "PYTHONPATH"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    with pytest.raises(LmamError, match="must be a variable's name"):
-        runner.run_one(str(root / "notebooks" / "a.ipynb"), str(tmp_path / "out.ipynb"), "notes", str(root))
-    assert not list(root.rglob("owned"))
 
 
 def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
@@ -441,7 +417,7 @@ def pages(root):
 
 
 def problems(root: Path, html: Path) -> list[str]:
-    return book.pages.check_pages(root, root / "_build" / "stage", html)
+    return check_pages(root, root / "_build" / "stage", html)
 
 
 def test_whole_pages_pass(root, pages):

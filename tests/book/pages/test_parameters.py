@@ -11,13 +11,14 @@ from lmam_book.pages.parameters import check_parameters, check_rank
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 
-GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick", "device": "cpu"}
+GOOD = {"rank": 30, "dataset": "mosi", "rate": 1, "profile": "quick", "device": "cpu", "store": "book"}
 RULES = {
     "rank": range(1, 101),
     "dataset": ("mosi", "iemocap"),
     "rate": float,
     "profile": str,
     "device": ("cpu", "cuda"),
+    "store": str,
 }
 
 
@@ -36,9 +37,11 @@ def test_good_parameters_pass_and_other_names_do_not_matter() -> None:
         ({"dataset": "mosei"}, r"dataset must be one of mosi, iemocap; got 'mosei' \(did you mean 'mosi'"),
         ({"rate": "fast"}, "rate must be of type float"),
         ({"profile": 3}, "profile must be of type str"),
+        ({"store": "nowhere"}, "There is no folder of runs nowhere; store is 'book' or the path of one"),
+        ({"store": 3}, "store must be of type str"),
         ({"device": "gpu"}, "There is no device 'gpu'; use auto, cpu or cuda"),
         ({"device": "cuda"}, "There is no CUDA device 'cuda' here"),
-        ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak'; did you mean 'rank'"),
+        ({"In": ["", "# Parameters\nrnak = 30\n"]}, "no parameter 'rnak' .did you mean 'rank'"),
         ({"In": ["", "# Parameters\nzzz = 30\n"]}, "no parameter 'zzz'; it has rank, dataset"),
     ],
 )

@@ -157,10 +157,11 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
     assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
-    both = "lmam sweep bc_lstm</code> and <code>lmam sweep fusions_bc_lstm</code> go on."
+    one, two = (f"<code>lmam sweep {name} --store {cells.store.root}</code>" for name in ("bc_lstm", "fusions_bc_lstm"))
+    both = f"{one} and {two} go on."
     assert both in cells_page.missing(cells, "mosi").data
     six = cells_page.missing(cells, "iemocap").data
-    assert "4 of 4 cells on iemocap have at least five seeds; <code>lmam sweep bc_lstm</code> and" in six
+    assert f"4 of 4 cells on iemocap have at least five seeds; {one} and" in six
     assert six.endswith("go on to 10.</p>")
     assert cells_page.table(cells, "mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells_page.table(cells, "iemocap").data.count("<tr") == 5
@@ -280,9 +281,11 @@ def test_a_live_comparison_trains_its_arms() -> None:
         name: live_runs.quick(Experiment(fusion=name), "quick", epochs=1, dialogues=6, batch_size=3)
         for name in ("add", "lmf")
     }
-    rows = live_runs.live(arms)
-    assert rows.arm.tolist() == ["add", "lmf"]
-    assert (rows.weighted_f1 > 0).all()
+    trained = live_runs.train(arms)
+    rows = [live_runs.scored(name, *parts) for name, parts in trained.items()]
+    assert [row["arm"] for row in rows] == ["add", "lmf"]
+    assert all(row["weighted_f1"] > 0 for row in rows)
+    assert "would take about" in live_runs.full(trained, batch_size=3)
     assert live_runs.quick(Experiment(), "full").updates == 2000
 
 
@@ -322,7 +325,7 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
     said = cells_page.missing(again, "iemocap").data
     assert "3 of 4 cells on iemocap have at least five seeds; " in said
     assert "</p>" in said
-    assert re.findall("<code>(.*?)</code>", said) == ["lmam sweep fusions_bc_lstm"]
+    assert re.findall("<code>(.*?)</code>", said) == [f"lmam sweep fusions_bc_lstm --store {cells.store.root}"]
     full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)
     folded = cells_page.progress([again, full, full], ["iemocap"]).data
     assert folded.startswith("<details>")

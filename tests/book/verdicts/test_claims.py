@@ -81,7 +81,8 @@ def test_an_empty_store_decides_nothing_that_is_measured(store: Store) -> None:
     open_ = {"average_accuracy_iemocap", "class_accuracy_meld", "average_accuracy_meld", "one_test_set_meld"}
     open_ |= {"size_iemocap", "size_meld", "size_mosi"}
     assert set(rows[(rows.kind != "measured") & (rows.verdict == "not testable")].index) == open_
-    assert rows.loc["improves_bc_lstm_iemocap", "reason"] == "Not run yet: `lmam sweep headline_bc_lstm`."
+    command = f"`lmam sweep headline_bc_lstm --store {store.root}`"
+    assert rows.loc["improves_bc_lstm_iemocap", "reason"] == f"Not run yet: {command}."
 
 
 def test_a_claim_changes_its_word_when_runs_come_and_go(store: Store) -> None:
@@ -502,7 +503,8 @@ def test_the_tallies_count_every_claim_once_and_never_add_kinds() -> None:
     )
     assert scoreboard.details(rows).count("\n## ") + 1 == rows.family.nunique()
     badge = (
-        '<br><span class="verdict verdict-not-testable">not testable</span> Not run yet: `lmam sweep headline_bc_lstm`'
+        '<br><span class="verdict verdict-not-testable">not testable</span> Not run yet: '
+        "`lmam sweep headline_bc_lstm --store nowhere`"
     )
     assert badge in scoreboard.details(rows)
     assert rule.slug("positive, undecided") == "positive-undecided"
@@ -620,6 +622,6 @@ def test_a_book_that_is_older_than_its_data_is_named(tmp_path) -> None:
 def test_the_experiments_of_one_rule_are_those_of_its_plan() -> None:
     """Claims name plans in their advice; every one must exist."""
     found = judge(Store("nowhere"))
-    named = set(found.reason.str.extractall(r"`lmam sweep (\w+)`")[0])
+    named = set(found.reason.str.extractall(r"`lmam sweep (\w+) --store nowhere`")[0])
     assert named <= {*plans.PLANS, *studies.STUDIES, *tasks.PLANS, "all"}
     assert named >= {"headline_bc_lstm", "bc_lstm", "fusions_emocaps", "ranks"}

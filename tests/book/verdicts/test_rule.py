@@ -209,12 +209,13 @@ def store(tmp_path: Path) -> Store:
 
 def test_context_is_told_from_fusion(store: Store) -> None:
     assert headline.context(store) == {}
-    assert findings.context(store) == ""
+    assert findings.context(store) == headline.context_or_fusion(store) == ""
     fill(store, "context_text_cnn", "iemocap", lambda e: {"concat": 0.5, "lmam": 0.62}[e.fusion])
     gains = headline.context(store)
     assert gains["text"].mean == pytest.approx(12, abs=3)
     assert gains["text + audio"].mean == pytest.approx(13, abs=3)
     assert f"{gains['text'].mean:+.1f} points on IEMOCAP's text" in findings.context(store)
+    assert f"| IEMOCAP | {gains['text'].mean:+.1f}" in headline.context_or_fusion(store)
 
 
 def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) -> None:

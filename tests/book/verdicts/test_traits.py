@@ -79,7 +79,7 @@ def test_without_runs_the_claim_names_the_command(store: Store) -> None:
     ):
         claim = plugged(Evidence(store), backbone, "pom", baseline)
         assert claim.verdict == NOT_TESTABLE
-        assert f"`lmam sweep traits_{name}`" in claim.reason
+        assert f"`lmam sweep traits_{name} --store {store.root}`" in claim.reason
 
 
 def test_sixteen_traits_are_all_but_sentiment(store: Store) -> None:

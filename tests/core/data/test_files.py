@@ -299,7 +299,7 @@ def test_another_layout_is_a_sentence(tmp_path):
     path = path.rename(tmp_path / "mine.pkl")
     with pytest.raises(LmamError, match=r"The name mine\.pkl does not tell the layout; say it with --as, one of iemo"):
         files.read(path, tmp_path / "out")
-    with pytest.raises(LmamError, match="no layout 'iemocapp'; choose one of"):
+    with pytest.raises(LmamError, match=r"no layout 'iemocapp' .did you mean 'iemocap\w*'\?\); choose one of"):
         files.read(path, tmp_path / "out", "iemocapp")
     with pytest.raises(LmamError, match="There is no file"):
         files.read(tmp_path / "nowhere.pkl", tmp_path / "out")

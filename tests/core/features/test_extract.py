@@ -81,7 +81,7 @@ def test_random_numbers_of_the_caller_stay(sample):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"name": "bert512"}, "no extractor 'bert512'; choose one of minilm384"),
+        ({"name": "bert512"}, "no extractor 'bert512' .did you mean 'bert\\d+'..; choose one of minilm384"),
         ({"media": "hello"}, "takes a list of text media"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"device": "cuda:7"}, "no device 'cuda:7'"),

@@ -296,7 +296,7 @@ def spectra(panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[
         for name, values in curves_.items():
             s = np.asarray(values)[np.asarray(values) > 0]
             colour, line = styles[name]
-            ax.plot(range(1, len(s) + 1), s / s[0], line, color=COLOURS[colour], lw=1.3, label=name)
+            ax.plot(range(1, len(s) + 1), s / s.max(initial=0), line, color=COLOURS[colour], lw=1.3, label=name)
         for name, x in (marks or {}).items():
             ax.axvline(x, color=INK, lw=0.8)
             ax.annotate(name, (x, 1), xytext=(3, -2), textcoords="offset points", fontsize=7)

@@ -97,13 +97,13 @@ def classes(tests: Mapping[str, pd.DataFrame], printed: Mapping[str, Mapping[str
     return figure
 
 
-def power(curves: Mapping[str, Mapping[int, float]], goal: float = 0.8) -> Figure:
+def power(curves: Mapping[str, Mapping[int, float]], title: str, goal: float = 0.8) -> Figure:
     """The probability of finding a difference over the number of seeds, one curve per difference."""
     figure, ax = plt.subplots(figsize=(7, 2.8))
     colours = (COLOURS[name] for name in ("lmam", "audio", "video", "text", "nonverbal"))
     for (name, curve), colour in zip(curves.items(), colours, strict=False):
         ax.plot(list(curve), list(curve.values()), marker="o", ms=3, lw=1.3, color=colour, label=name)
     ax.axhline(goal, color=INK, lw=0.8, ls=":")
-    ax.set(xlabel="seeds of each arm", ylabel="power", ylim=(0, 1.03))
+    ax.set(title=title, xlabel="seeds of each arm", ylabel="power", ylim=(0, 1.03))
     ax.legend(fontsize=8)
     return figure

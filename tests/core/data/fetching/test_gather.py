@@ -1,6 +1,7 @@
 """Recipes: made-up files in the layout of the originals become the right arrays; real ones the recorded bytes."""
 
 import csv
+import json
 import os
 import pickle
 import sys
@@ -14,7 +15,7 @@ from lmam_core.data import catalogue
 from lmam_core.data.fetching import fetch
 from lmam_core.data.fetching.gather import EMBEDDING, RECIPES
 from lmam_core.data.fetching.recipe import content_sha256, sampled, write
-from lmam_core.data.fetching.recipes import diginetica, glove, iemocap, meld, mosi, pom
+from lmam_core.data.fetching.recipes import diginetica, glove, iemocap, meld, mosi, mustard, pom
 from lmam_core.data.sources.praat8 import MEASURES
 from lmam_core.errors import LmamError
 
@@ -259,6 +260,30 @@ def test_diginetica(folder):
     }
     assert {a.dtype for a in found.values()} == {np.dtype(np.int32)}
     assert list(found) == list(diginetica.RECIPE.sha256)
+
+
+def test_mustard(folder):
+    pickled(folder["glove_dict_3.p"], {"it": np.full(300, 1.0), "?": np.full(300, 2.0)})
+    pickled(folder["glove_dict_4.p"], {"it": np.full(300, 1.0), "'s": np.full(300, 3.0)})
+    pickled(folder["split_indices.p"], [([1], [0]), ([0], [1])])
+    told = {
+        "1_1": {"utterance": "It's IT?", "context": ["What is it?", "Nothing"], "sarcasm": True, "show": "A"},
+        "1_2": {"utterance": "?", "context": [], "sarcasm": False, "show": "B"},
+    }
+    folder["sarcasm_data.json"].write_text(json.dumps(told))
+    found = mustard.arrays(folder)
+    assert found["words"].tolist() == ["", "'s", "?", "it"]
+    assert {
+        name: found[name].tolist() for name in ("label", "fold", "segment_offsets", "sentence_offsets", "word")
+    } == {
+        "label": [1, 0],
+        "fold": [0, 1],
+        "segment_offsets": [0, 3, 4],
+        "sentence_offsets": [0, 2, 3, 7, 8],
+        "word": [3, 2, 0, 3, 1, 3, 2, 2],
+    }
+    assert found["text_glove300"][:, 0].tolist() == [0, 3, 2, 1]
+    assert list(found) == list(mustard.RECIPE.sha256)
 
 
 def test_content_is_type_shape_and_values():
