@@ -20,7 +20,7 @@ class Conversation:
     """One conversation of L utterances, in time order.
 
     `features[m]` is float32 (L, d_m), `speaker` int64 (L,) with 0 for whoever speaks first, `label` (L,) is int64
-    for classes and float32 for a regression target.
+    for classes and float32 for a regression target; for K traits of the whole conversation it is float32 (1, K).
     """
 
     id: str
@@ -29,7 +29,7 @@ class Conversation:
     label: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.speaker)
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Conversations:
     """A batch of B conversations, padded at the end to the longest, L utterances.
 
     Shapes: `features[m]` (B, L, d_m), `speaker` (B, L), `mask` (B, L) with True where an utterance stands,
-    `label` (B, L); on the CPU and taken from these unless given, `lengths` (B,) and `who` (B, L), the speakers. Padding
-    holds zeros everywhere; every model ignores it. Raises LmamError for padding before an utterance, and for a speaker
-    below 0.
+    `label` (B, L), or (B, 1, K) for traits; on the CPU and taken from these unless given, `lengths` (B,) and `who`
+    (B, L), the speakers. Padding holds zeros everywhere; every model ignores it. Raises LmamError for padding before an
+    utterance, and for a speaker below 0.
 
     >>> mask = torch.tensor([[True, True, True], [True, True, False]])
     >>> zeros = torch.zeros(2, 3, dtype=torch.long)
@@ -113,12 +113,13 @@ def collate(conversations: Sequence[Conversation]) -> Conversations:
     features = {m: np.zeros((B, L, x.shape[1]), np.float32) for m, x in first.features.items()}
     speaker = np.zeros((B, L), np.int64)
     mask = np.zeros((B, L), bool)
-    label = np.zeros((B, L), first.label.dtype)
+    whole = first.label.ndim == 2
+    label = np.zeros((B, *first.label.shape) if whole else (B, L), first.label.dtype)
     for b, c in enumerate(conversations):
         n = len(c)
         for m, x in c.features.items():
             features[m][b, :n] = x
-        speaker[b, :n], mask[b, :n], label[b, :n] = c.speaker, True, c.label
+        speaker[b, :n], mask[b, :n], label[b, : len(c.label)] = c.speaker, True, c.label
     return Conversations(
         {m: torch.from_numpy(x) for m, x in features.items()},
         torch.from_numpy(speaker),

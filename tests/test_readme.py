@@ -79,7 +79,7 @@ def test_lmam_commands_parse(line):
         given = command.make_context(command.name, words).params
     except (click.MissingParameter, click.BadOptionUsage):  # prose names a command or an option without its argument
         return
-    plans = [*PLANS, *STUDIES, *tasks.PLANS, "all"]
+    plans = [*PLANS, *STUDIES, *tasks.PLANS, "traits", "all"]
     for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
         own = name == "dataset" and given.get(name) and catalogue.is_path(given[name])
         assert own or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}

@@ -22,7 +22,7 @@ from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
-from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, synthetic_humour, ur_funny
+from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, pom, synthetic_humour, ur_funny
 from lmam_core.data.sources.base import Extra, Record, combined
 from lmam_core.errors import LmamError, alike
 from lmam_core.hashing import sha256
@@ -36,6 +36,7 @@ _RECORDS = (
     ur_funny.RECORD,
     mustard.RECORD,
     synthetic_humour.RECORD,
+    pom.RECORD,
 )
 
 

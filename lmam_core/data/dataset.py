@@ -12,6 +12,8 @@ import torch
 from lmam_core.batch import MODALITIES, Conversation, Conversations, collate
 from lmam_core.errors import LmamError
 
+SCALE = (1, 7)
+"""The least and the largest value of a trait."""
 DRAWS = 100
 """How often a validation split is drawn before it is believed that every one leaves a class without an utterance."""
 
@@ -19,6 +21,9 @@ DRAWS = 100
 @dataclass(frozen=True)
 class Dataset:
     """A dataset with its splits; `classes` is None for regression, where labels are real numbers.
+
+    Where whole conversations are judged and not their utterances, `traits` names the values of each, which lie in
+    `SCALE`.
 
     `feature_sets[m]` names which features stand for modality m (`minilm384`), `splits` has the keys `train` and
     `test`, and `validation` where the source brings one. `about` is the sentence that pages print beside numbers
@@ -35,6 +40,7 @@ class Dataset:
     about: str
     synthetic: bool = False
     encoders: dict[str, str] = field(default_factory=dict)
+    traits: tuple[str, ...] | None = None
     scaling: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
     widths: dict[str, int] = field(init=False)
 
@@ -56,8 +62,10 @@ class Dataset:
             raise LmamError(f"{where}: it has no utterances; leave it out of the dataset.")
         if c.features.keys() != self.widths.keys():
             raise LmamError(f"{where}: it has {', '.join(c.features)}, the first one has {', '.join(self.widths)}.")
-        if c.speaker.shape != c.label.shape:
-            raise LmamError(f"{where}: {len(c.speaker)} speakers for {len(c)} utterances.")
+        if self.traits is not None:
+            self._check_traits(where, self.traits, c.label)
+        elif c.speaker.shape != c.label.shape:
+            raise LmamError(f"{where}: {len(c.speaker)} speakers for {len(c.label)} utterances.")
         for m, x in c.features.items():
             if x.shape != (len(c), self.widths[m]):
                 raise LmamError(f"{where}: {m} has shape {x.shape}, expected {(len(c), self.widths[m])}.")
@@ -69,10 +77,19 @@ class Dataset:
         if self.classes is not None and (c.label.min() < 0 or c.label.max() >= len(self.classes)):
             raise LmamError(f"{where}: a label lies outside 0..{len(self.classes) - 1}.")
 
+    @staticmethod
+    def _check_traits(where: str, traits: Sequence[str], label: np.ndarray) -> None:
+        if label.shape != (1, len(traits)):
+            raise LmamError(f"{where}: its label has shape {label.shape}, expected {(1, len(traits))}, one per trait.")
+        low, high = SCALE
+        for trait, value in zip(traits, label[0].tolist(), strict=True):
+            if not low <= value <= high:
+                raise LmamError(f"{where}: {trait} is {value:g}; traits lie from {low} to {high}.")
+
     @property
     def outputs(self) -> int:
-        """How many numbers a model puts out for an utterance: one per class, or 1 for regression."""
-        return len(self.classes) if self.classes else 1
+        """How many numbers a model puts out: one per class or trait, or 1 for regression."""
+        return len(self.classes or self.traits or (1,))
 
     @property
     def speakers(self) -> int:

@@ -62,12 +62,13 @@ class Model:
     caution: str
     longest: int
     training: Training
+    traits: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, experiment: Experiment, module: Embedded, data: Dataset, training: Training) -> Model:
         """The model of an experiment, after training on `data`, which is standardised."""
         e, of = experiment.resolved(), (data.encoders, data.about, data.caution, data.longest)
-        return cls(e, module.eval(), data.classes, data.scaling, *of, training)
+        return cls(e, module.eval(), data.classes, data.scaling, *of, training, data.traits)
 
     @property
     def features(self) -> dict[str, str]:
@@ -87,6 +88,7 @@ class Model:
             "format": _FORMAT,
             "experiment": dataclasses.asdict(self.experiment),
             "classes": self.classes,
+            "traits": self.traits,
             "encoders": self.encoders,
             "speakers": self.module.speakers,
             "longest": self.longest,
@@ -115,6 +117,7 @@ class Model:
         try:
             e = Experiment(**described["experiment"] | {"modalities": tuple(described["experiment"]["modalities"])})
             classes = tuple(map(str, described["classes"])) if described["classes"] is not None else None
+            traits = tuple(map(str, described["traits"])) if described.get("traits") else None
             speakers, longest = int(described["speakers"]), int(described["longest"])
             training = Training(**described["training"])
             scaling = {
@@ -125,11 +128,12 @@ class Model:
                 raise ValueError("means and factors of the standardisation differ in length")
             widths = {m: len(mean) for m, (mean, _) in scaling.items()}
             with torch.random.fork_rng(devices=[]):
-                module = assemble(e, widths, len(classes or (1,)), speakers, longest)
+                centre = torch.zeros(len(traits)) if traits else None
+                module = assemble(e, widths, len(classes or traits or (1,)), speakers, longest, centre=centre)
             _fill(module, {name.removeprefix("model."): t for name, t in tensors.items()})
             encoders = {m: str(of) for m, of in described["encoders"].items()}
             about, caution = str(described["about"]), str(described["caution"])
-            return cls(e, module.eval(), classes, scaling, encoders, about, caution, longest, training)
+            return cls(e, module.eval(), classes, scaling, encoders, about, caution, longest, training, traits)
         except LmamError as error:
             raise LmamError(f"The model in {folder} does not fit this version: {error}") from error
         except (AttributeError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
@@ -142,7 +146,8 @@ class Model:
     def predict(
         self, data: str | Path | Sequence[Conversation], weights: str | None = None, progress: bool = False
     ) -> pd.DataFrame:
-        """A row per utterance, in their order: who it is, `prediction`, and `p_CLASS` for each class.
+        """A row per utterance, in their order: who it is, `prediction`, and `p_CLASS` for each class; of traits a row
+        per conversation with `prediction_TRAIT` of each.
 
         `data` is a folder of recordings with `utterances.csv` and no labels, a dataset (a name or a folder, all of its
         splits), or conversations whose features are as their source has them, not standardised; their labels are not
@@ -156,7 +161,7 @@ class Model:
         """
         if not isinstance(data, str | Path):
             talks = list(data)
-            return table(talks, self._outputs(talks), self.classes, labelled=False)
+            return table(talks, self._outputs(talks), self.classes, self.traits, labelled=False)
         if unlabelled.are_recordings(data):
             return self._of_recordings(Path(data), weights, progress)
         loaded = catalogue.load(str(data), self.features, self.experiment.modalities)
@@ -164,7 +169,8 @@ class Model:
             self._check_encoder(m, of)
         parts = []
         for split, talks in loaded.splits.items():
-            part = table(talks, self._outputs(talks), self.classes, labelled=loaded.classes == self.classes)
+            same = (loaded.classes, loaded.traits) == (self.classes, self.traits)
+            part = table(talks, self._outputs(talks), self.classes, self.traits, labelled=same)
             part.insert(0, "split", split)
             parts.append(part)
         return pd.concat(parts, ignore_index=True)

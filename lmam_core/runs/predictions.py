@@ -14,9 +14,18 @@ def table(
     conversations: Sequence[Conversation],
     outputs: Sequence[np.ndarray],
     classes: Sequence[str] | None,
+    traits: Sequence[str] | None = None,
     labelled: bool = True,
 ) -> pd.DataFrame:
-    """A row per utterance, in order: `dialogue`, `utterance` from 1, `label`, and the columns of `decided`."""
+    """A row per utterance, in order: `dialogue`, `utterance` from 1, `label`, and the columns of `decided`.
+
+    Of traits a row per conversation: `dialogue`, `label_TRAIT` of each, `prediction_TRAIT` of each.
+    """
+    if traits:
+        kinds = {"label": [c.label for c in conversations] if labelled else [], "prediction": outputs}
+        values = {f"{kind}_{t}": np.concatenate(x)[:, k].astype(np.float64)
+                  for kind, x in kinds.items() if len(x) for k, t in enumerate(traits)}  # fmt: skip
+        return pd.DataFrame({"dialogue": [c.id for c in conversations]} | values)
     columns: dict[str, object] = {
         "dialogue": [c.id for c in conversations for _ in range(len(c))],
         "utterance": [t for c in conversations for t in range(1, len(c) + 1)],

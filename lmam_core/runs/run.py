@@ -131,7 +131,10 @@ def build(experiment: Experiment, data: Dataset, base: Mapping[str, Tensor] | No
 
 
 def _model(e: Experiment, data: Dataset, base: Mapping[str, Tensor] | None = None) -> Embedded:
-    return assemble(e, data.widths, data.outputs, data.speakers, data.longest, base)
+    centre = None
+    if data.traits:
+        centre = torch.from_numpy(np.concatenate([c.label for c in data.splits["train"]]).mean(0))  # (K,)
+    return assemble(e, data.widths, data.outputs, data.speakers, data.longest, base, centre)
 
 
 def assemble(
@@ -141,8 +144,12 @@ def assemble(
     speakers: int,
     longest: int,
     base: Mapping[str, Tensor] | None = None,
+    centre: Tensor | None = None,
 ) -> Embedded:
-    """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation."""
+    """`build` for a resolved experiment without its dataset: widths, outputs, speakers and longest conversation.
+
+    With a `centre`, that of `Embedded`, the outputs are traits of the whole conversation.
+    """
     torch.manual_seed(e.seed)
     method = fusion.method(e.fusion)
     options = {"rank": e.rank if "rank" in method.options else None, "variant": e.variant} | e.reading_options
@@ -156,6 +163,7 @@ def assemble(
         speakers,
         seed=e.seed if e.protocol in IN_UPDATES else None,
         input_dropout=e.dropout or 0.0,
+        centre=centre,
         **({} if e.dropout is None else {"dropout": e.dropout}),
         **({"faithful": True} if e.faithful else {}),
         **({kind.widened: e.width} if e.width else {}),
@@ -229,7 +237,7 @@ def carry_out(
     added = sum(count(part) for part in _fusion_parts(model))
     result = _run(e, device, used, Measured(outcomes, data.classes, training, count(model), added, origin))
     if predictions:
-        result = dataclasses.replace(result, predictions=table(test, outputs, data.classes))
+        result = dataclasses.replace(result, predictions=table(test, outputs, data.classes, data.traits))
     return result, model.cpu(), data
 
 

@@ -27,7 +27,7 @@ from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, StoreError
 from lmam_core.limits import RUN_BYTES as LARGEST
-from lmam_core.runs.metrics import SUMS
+from lmam_core.runs.metrics import SUMS, traits
 from lmam_core.runs.record import CONVERSATION, Record, arm, key, record
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import Training
@@ -276,8 +276,9 @@ def _parsed(path: Path, changed: int, size: int) -> Run:
             if not _is(getattr(part, name), kind):
                 raise TypeError(f"{name} is of the wrong kind")
     width = len(run.classes) ** 2 if run.classes else len(SUMS) + 49
-    if task != CONVERSATION and run.outcomes:
-        width = next(iter(run.outcomes.values())).size
+    if run.outcomes and (task != CONVERSATION or not run.classes):
+        size = next(iter(run.outcomes.values())).size
+        width = size if task != CONVERSATION or traits(size) else width
     for counts in run.outcomes.values():
         if counts.shape != (width,) or counts.dtype.kind not in "if":
             raise TypeError(f"an outcome is not {width} numbers")

@@ -89,7 +89,8 @@ class Training:
 
 
 def selection_metric(data: Dataset) -> tuple[str, int]:
-    """The metric that chooses the epoch, and its sign: weighted F1 for classes, minus MAE for regression."""
+    """The metric that chooses the epoch, and its sign: weighted F1 for classes, minus MAE for regression, of traits the
+    mean over them."""
     return ("weighted_f1", 1) if data.classes else ("mae", -1)
 
 
@@ -298,7 +299,12 @@ def step(
 
 
 def _loss(output: Tensor, batch: Conversations, classes: bool, weight: Tensor | None, padded: bool) -> Tensor:
-    """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well."""
+    """Cross-entropy, or for regression the absolute error, over the utterances; with `padded` over padding as well.
+
+    Traits (B, 1, K) are of conversations, and nothing is padded there.
+    """
+    if batch.label.ndim == 3:
+        return F.l1_loss(output, batch.label)
     output, label = output.flatten(0, 1), batch.label.flatten()  # (B L, outputs), (B L,)
     if not padded:
         places = batch.turns.places
@@ -316,7 +322,7 @@ def _class_weights(data: Dataset) -> Tensor:
 
 @torch.no_grad()
 def infer(model: Embedded, batches: Iterable[Conversations], device: torch.device) -> list[np.ndarray]:
-    """What a model puts out for each conversation, (L, outputs) each: logits, or the regression's value."""
+    """What a model puts out for each conversation: logits (L, C), the regression's values (L, 1), or traits (1, K)."""
     model.eval()
     outputs: list[np.ndarray] = []
     for batch in batches:
@@ -329,7 +335,8 @@ def scored(
     conversations: Sequence[Conversation], outputs: Sequence[np.ndarray], classes: int | None
 ) -> dict[str, np.ndarray]:
     """The additive outcomes of each conversation by its id, given what a model put out for it."""
-    decided = [x.argmax(-1) if classes else x[:, 0] for x in outputs]
+    pairs = zip(conversations, outputs, strict=True)
+    decided = [x.argmax(-1) if classes else x.reshape(c.label.shape) for c, x in pairs]
     return {c.id: outcomes(c.label, d, classes) for c, d in zip(conversations, decided, strict=True)}
 
 

@@ -29,7 +29,7 @@ LISTS = ("dataset", "backbone", "fusion", "embedding", "variant", "rank", "featu
 PAIRED = ("features", "readings")
 
 FIELDS: dict[str, tuple[type, str]] = {
-    "dataset": (str, f"{', '.join(DATASETS)}, or the folder of one of your own (default synthetic-iemocap)"),
+    "dataset": (str, f"{', '.join(DATASETS)}, pom, or the folder of one of your own (default synthetic-iemocap)"),
     "features": (str, "feature sets, as in text=glove200,audio=gemaps47; `lmam data` lists them (default the first)"),
     "modalities": (str, "such as text+audio (default all that the dataset has)"),
     "backbone": (str, "{names} (default bc_lstm)"),

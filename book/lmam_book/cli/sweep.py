@@ -40,9 +40,9 @@ def sweep(
 ) -> int:
     """Carry out many experiments.
 
-    PLAN is a study of the book, such as headline_bc_lstm, or all: it is tuned and measured, or goes on where it
-    stopped; `--store book` goes on with the book's own runs. Without one every combination of the values given is
-    carried out.
+    PLAN is a study of the book, such as headline_bc_lstm, several such as traits, or all: it is tuned and measured, or
+    goes on where it stopped; `--store book` goes on with the book's own runs. Without one every combination of the
+    values given is carried out.
     """
     from lmam_book.plans import plans, studies, tasks
     from lmam_core.runs.device import usable
@@ -60,8 +60,7 @@ def sweep(
         if fixed:
             raise LmamError(f"A plan fixes its experiments; leave out --{fixed[0]} or the plan's name.")
         kind = plans if plan in plans.PLANS else tasks if plan in tasks.PLANS else studies
-        names = list(studies.STUDIES) if plan == "all" else [plan]
-        failures = kind.carry_out(names, options.own(root), *where)
+        failures = kind.carry_out(studies.names(plan) if kind is studies else [plan], options.own(root), *where)
     else:
         lists = {n: _values(n, fields.pop(n)) for n in options.LISTS if n in fields}
         combined = itertools.product(numbered(seeds or "0-9"), *lists.values())
@@ -77,8 +76,7 @@ def _cost(plan: str | None, root: str | None) -> int:
     """What is left of studies: runs, updates, core-hours."""
     from lmam_book.plans import studies
 
-    names = list(studies.STUDIES) if plan in (None, "all") else [str(plan)]
-    left = studies.cost(names, options.opened(root or str(paths.MINE)))
+    left = studies.cost(studies.names(plan), options.opened(root or str(paths.MINE)))
     click.echo(left.to_string(index=False, na_rep="not timed yet"))
     click.echo(f"{left.core_hours.sum():.1f} core-hours left of what was timed, for {studies.FIRST} seeds of each arm.")
     return 0

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
-from lmam_book.plans.studies import STUDIES
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts import headline
 from lmam_book.verdicts.effects import Effect
@@ -34,7 +33,7 @@ Row = dict[Any, Any]
 @lru_cache(maxsize=4)
 def cells(store: str, *backbones: str) -> list[Cell]:
     """The cells of some backbones, or of all, from the store that a page names: `book`, or a path."""
-    return headline.cells(Store(paths.store(store)), [f"headline_{b}" for b in backbones] or STUDIES)
+    return headline.cells(Store(paths.store(store)), [f"headline_{b}" for b in backbones] or None)
 
 
 def answer(cells: Sequence[Cell]) -> str:

@@ -35,16 +35,21 @@ READINGS: dict[str, dict[str, str]] = {
 }
 """The versions of LMAM that a claim is held against: the equations as printed, the authors' code, and the introduction,
 where a modality's keys are those of the others."""
+MODALITIES = {"pom": ("audio", "video")}
+"""Of datasets that have no text; all others are compared on text and audio."""
+NARROWEST = {"meld": 10, "pom": 42}
+"""The narrowest features of datasets where they are narrower than LMAM's rank, which may be no larger."""
 ALL_KEYS = {"readings": "keys=all"}
 """The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
 def base(dataset: str, name: str) -> Experiment:
-    """A backbone on a dataset's text and audio, with concatenation in LMAM's place."""
+    """A backbone on a dataset's text and audio (`MODALITIES`), with concatenation in LMAM's place."""
     late = starred(name) == "late"
     way = "late" if late else backbone(name).native
-    return Experiment(dataset, modalities=("text", "audio"), backbone=name, fusion="concat", embedding=way)
+    modalities = MODALITIES.get(dataset, ("text", "audio"))
+    return Experiment(dataset, modalities=modalities, backbone=name, fusion="concat", embedding=way)
 
 
 def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> list[Experiment]:
@@ -52,9 +57,8 @@ def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> lis
     arms = []
     for dataset in datasets:
         plain = base(dataset, name)
-        # MELD's audio is ten numbers, and no rank may be larger than a modality's width.
-        narrow = dataset == "meld" and starred(name) != "late"
-        lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=10 if narrow else None)
+        rank = None if starred(name) == "late" else NARROWEST.get(dataset)
+        lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=rank)
         arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
     return arms
 
@@ -84,8 +88,27 @@ STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "products_emocaps": lambda: products("emocaps"),
     "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
     "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
+    "traits_text_cnn": lambda: headline("text_cnn", ("pom",), ("own",)),
+    "traits_bc_lstm": lambda: headline("bc_lstm", ("pom",), ("own",)),
+    "traits_bc_lstm_att": lambda: [base("pom", "bc_lstm_att")],
+    "traits_dialogue_gcn": lambda: headline("dialogue_gcn", ("pom",), ("own",)),
+    "traits_m2fnet": lambda: headline("m2fnet", ("pom",), ("own",)),
+    "traits_mm_dfn": lambda: headline("mm_dfn", ("pom",), ("own",)),
+    "traits_emocaps": lambda: headline("emocaps", ("pom",), ("own",)),
+    "traits_dialogue_rnn": lambda: headline("dialogue_rnn", ("pom",), ("own",)),
 }
-"""In the order in which they are carried out, the quick ones first."""
+"""In the order in which they are carried out, the quick ones first; those of POM's traits are searched less
+(`search.SMALL`)."""
+CONVERSATIONS = [name for name in STUDIES if not name.startswith("traits_")]
+"""The studies of conversations."""
+
+
+def names(plan: str | None) -> list[str]:
+    """The studies of a plan: one, `all` or None for all, or the first word of several, as `traits`."""
+    if plan in (None, "all"):
+        return list(STUDIES)
+    several = [name for name in STUDIES if name.startswith(f"{plan}_") and plan not in STUDIES]
+    return several or [str(plan)]
 
 
 def study(name: str) -> list[Experiment]:
@@ -173,7 +196,8 @@ def _search_left(arm: Experiment, store: Store) -> int:
     """Updates that the search of an arm has left, without extensions."""
     first = [e for e in search.first_round(arm) if e not in store]
     if first:
-        return sum(e.updates or 0 for e in first) + search.KEPT * len(search.SEEDS) * 600
+        second = 0 if arm.dataset in search.SMALL else search.KEPT * len(search.SEEDS) * 600
+        return sum(e.updates or 0 for e in first) + second
     return sum(e.updates or 0 for e in search.needed(arm, store))
 
 

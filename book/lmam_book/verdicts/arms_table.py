@@ -20,7 +20,7 @@ from lmam_core.tasks.recommendation.asked import NONE, Recommendation
 WIDTH = 100
 LONGEST = 32
 """Of an arm's name that stands in a column; longer ones get a line of their own."""
-METRICS = {"mosi": "acc2", "diginetica": "P@20"} | dict.fromkeys(catalogue.names("humour"), "accuracy")
+METRICS = {"mosi": "acc2", "diginetica": "P@20"} | dict.fromkeys([*catalogue.names("humour"), "pom"], "accuracy")
 """The metric of the table where it is neither weighted F1, of classes, nor MAE, of real numbers."""
 DIFFERING = {
     "learning_rate": "rate {:g}",

@@ -17,7 +17,7 @@ from lmam_book.verdicts import rule
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import Interval, interval
 from lmam_core.errors import LmamError
-from lmam_core.runs.metrics import SUMS
+from lmam_core.runs.metrics import SUMS, TRAIT_SUMS, traits
 from lmam_core.runs.names import WAYS, arm, title
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import row
@@ -26,6 +26,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "mosi": ("acc2", "f1", "mae", "corr", "acc7"),
     "iemocap": ("accuracy", "weighted_f1"),
     "meld": ("accuracy", "weighted_f1"),
+    "pom": ("mae", "accuracy", "corr"),
 }
 """What the paper prints for a dataset, in its order; the first named in `HEADLINE` decides a claim."""
 HEADLINE = {"mosi": "acc2", "iemocap": "weighted_f1", "meld": "weighted_f1", "pom": "accuracy"}
@@ -54,7 +55,7 @@ PLACES = {
     "meld": (3, "MELD", "Average(w)"),
     "pom": (4, "POM", "overall"),
 }
-"""The main table of a dataset: its number, the dataset's and the column's printed names. POM has no runs here."""
+"""The main table of a dataset: its number, the dataset's and the column's printed names."""
 
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
@@ -84,7 +85,14 @@ def _at_limit(run: Run) -> bool:
 
 
 def _largest_share(run: Run) -> float:
-    """The share of the test utterances in the class that a run gives most; of a regression, of the two of Acc-2."""
+    """The share of the test utterances in the class that a run gives most; of a regression, of the two of Acc-2.
+
+    Of traits 1 where no trait's predictions differ between videos, else NaN.
+    """
+    if run.classes is None and (k := traits(run.total.size)):
+        sums = dict(zip(TRAIT_SUMS, run.total.reshape(k, -1).T, strict=True))
+        variance = sums["prediction_squared"] / sums["count"] - (sums["prediction"] / sums["count"]) ** 2
+        return float("nan") if variance.max() > 1e-4 else 1.0
     if run.classes is None:
         first = SUMS.index("negative_as_negative")
         counts = run.total[first : first + 4].reshape(2, 2)

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from lmam_book.plans import search
-from lmam_book.plans.studies import READINGS, STUDIES, measured, stored_runs, study
+from lmam_book.plans import search, studies
+from lmam_book.plans.studies import READINGS, measured, stored_runs, study
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.beside_print import bar
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
@@ -39,7 +39,9 @@ from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
-UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2"}
+TITLES = DATASETS | {"pom": "POM"}
+"""What every dataset with cells is called; those of `DATASETS` are the headline's."""
+UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2", "accuracy": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,10 @@ class Cell:
         return {name: effect(base, self.runs[name], self.metric, level) for name in names if len(self.shared(name)) > 1}
 
 
-def cells(store: Store, names: Iterable[str] = STUDIES) -> list[Cell]:
-    """One cell per backbone and dataset of the headline studies, in their order, empty ones too."""
+def cells(store: Store, names: Iterable[str] | None = None) -> list[Cell]:
+    """One cell per backbone and dataset of some studies, by default the headline's, in their order, empty ones too."""
     by_place: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
-    for name in names:
-        if not name.startswith("headline_"):
-            continue
+    for name in studies.names("headline") if names is None else names:
         for arm in study(name):
             by_place.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
     return [Cell(b, d, runs, reported_gain(b, d)) for (b, d), runs in by_place.items()]
@@ -214,14 +214,17 @@ def _runs(arm: Experiment, store: Store) -> list[Run]:
     return [store.get(e) for e in measured(arm, store) if e in store]
 
 
-def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation") -> float:
-    """What the paper's Tables II to IV gain with LMAM over a baseline, in the dataset's headline metric."""
-    names, metric = (baseline, beside_print.starred(backbone)), beside_print.HEADLINE[dataset]
+def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", metric: str | None = None) -> float:
+    """What the paper's Tables II to IV gain with LMAM over a baseline, positive for better.
+
+    In the dataset's headline metric, or in another one.
+    """
+    names, metric = (baseline, beside_print.starred(backbone)), metric or beside_print.HEADLINE[dataset]
     without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
-    return with_ - without
+    return beside_print.sign(metric) * (with_ - without)
 
 
-def arms(store: Store, among: Iterable[str] = STUDIES) -> pd.DataFrame:
+def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataFrame:
     """One row per measured arm of the studies: its mean with its interval over seeds, and its margin over the probe.
 
     Columns: `backbone`, `dataset`, `arm`, `seeds`, `mean`, `low`, `high`, `margin over probe`, and what its search
@@ -362,7 +365,7 @@ def _open(ready: pd.DataFrame) -> str:
 
 
 def _name(row: Mapping[Hashable, object]) -> str:
-    return f"{names.title(str(row['backbone']))}, {DATASETS[str(row['dataset'])]}"
+    return f"{names.title(str(row['backbone']))}, {TITLES[str(row['dataset'])]}"
 
 
 def _rows(ready: pd.DataFrame) -> str:

@@ -18,7 +18,7 @@ import yaml
 from scipy import stats
 
 from lmam_book.verdicts import beside_print, paper_tables
-from lmam_book.verdicts.headline import DATASETS
+from lmam_book.verdicts.headline import TITLES
 from lmam_book.verdicts.intervals import interval
 from lmam_core.models.fusion import FUSIONS
 from lmam_core.runs import names
@@ -48,11 +48,11 @@ def page(root: Path) -> str:
     for (dataset, backbone, inputs, protocol, arm), runs in frame.groupby([*PLACE, "label"], sort=False):
         metric = beside_print.HEADLINE[dataset]
         shown = beside_print.spread(interval(runs[metric].tolist()), 1)
-        cells = (DATASETS[dataset], names.title(backbone), inputs, PROTOCOLS[protocol][0], arm, shown, len(runs))
+        cells = (TITLES[dataset], names.title(backbone), inputs, PROTOCOLS[protocol][0], arm, shown, len(runs))
         rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
     head = "".join(f'<th scope="col">{h}</th>' for h in ("data", "backbone", "inputs", "protocol", "model"))
     head += '<th scope="col">mean ± half of the 95 % interval</th><th scope="col">runs</th>'
-    caption = f"All {len(frame):,} measured runs: weighted F1, on CMU-MOSI Acc-2, in percent."
+    caption = f"All {len(frame):,} measured runs: weighted F1, on CMU-MOSI Acc-2, on POM accuracy, in percent."
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     address = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     files = f"{address['url']}/blob/{address['branch']}/data/results/"
@@ -72,7 +72,7 @@ def data(frame: pd.DataFrame) -> dict[str, Any]:
     heads = frame.drop_duplicates([*PLACE, "label"])
     counts = frame.groupby([*PLACE, "label"], sort=False).size()
     return {
-        "titles": {"metric": beside_print.TITLES, "dataset": DATASETS, "protocol": PROTOCOLS}
+        "titles": {"metric": beside_print.TITLES, "dataset": TITLES, "protocol": PROTOCOLS}
         | {"backbone": {b: names.title(b) for b in frame.backbone.unique()}}
         | {"fusion": {f: FUSIONS[f].title for f in frame.fusion.unique()}},
         "headline": {d: beside_print.HEADLINE[d] for d in frame.dataset.unique()},

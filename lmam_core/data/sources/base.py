@@ -57,8 +57,8 @@ class Record:
     `feature_sets[m]` maps the name of each feature set of modality m to its array in the npz, the default first.
     `sha256` and `bytes` are those of `file`; a generated dataset has neither `file` nor `bytes`, and its `sha256`
     identifies the settings that it is generated from. `missing` says what the paper used and this dataset lacks.
-    `extra` is a second file that some feature sets are in. Data of another `task` than conversations has no feature
-    sets, and its task reads its arrays.
+    `extra` is a second file that some feature sets are in. Data of another `task` than conversations is not offered
+    where those are; without feature sets, its task reads its arrays.
     """
 
     name: str

@@ -5,8 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from lmam_core.data import catalogue
-from lmam_core.data.sources import iemocap, meld, mosi, praat8
+from lmam_core.data.sources import iemocap, meld, mosi, pom, praat8
 from lmam_core.data.sources.base import speakers_by_appearance
+from lmam_core.errors import LmamError
 
 
 def real(name: str):
@@ -74,6 +75,62 @@ def test_meld_builder():
     }
     assert d.splits["train"][0].speaker.tolist() == [0, 1]
     assert [d.classes[k] for k in d.splits["train"][0].label] == ["neutral", "anger"]
+
+
+def made_pom() -> dict[str, np.ndarray]:
+    """Videos as POM's file has them: the first begins with two empty steps, the second has no video at all."""
+    audio, video = np.ones((2, 20, 3), np.float32), np.full((2, 20, 2), 4, np.float32)
+    audio[0, :2], video[0, :3], video[1] = 0, 0, 0
+    video[0, 3:, 1] = 6
+    arrays = {f"{kind}_{s}": x for s in ("train", "valid", "test") for kind, x in (("audio", audio), ("video", video))}
+    return arrays | {f"label_{s}": np.full((2, 17), 3, np.float32) for s in ("train", "valid", "test")}
+
+
+def test_pom_builder_leaves_out_empty_steps_and_says_where_video_is_missing():
+    arrays = made_pom()
+    arrays["label_test"][1, 8] = 2 / 3
+    d = pom.build(arrays, {"audio": "covarep43", "video": "facet41"})
+    assert (d.classes, d.outputs, d.widths) == (None, 17, {"audio": 3, "video": 3})
+    assert {s: [c.id for c in cs] for s, cs in d.splits.items()}["validation"] == ["validation-0", "validation-1"]
+    first, second = d.splits["train"]
+    assert (len(first), len(second)) == (18, 20)
+    assert first.features["video"][:2].tolist() == [[4, 6, 1], [4, 6, 0]]
+    assert second.features["video"].tolist() == [[4, 6, 1]] * 20, "the mean of the measured training steps, and a 1"
+    assert d.splits["test"][1].label[0, 7:10].tolist() == [3, 1, 3], "what is below the scale counts as its end"
+    alone = pom.build(arrays, {"video": "facet41"})
+    np.testing.assert_array_equal(alone.splits["train"][0].features["video"], first.features["video"])
+
+
+def test_a_trait_outside_the_scale_is_named():
+    arrays = made_pom()
+    arrays["label_valid"][1, 4] = 7.5
+    with pytest.raises(
+        LmamError, match=r"'validation', conversation 'validation-1': credible is 7\.5; traits lie from"
+    ):
+        pom.build(arrays, {"audio": "covarep43"})
+    arrays["label_valid"][1, 4] = 0.5
+    with pytest.raises(LmamError, match=r"credible is 0\.5; traits lie from 1 to 7"):
+        pom.build(arrays, {"audio": "covarep43"})
+    arrays["label_valid"][1, 4] = np.nan
+    with pytest.raises(LmamError, match="credible is nan"):
+        pom.build(arrays, {"audio": "covarep43"})
+    arrays["label_valid"] = np.ones((2, 16), np.float32)
+    with pytest.raises(LmamError, match=r"its label has shape \(1, 16\), expected \(1, 17\), one per trait"):
+        pom.build(arrays, {"audio": "covarep43"})
+
+
+@pytest.mark.parametrize("name", [pytest.param("pom", marks=real("pom"))])
+def test_pom_is_the_published_one(name):
+    d = catalogue.load(name)
+    assert {s: len(cs) for s, cs in d.splits.items()} == {"train": 600, "validation": 100, "test": 203}
+    assert d.widths == {"audio": 43, "video": 42}
+    faceless = {s: sum(c.features["video"][:, 41].all() for c in cs) for s, cs in d.splits.items()}
+    assert faceless == {"train": 322, "validation": 48, "test": 116}
+    y = np.concatenate([c.label for c in d.splits["train"]])
+    together = np.corrcoef(y.T)
+    name = {t: i for i, t in enumerate(pom.TRAITS)}
+    assert together[name["credible"], name["expertise"]] > 0.85, "so the order of the names fits"
+    assert together[name["reserved"], name["outgoing"]] < -0.7
 
 
 NAN = np.nan

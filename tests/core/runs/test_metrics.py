@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from lmam_core.runs.metrics import outcomes, per_class, summarise, summarise_many
+from lmam_core.runs.metrics import outcomes, per_class, per_trait, summarise, summarise_many
 
 
 def parts(n: int = 400, groups: int = 7) -> list[np.ndarray]:
@@ -44,6 +44,36 @@ def test_regression_equals_the_definitions_from_summed_conversations() -> None:
     assert found["acc2_nonzero"] == pytest.approx(100 * ((y > 0) == (p > 0))[keep].mean())
     clipped = np.clip(np.rint(p), -3, 3)
     assert found["acc7"] == pytest.approx(100 * (np.rint(y) == clipped).mean())
+
+
+def test_traits_equal_the_definitions_from_summed_videos() -> None:
+    """Labels are thirds in float32, as POM has them; some predictions are outside of the scale."""
+    rng = np.random.default_rng(4)
+    y = (rng.integers(3, 22, (203, 17)) / 3).astype(np.float32)
+    p = (y + rng.normal(0, 1.5, y.shape)).astype(np.float32)
+    p[0] = y[0] + np.float32(0.5)
+    total = sum(outcomes(y[i : i + 1], p[i : i + 1], None) for i in range(203))
+    assert total.shape == (170,)
+    y, p = y.astype(np.float64), p.astype(np.float64)
+    naive = {
+        "mae": lambda a, b: np.abs(a - b).mean(),
+        "corr": lambda a, b: stats.pearsonr(a, b).statistic,
+        "accuracy": lambda a, b: 100 * sk.accuracy_score(np.rint(a), np.clip(np.rint(b), 1, 7)),
+        "acc2": lambda a, b: 100 * sk.accuracy_score(a >= 4, b >= 4),
+        "within_half": lambda a, b: 100 * (np.abs(a - b) < 0.5 + 1e-5).mean(),
+    }
+    found, means = per_trait(total), summarise(total, None)
+    assert list(found) == list(naive) == list(means)
+    for name, of in naive.items():
+        values = [of(*pair) for pair in zip(y.T, p.T, strict=True)]
+        np.testing.assert_allclose(found[name], values, atol=1e-3)
+        assert means[name] == pytest.approx(np.mean(values), abs=1e-4)
+
+
+def test_a_constant_prediction_of_traits_has_correlation_zero() -> None:
+    y = np.random.default_rng(5).uniform(1, 7, (203, 2))
+    found = per_trait(sum(outcomes(v[None], np.array([[4.6763, v[1]]]), None) for v in y))
+    np.testing.assert_allclose(found["corr"], [0, 1], atol=1e-4)
 
 
 def test_a_constant_prediction_has_correlation_zero() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lmam_book.plans import studies
 from lmam_book.plans.plans import stored_runs
+from lmam_book.verdicts import traits
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.headline import Cell, cells
 from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, WORDS
@@ -77,6 +78,10 @@ class Evidence:
         """The cell of protocol 2, with runs or without; None where none is planned."""
         by_place = self._once("headline", lambda: {(c.backbone, c.dataset): c for c in cells(self.store)})
         return by_place.get((backbone, dataset))
+
+    def traits(self, name: str) -> Cell:
+        """The cell of POM's traits, with runs or without (`traits.cells`)."""
+        return self._once("traits", lambda: traits.cells(self.store))[name]
 
     def study(self, name: str) -> list[Run]:
         """The measured runs of a study of protocol 2."""

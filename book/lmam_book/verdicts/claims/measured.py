@@ -10,7 +10,7 @@ from lmam_book.bench import split_sizes as splits
 from lmam_book.plans import tasks
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import command
-from lmam_book.verdicts import beside_print, headline, significance
+from lmam_book.verdicts import beside_print, headline, significance, traits
 from lmam_book.verdicts import humour as table_14
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
@@ -41,7 +41,7 @@ from lmam_book.verdicts.rule import (
 from lmam_book.verdicts.rule import word as rule_word
 from lmam_core.runs import names as run_names
 
-POM = "POM's text cannot be had, and no runs on its audio and video are planned yet."
+POM = "On audio and video, 16 traits; POM's text cannot be had."
 NO_MELD = "The book has no such runs on MELD yet."
 BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 
@@ -56,7 +56,8 @@ def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: flo
         return f"Of the baseline's runs {short[0]}." if short[0] else below
     if not (finite(reported) and reported > 0):
         sides = {REPRODUCED: "lies above 0", EXCLUDED: "lies below 0"}
-        return f"The interval {sides.get(word, 'contains 0')}; the paper reports no number for this."
+        known = "no gain" if finite(reported) else "no number for this"
+        return f"The interval {sides.get(word, 'contains 0')}; the paper reports {known}."
     open_ = would_decide(gain, reported)
     sentence = {
         REPRODUCED: f"The interval lies above 0, and the gain is at least {half}.",
@@ -85,7 +86,7 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     """A backbone with LMAM beats itself without (Tables II to IV), in the best of LMAM's readings (protocol 2)."""
     other, reported = beside_print.starred(backbone), headline.reported_gain(backbone, dataset, baseline)
     if dataset == "pom":
-        return untestable(POM, f"{reported:+.2f}")
+        return _on_pom(evidence, backbone, baseline)
     if baseline != "concatenation":
         if dataset == "meld":
             return untestable(NO_MELD, f"{reported:+.2f}")
@@ -100,6 +101,23 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     reason = why(str(row["word"]), best, reported, ("", ""), beside_print.bar(dataset))
     reason += f" Without LMAM {row['concatenation']:.1f}, with it {row['LMAM']:.1f} (reading “{row['best reading']}”)."
     return Finding(str(row["word"]), f"{reported:+.2f}", beside_print.signed(best), best.seeds, reason, 2)
+
+
+def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
+    """The finding on POM's accuracy, with the other two metrics as notes."""
+    name = backbone if baseline == "concatenation" else traits.ATTENTION
+    cell = evidence.traits(name)
+    by_metric = {metric: traits.decide(cell, metric, baseline) for metric in traits.METRICS}
+    main = by_metric.pop(beside_print.HEADLINE["pom"])
+    printed = f"{main.reported:+.2f}"
+    if main.gain is None:
+        return untestable(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
+    reason = why(main.word, main.gain, main.reported, ("", ""))
+    if main.word == NOT_WORKING:
+        reason = f"The baseline has {main.without:.1f}, a ridge regression from each video's means {main.bar:.1f}."
+    others = (f"{m} {beside_print.signed(d.gain, 3)}, {d.word}" for m, d in by_metric.items())
+    reason += f" {POM} Without LMAM {main.without:.1f}, with it {main.with_:.1f}. Also: {'; '.join(others)}."
+    return Finding(main.word, printed, beside_print.signed(main.gain), main.gain.seeds, reason, 2)
 
 
 @rule(MEASURED)
