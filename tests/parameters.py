@@ -67,6 +67,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "device": "cpu",
         "store": STORE,
     },
+    "25-traits": {"backbone": "bc_lstm", "metric": "mae", "store": STORE},
     "26-your-own-backbone": {
         "profile": "full",
         "dataset": OWN,
@@ -99,6 +100,7 @@ def named(parameter: str, value: Any) -> str:
         "length": rf"\b{value} utterances",
         "epochs": rf"\b{value} epochs\b",
         "seeds": rf"\b{value} seeds\b",
+        "metric": rf"(?i)\b{value}\b|absolute error",
         "seed": rf"\bseed ?=? ?{value}\b",
         "table": rf"Table {'I' * int(value) if parameter == 'table' else ''}\b",
         "difference": rf"\b{value:g} points" if parameter == "difference" else "",
@@ -146,7 +148,7 @@ def left(parameter: str, value: Any, chapter: str, after: Sequence[str]) -> list
     pattern = re.compile(default if default and chapter != "16-modalities" else named(parameter, value))
     shown = [s for cell in after[:-1] for s in sentences(cell)]
     told = [] if parameter == "backbone" else prose(chapter)  # which says of models what is true of them
-    if parameter in ("text", "audio", "video", "setting", "modalities"):
+    if parameter in ("text", "audio", "video", "setting", "modalities", "metric"):
         return []  # pages show others beside those that were asked for, and by everyday words
     return [s for s in (*told, *shown) if pattern.search(s) and not ELSEWHERE.search(s)]
 
