@@ -68,9 +68,6 @@ def test_what_trains_live_does_so_on_the_device_of_the_parameters(notebook):
     if "page = Card(" in code:  # which reads the parameters itself
         assert 'device: str = "auto"' in code
         return
-    if "compare(" in code:  # to which it goes with the other options
-        assert '"device": device' in code
-        return
     if 'torch.device("cpu")' in code:  # a shop of sixty items, which no GPU makes faster
         assert "device:" not in code
         return
