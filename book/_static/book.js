@@ -15,6 +15,7 @@
   addEventListener("load", all);
   addEventListener("resize", all);
   document.addEventListener("toggle", all, true);
+  document.addEventListener("change", event => event.target.matches(".sd-tab-set > input") && requestAnimationFrame(all));
   const later = new MutationObserver(() => requestAnimationFrame(all));
   addEventListener("load", () => document.querySelectorAll(".lmam-touch").forEach(box => later.observe(box, { childList: true, subtree: true })));
 })();

@@ -28,7 +28,7 @@ def test_the_chapter_answers_from_the_store_and_both_models_learn_live(monkeypat
 
 
 def test_the_chapter_says_what_is_not_run_of_an_empty_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    text = execute(CHAPTER, {"store": str(tmp_path)}, monkeypatch, slice(0, 19))
+    text = execute(CHAPTER, {"store": str(tmp_path)}, monkeypatch, slice(0, 20))
     assert "No runs are stored yet: `lmam sweep humour` makes them." in text
     assert "fewer than two seeds" in text
 

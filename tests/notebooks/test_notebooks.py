@@ -71,10 +71,13 @@ def test_what_trains_live_does_so_on_the_device_of_the_parameters(notebook):
     if 'torch.device("cpu")' in code:  # a shop of sixty items, which no GPU makes faster
         assert "device:" not in code
         return
-    calls = re.findall(r"(?:live_runs\.(?:live|train)|(?<!\.)trained|(?<!def )\bfit)\((?:[^()]|\([^()]*\))*\)", code)
+    calls = re.findall(
+        r"(?:live_runs\.(?:live|train)|(?<!\.)trained|(?<!def )\b(?:fit|compare))\((?:[^()]|\([^()]*\))*\)", code
+    )
     assert all(re.search(r"\bdevice\b", call) or "device = usable(device)" in code for call in calls)
     assert bool(calls) == bool(re.search(r'device: str = "(?:cpu|auto)"', code))
-    assert bool(calls) == bool(re.search(r'device=\((?:"auto", )?"cpu", "cuda"\)', code))
+    checked = re.search(r'device=\((?:"auto", )?"cpu", "cuda"\)', code) or "RULES[name]" in code
+    assert bool(calls) == bool(checked)
 
 
 def test_every_figure_says_what_it_shows(notebook):

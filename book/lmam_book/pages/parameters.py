@@ -25,7 +25,7 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
     A rule is a `range` (whole numbers within it), a sequence of allowed values, or a type (`str`, `int`, `float`,
     `bool`; a float takes whole numbers too). Raises LmamError, one sentence, for a name that papermill set and the
     notebook does not have (papermill itself only warns), for a value that breaks its rule, for a `device` that the
-    machine does not have, and for a `store` that is no folder.
+    machine does not have, and for a `store` that is no folder, where its rule is `str`.
     """
     for name in _injected(namespace):
         if name not in rules:
@@ -59,7 +59,7 @@ def _check(name: str, value: Any, rule: Rule) -> None:
             raise LmamError(f"{name} must be a whole number; got {value!r}.")
         if value not in rule:
             raise LmamError(f"{name} must lie in {rule.start}..{rule.stop - 1}; got {value}.")
-    elif name == "store" and isinstance(value, str):
+    elif name == "store" and rule is str and isinstance(value, str):
         if not (folder := paths.store(value)).is_dir():
             raise LmamError(f"There is no folder of runs {folder}; store is 'book' or the path of one.")
     elif isinstance(rule, type):

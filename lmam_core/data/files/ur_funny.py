@@ -55,7 +55,8 @@ def read(path: Path) -> stored.Utterances:
 def words(folder: Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
     """Every word of every segment, as `tasks.humour.segments` reads it, the files' sha256, and what was left out.
 
-    Audio and video are word by word beside the text; what a segment lacks of them, or has of fewer words, is NaN.
+    Audio and video are word by word beside the text; what a segment lacks of them, or has of fewer words, is NaN. A
+    number that is there and not finite counts as 0, as the public loaders have it.
     Left out, with a sentence, are segments without words in their punchline and of a label that is not 0 or 1. Raises
     LmamError for a file of the six that is missing, and where nothing is left.
     """
@@ -106,8 +107,9 @@ def _beside(given: dict[str, Any] | None, lengths: list[int], width: int) -> lis
     vectors = []
     for n, row in zip(lengths, rows, strict=True):
         x = np.full((n, width), np.nan, np.float32)
-        there = np.asarray(row, np.float32).reshape(-1, width)[:n]
-        x[: len(there)] = there
+        with np.errstate(over="ignore"):
+            there = np.asarray(row, np.float32).reshape(-1, width)[:n]
+        x[: len(there)] = np.where(np.isfinite(there), there, 0)
         vectors.append(x)
     return vectors
 

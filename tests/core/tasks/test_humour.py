@@ -319,6 +319,7 @@ def sdk(folder: Path) -> None:
 
     covarep = features(2)
     del covarep[1]
+    covarep[0]["punchline_features"][0][1] = -np.inf
     contents = {
         "data_folds.pkl": {"train": [0, 1, 2, 3, 4], "dev": [5], "test": [6, 7]},
         "humor_label_sdk.pkl": {i: 3 if i == 2 else i % 2 for i in ids},
@@ -342,6 +343,7 @@ def test_ur_funny_is_read_word_by_word_from_its_six_files(monkeypatch: pytest.Mo
     assert data.label.tolist() == [0, 1, 1, 1, 0, 1]
     assert data.widths == {"text": 4, "audio": 2, "video": 3}
     assert np.diff(data.segments).tolist() == [3, 3, 1, 3, 3, 3]
+    assert data.features["audio"][data.sentences[2], 1] == 0, "a number that is not finite"
     assert any("segment 2 is left out: its label is 3" in note for note in data.notes)
     assert any("segment 4 is left out: its punchline has no words" in note for note in data.notes)
     assert any("lack audio" in note and "5, of 1 punchlines" in note for note in data.notes)
@@ -350,6 +352,10 @@ def test_ur_funny_is_read_word_by_word_from_its_six_files(monkeypatch: pytest.Mo
     model, prepared_, _ = fit(e)
     assert sum(evaluate(model, prepared_, 2, CPU).values()).sum() == 2
     segments.load.cache_clear()
+    whole = (tmp_path / "ur-funny" / "covarep_features_sdk.pkl").read_bytes()
+    (tmp_path / "ur-funny" / "covarep_features_sdk.pkl").write_bytes(whole[:99])
+    with pytest.raises(LmamError, match=r"^[^\n]*covarep_features_sdk\.pkl[^\n]*$|six files"):
+        segments.load("ur-funny")
     (tmp_path / "ur-funny" / "covarep_features_sdk.pkl").unlink()
     with pytest.raises(LmamError, match=r"lacks covarep_features_sdk\.pkl"):
         segments.load("ur-funny")
