@@ -58,6 +58,7 @@ def test_parameters_are_typed_commented_and_checked(notebook):
     assert [line for line in lines if not re.match(r"\w+: .+ = .+  # .+", line)] == []
     if "profile: str" in cell.source:
         assert 'profile: str = "quick"' in cell.source  # what the page shows is what `make book` runs
+    assert len(cell.source.splitlines()) > 1  # alone, `store: str = ...` is IPython's magic %store
     after = notebook.cells[notebook.cells.index(cell) + 1]
     assert after.cell_type == "code"
     assert "check_parameters(" in after.source
