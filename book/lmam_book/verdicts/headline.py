@@ -307,8 +307,8 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
     return "\n".join([*head, *lines]) if lines else ""
 
 
-def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame, section: str = "") -> str:
-    """What the headline page says of the cells, of `arms` and of `context_or_fusion`, as Markdown.
+def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame | None = None, section: str = "") -> str:
+    """What the headline page says of the cells and, if given, of `arms` and `context_or_fusion`, as Markdown.
 
     Cells without runs are only counted.
     """
@@ -316,7 +316,7 @@ def page(cells: Sequence[Cell], rows_of_arms: pd.DataFrame, section: str = "") -
     ready = rows[rows.seeds > 0]
     parts = [answer(cells), pooled_sentences(cells)]
     if len(ready):
-        parts += [_rows(ready), _open(ready), arms_fold(rows_of_arms), section]
+        parts += [_rows(ready), _open(ready), "" if rows_of_arms is None else arms_fold(rows_of_arms), section]
     return "\n\n".join(part for part in parts if part)
 
 
