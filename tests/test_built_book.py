@@ -49,6 +49,8 @@ def test_chapter_shows_its_outputs_and_neither_error_nor_warning(html, pages, so
     assert "Traceback (most recent call last)" not in pages[source].get_text()
     shown = [o for c in with_outputs for o in c["outputs"]]
     assert not [o["text"] for o in shown if o.get("name") == "stderr"]
+    values = ["".join(o["data"]["text/plain"]) for o in shown if set(o.get("data", {})) == {"text/plain"}]
+    assert [v[:80] for v in values if len(v) > 400] == [], "a cell ends in an object that nobody wants to read"
 
 
 RESULT = "img, table, .lmam-dots, .lmam-touch, .cell_output"

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ def enter(make: Make, data: Dataset, embedding: str, width: int | None = None) -
     with torch.random.fork_rng(devices=[]), one_thread():
         seen = []
         for _ in range(2):
-            hidden = {kind.widened: width} if width else {}
+            hidden: dict[str, Any] = {kind.widened: width} if width else {}
             model = embed(data.widths, data.outputs, kind, Concat, embedding, seed=0, **hidden)
             parts = model.backbone if embedding == "late" else model.classifier
             if not count(parts):

@@ -379,8 +379,8 @@ def _rows(ready: pd.DataFrame) -> str:
             r["word"],
             f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['reported gain']:+.1f}",
-            f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})".replace(" ", "&nbsp;"),
-            f"{r['LMAM']:.1f}, {r['best reading']}".replace(" ", "&nbsp;"),
+            f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
+            f"{r['LMAM']:.1f}, {r['best reading']}",
             str(r["seeds"]),
         )
         lines.append(f"| {' | '.join(shown)} |")
