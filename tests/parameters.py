@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ CARDS = ("03-bc-lstm", "04-text-cnn", "05-dialogue-rnn", "06-dialogue-gcn", "07-
 OWN, STORE = "mine", "my-runs"
 """A dataset of one's own, and a folder of one's own runs, in the folder where a chapter is tried."""
 LIVE = {"profile": "full", "dataset": OWN, "rank": 7, "seed": 3, "device": "cpu", "store": STORE}
-MEDIA = {"profile": "full", "text": "roberta768", "audio": "egemaps88", "weights": "hub", "seed": 3}
+MEDIA = {"profile": "full", "text": "roberta768", "weights": "hub", "seed": 3}
+if find_spec("opensmile"):  # without it there is one extractor of sound
+    MEDIA["audio"] = "egemaps88"
 OTHER: dict[str, dict[str, Any]] = {
     "01-start-here": LIVE | {"epochs": 2},
     "02-deriving-lmam": {"profile": "full", "rank": 7, "width": 64, "length": 20, "seed": 3},

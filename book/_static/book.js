@@ -4,7 +4,7 @@
   const look = box => {
     const scrolls = box.scrollWidth > box.clientWidth + 2 && getComputedStyle(box).overflowX !== "visible";
     box.classList.toggle("lmam-scrolls", scrolls);
-    if (scrolls && !box.hasAttribute("tabindex")) {
+    if (scrolls && box.getAttribute("tabindex") !== "0") {  // the theme gives -1 to code that it sees folded
       box.tabIndex = 0;
       if (!box.hasAttribute("role")) box.setAttribute("role", "region");
       const name = box.querySelector("caption, .lmam-caption, img[alt]");

@@ -52,14 +52,15 @@ def test_in_a_checkout_runs_of_ones_own_go_to_my_runs(
     assert Store().paths() == before
 
 
-def test_plans_and_results_are_the_books(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plans_go_where_they_are_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked = []
     monkeypatch.setattr(
         "lmam_book.plans.plans.carry_out", lambda names, store, *_: asked.append((*names, store.root)) or []
     )
-    assert main(["sweep", "bc_lstm"]) == main(["sweep", "bc_lstm", "--store", "here"]) == 0
-    assert asked == [("bc_lstm", paths.data("results")), ("bc_lstm", Path("here"))]
-    assert capsys.readouterr().out == ""
+    for store in ([], ["--store", "book"], ["--store", "here"]):
+        assert main(["sweep", "bc_lstm", *store]) == 0
+    assert asked == [("bc_lstm", Path(name)) for name in ("my-runs", paths.data("results"), "here")]
+    capsys.readouterr()
     assert main(["results", "--csv"]) == 0
     of_conversations = [run for run in Store() if run.experiment.task == "conversation"]
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(of_conversations)

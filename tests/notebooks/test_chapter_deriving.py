@@ -167,7 +167,10 @@ def test_answers_to_the_exercises_are_right() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"rnak": 30}, "This notebook has no parameter 'rnak' .did you mean 'rank'"),
+        (
+            {"rnak": 30},
+            "This notebook has no parameter 'rnak' (did you mean 'rank'?); it has profile, rank, width, length, seed.",
+        ),
         ({"rank": 0}, "rank must lie in 1..1024; got 0."),
         ({"rank": 80, "width": 64}, "rank must not exceed width; got rank 80 with width 64."),
     ],

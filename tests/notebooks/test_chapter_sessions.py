@@ -15,7 +15,7 @@ CHAPTER = "22-sessions"
 def test_the_chapter_answers_from_the_store_and_both_models_learn_live(monkeypatch: pytest.MonkeyPatch) -> None:
     text = execute(CHAPTER, {}, monkeypatch)
     assert re.search(r"The paper reports \+0\.52 points of P@20\.|No five seeds of both arms", text)
-    live = text[text.index("Generated sessions, one seed") :]
+    live = text[text.index("Generated sessions; LMAM of rank") :]
     for arm in ("counting", "DHCN", "LMAM, channels"):
         (p_at_5,) = re.findall(rf" {arm} ([\d.]+)", live)
         assert 50 < float(p_at_5) < 92, "by chance 8 %, at most 90 % but for luck"
