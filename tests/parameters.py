@@ -84,6 +84,8 @@ OTHER: dict[str, dict[str, Any]] = {
 """What is asked of each chapter in place of the defaults."""
 UNTRIED = {("24-humour", "dataset")}
 """Its other datasets are files that nobody may pass on."""
+if "audio" not in MEDIA:
+    UNTRIED |= {("19-features", "audio"), ("21-predictions", "audio")}
 RECORDED = ("profile", "seed", "device", "store")
 """What the footer names; the others stand where their numbers do. A command that makes runs names the store as well."""
 ELSEWHERE = re.compile(
