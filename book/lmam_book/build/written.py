@@ -58,12 +58,14 @@ def _linked(text: str, where: str) -> str:
 def alternative(cells: Sequence[Cell]) -> str:
     """The figure in words, for who cannot see it."""
     rows = headline.table(cells)
-    ready = rows[rows.seeds > 0]
-    gains = "; ".join(
-        f"{names.title(r.backbone)} on {DATASETS[r.dataset]} {r.gain:+.1f}, reported {reported:+.1f}"
-        for r, reported in zip(ready.itertuples(), ready["reported gain"], strict=True)
-    )
-    return f"Gains with LMAM, ours beside the paper's: {gains}."
+    sentences = ["Gains with LMAM, ours beside the paper's."]
+    for dataset, ready in rows[rows.seeds > 0].groupby("dataset", sort=False):
+        gains = [
+            f"{names.title(row['backbone'])} {row['gain']:+.1f}, reported {row['reported gain']:+.1f}"
+            for row in ready.to_dict("records")
+        ]
+        sentences.append(f"{DATASETS[dataset]}: {'; '.join(gains)}.")
+    return " ".join(sentences)
 
 
 def drawn(cells: Sequence[Cell]) -> str:
