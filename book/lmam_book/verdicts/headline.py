@@ -299,7 +299,7 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
         "## Context or fusion?",
         "",
         "TextCNN sees three utterances; LMAM lets each of them see its conversation. On text alone there is nothing to",
-        "fuse, and what LMAM gains there is context.",
+        "fuse, so that what LMAM gains there is not fusion.",
         "",
         "| TextCNN, LMAM as printed | gain on text alone | seeds | gain on text and audio | seeds |",
         "|---|---:|---:|---:|---:|",

@@ -248,6 +248,10 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert "TextCNN, IEMOCAP | positive" not in fewer
 
 
+def test_a_mean_at_the_border_is_decided_by_nothing() -> None:
+    assert rule.would_decide(found(0.0, -1.0), 0.0) == "too near 0 for any test set to decide"
+
+
 def test_a_model_that_does_not_reach_the_probe_decides_nothing(store: Store, monkeypatch) -> None:
     monkeypatch.setattr(headline, "bar", lambda dataset: 99.0)
     words = headline.table(headline.cells(store)).query("seeds > 0").word
