@@ -141,3 +141,19 @@ def numbers(e: Record, whole: Sequence[str], real: Sequence[str]) -> dict[str, A
             kind = "a whole number" if name in whole else "a number"
             raise LmamError(f"{name} must be {kind}; got {value!r}.") from None
     return converted
+
+
+def check(e: Record, choices: Mapping[str, Sequence[str]], optional: str, counts: Sequence[str]) -> None:
+    """Raise LmamError for a field that is none of its `choices`, a count below 1, or a seed that is none.
+
+    The `optional` field may be None.
+    """
+    for name, there in choices.items():
+        value = getattr(e, name)
+        if value not in there and not (name == optional and value is None):
+            raise unknown(f"{type(e).__name__} has no {name}", value, there)
+    for name in counts:
+        if getattr(e, name) < 1:
+            raise LmamError(f"{name} must be at least 1; got {getattr(e, name)}.")
+    if not 0 <= e.seed < 2**63:
+        raise LmamError(f"seed must lie in 0..2^63 - 1; got {e.seed}.")

@@ -17,7 +17,7 @@ from lmam_core.errors import LmamError
 from lmam_core.models import fusion
 from lmam_core.models.embedded import start
 from lmam_core.runs.metrics import outcomes, summarise, total
-from lmam_core.runs.record import Measured, Progress, Record, numbers
+from lmam_core.runs.record import Measured, Progress, Record, check, numbers
 from lmam_core.runs.run import count
 from lmam_core.runs.training import Budget, Training, follow
 from lmam_core.tasks.humour.cmfn import CMFN, EMBEDDINGS, SETTINGS, Fused
@@ -76,19 +76,11 @@ class Humour(Record):
             "protocol": PROTOCOLS,
             "embedding": EMBEDDINGS,
         }
-        for name, there in choices.items():
-            value = getattr(self, name)
-            if value not in there and not (name == "embedding" and value is None):
-                raise LmamError(f"Humour has no {name} '{value}'; choose one of {', '.join(there)}.")
+        check(self, choices, "embedding", ("batch_size", "epochs", "patience", "width", "context"))
         if self.fusion != NONE and (fusion.method(self.fusion).base or self.fusion == "cmcf_srnet"):
             raise LmamError(f"'{self.fusion}' fuses conversations alone; choose another fusion method.")
-        for name in ("batch_size", "epochs", "patience", "width", "context"):
-            if getattr(self, name) < 1:
-                raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not (0 < self.learning_rate < math.inf and 0 <= self.weight_decay < math.inf and 0 <= self.dropout < 1):
             raise LmamError("learning_rate must be a positive number, weight_decay none below 0, dropout 0 to below 1.")
-        if not 0 <= self.seed < 2**63:
-            raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
         modalities = tuple(m for m in MODALITIES if m in self.modalities) or None
         if modalities is None or len(modalities) < len(self.modalities):
             modalities = tuple(

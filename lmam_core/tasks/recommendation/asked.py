@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from lmam_core import paths
-from lmam_core.errors import LmamError, unknown
+from lmam_core.errors import LmamError
 from lmam_core.models import fusion
 from lmam_core.models.embedded import start
 from lmam_core.runs.metrics import total
-from lmam_core.runs.record import Measured, Progress, Record, key, numbers
+from lmam_core.runs.record import Measured, Progress, Record, check, key, numbers
 from lmam_core.runs.run import count
 from lmam_core.runs.training import Budget, Checkpoint, Training, follow
 from lmam_core.tasks.recommendation import ranking
@@ -77,17 +77,9 @@ class Recommendation(Record):
             "protocol": PROTOCOLS,
             "streams": tuple(STREAMS),
         }
-        for name, there in choices.items():
-            value = getattr(self, name)
-            if value not in there and not (name == "streams" and value is None):
-                raise unknown(f"Recommendation has no {name}", value, there)
-        for name in ("fraction", "batch_size", "epochs", "patience", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        check(self, choices, "streams", ("fraction", "batch_size", "epochs", "patience", "width", "layers"))
         if not 0 < self.learning_rate < math.inf or not 0 <= self.ssl < math.inf:
             raise LmamError("learning_rate must be a positive number, and ssl none below 0.")
-        if not 0 <= self.seed < 2**63:
-            raise LmamError(f"seed must lie in 0..2^63 - 1; got {self.seed}.")
         if self.fusion == NONE:
             return dataclasses.replace(self, streams=None, rank=None)
         default = fusion.method(self.fusion).rank
