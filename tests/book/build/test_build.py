@@ -565,3 +565,19 @@ def test_what_is_watched(root, recursive):
         (root / "saved").write_text("")
         os.replace(root / "saved", root / "lmam_core" / "model.py" if recursive else root / "_toc.yml")
         assert changed.wait(10)
+
+
+def test_the_same_chapter_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Its figures have neither a date nor names that chance gives, in their wide form and in that for a phone."""
+    draw = "from lmam_book.pages.style import style\nimport matplotlib.pyplot as plt\nstyle()"
+    plot = "plt.plot([1, 2], [2, 1], label='a')\nplt.fill_between([1, 2], [0, 0], [1, 2])\nplt.legend()\nplt.show()"
+    cells = [nbformat.v4.new_code_cell(code) for code in (draw, plot)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    code = "import sys; from lmam_book.build.runner import run_one; run_one(*sys.argv[1:])"
+    made = []
+    for k in "12":
+        paths = [str(tmp_path / name) for name in ("a.ipynb", f"{k}.ipynb", f"notes{k}", ".")]
+        subprocess.run([sys.executable, "-c", code, *paths], check=True, capture_output=True)
+        made.append([cell.outputs for cell in nbformat.read(paths[1], 4).cells])
+    assert made[0] == made[1]
+    assert "<svg" in str(made[0][1])
