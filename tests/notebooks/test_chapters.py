@@ -286,7 +286,7 @@ def test_a_card_runs_on_one_speaker_and_on_one_modality(
     if backbone == "m2fnet":
         assert ("One modality" in text) == (dataset == "meld")
     else:
-        assert ("one speaker a conversation" in text) == (dataset == "mosi")
+        assert ("one speaker per conversation" in text) == (dataset == "mosi")
         changes = {what: float(v) for what, v in re.findall(r"(other names[\w ]*): ([\d.e+-]+)", text)}
         assert bool(changes) == (dataset == "meld")
         same = ("other names everywhere", "other names and relations")
