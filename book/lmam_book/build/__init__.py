@@ -21,6 +21,7 @@ from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.limits import CHAPTER_MINUTES as MINUTES
+from lmam_core.signals import ended_like_ctrl_c
 
 ROOT = paths.CHECKOUT
 
@@ -114,7 +115,8 @@ def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
     add_options(parser)
     options = parser.parse_args(arguments)
     try:
-        carry_out(options, root)
+        with ended_like_ctrl_c():
+            carry_out(options, root)
     except LmamError as error:
         print(error, file=sys.stderr)
         return 2

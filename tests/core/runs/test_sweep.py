@@ -144,7 +144,7 @@ def test_a_run_that_cannot_be_kept_ends_the_sweep(store: Store, start: Start) ->
     assert files(store.root) == {}
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "SIGKILL"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "Ctrl-C", "SIGKILL"])
 def test_an_ended_sweep_keeps_what_is_finished_and_leaves_nothing_behind(store: Store, start: Start, how: str) -> None:
     store.add(run(Experiment(embedding="early", rank=4, dialogues=12, epochs=1, seed=7)))
     held = files(store.root)
