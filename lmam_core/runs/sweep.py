@@ -40,8 +40,8 @@ def sweep(
 
     `jobs` at a time (default: one per core on the CPU, one on a GPU), each in a process of its own; with the address of
     a Dask scheduler as `cluster` on its workers, one on each at a time; with `predictions` the store keeps those of
-    every run. This process alone claims and writes. Ctrl-C, SIGTERM and SIGHUP end it as KeyboardInterrupt, without a process
-    or a claim left behind.
+    every run. This process alone claims and writes. Ctrl-C, SIGTERM and SIGHUP end it as KeyboardInterrupt, without a
+    process or a claim left behind.
 
     Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
     LmamError for a cluster that does not answer.
