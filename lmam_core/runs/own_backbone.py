@@ -197,8 +197,8 @@ def _check_statistics(title: str, model: Embedded, batch: Conversations) -> None
         norm.train()
     width = batch.mask.shape[1]
     x = {m: nn.functional.pad(v, (0, 0, 0, width)) for m, v in batch.features.items()}
-    others = (nn.functional.pad(v, (0, width)) for v in (batch.speaker, batch.mask, batch.label))
-    further, as_is = model(Conversations(x, *others))[:, :width], model(batch)
+    speaker, mask, label = (nn.functional.pad(v, (0, width)) for v in (batch.speaker, batch.mask, batch.label))
+    further, as_is = model(Conversations(x, speaker, mask, label))[:, :width], model(batch)
     off, largest = float((further - as_is).abs().max()), float(as_is.abs().max())
     if not off <= TOLERANCE * max(largest, 1.0):
         raise LmamError(
