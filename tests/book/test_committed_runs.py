@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lmam_book.build import verify
 from lmam_book.build.verify import CHECKS, built_book_is_fresh
 from lmam_book.plans.plans import PLANS, plan
 from lmam_core.errors import LmamError
@@ -29,6 +31,28 @@ def runs() -> list[Run]:
 @pytest.mark.parametrize("check", [check for check in CHECKS if check is not built_book_is_fresh])
 def test_verify_finds_nothing_wrong_in_what_is_committed(check: Callable[[Store], Iterator[str]]) -> None:
     assert list(check(Store(DEFAULT))) == []
+
+
+def test_a_run_that_was_changed_or_lost_since_it_was_committed_is_named(tmp_path: Path) -> None:
+    """Its seconds, for one, follow from nothing else; a run that is not committed yet may still go."""
+    here = {"cwd": tmp_path, "check": True, "capture_output": True}
+    folder = tmp_path / "data" / "results" / "mosi" / "bc_lstm"
+    folder.mkdir(parents=True)
+    changed, lost, kept, new = (folder / f"{name}.json" for name in ("changed", "lost", "kept", "new"))
+    for path in (changed, lost, kept):
+        path.write_text('{"seconds": 10.5}')
+    store = Store(tmp_path / "data" / "results")
+    assert list(verify.runs_are_as_committed(store, tmp_path)) == []  # git knows nothing of it
+    subprocess.run(["git", "init", "-q"], **here)
+    subprocess.run(["git", "add", "."], **here)
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "runs"], **here)
+    new.write_text("{}")
+    os.utime(kept)
+    assert list(verify.runs_are_as_committed(store, tmp_path)) == []
+    changed.write_text('{"seconds": 1.5}')
+    lost.unlink()
+    named = [sentence.split()[0] for sentence in verify.runs_are_as_committed(store, tmp_path)]
+    assert named == ["data/results/mosi/bc_lstm/changed.json", "data/results/mosi/bc_lstm/lost.json"]
 
 
 def test_the_code_at_hand_is_listed_with_what_changed() -> None:

@@ -25,7 +25,8 @@ from lmam_core.errors import LmamError
 from lmam_core.signals import ended_like_ctrl_c
 
 INTERRUPTED = dict.fromkeys(("sweep", "data", "book"), "the same command goes on where it stopped") | {
-    "bench": "what is not shown above was not measured"
+    "bench": "what is not shown above was not measured",
+    "run": "no run was kept; the same command begins anew, a recommendation after its last whole epoch",
 }
 """What an interruption leaves, by command; the others keep nothing."""
 COMPLETION = "_LMAM_COMPLETE"
