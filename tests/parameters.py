@@ -33,7 +33,7 @@ from lmam_core.runs import names
 from lmam_core.runs import run as live
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.training import Training
-from lmam_core.tasks.humour import asked as humour
+from lmam_core.tasks.humour import experiment as humour
 from tests.notebooks.here import NOTEBOOKS, run, words
 
 CARDS = ("03-bc-lstm", "04-text-cnn", "05-dialogue-rnn", "06-dialogue-gcn", "07-mm-dfn", "08-m2fnet", "09-emocaps")

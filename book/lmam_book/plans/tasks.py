@@ -11,8 +11,8 @@ from lmam_core.runs.record import Record
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import sweep
-from lmam_core.tasks.humour.asked import Humour
-from lmam_core.tasks.recommendation.asked import Recommendation
+from lmam_core.tasks.humour.experiment import Humour
+from lmam_core.tasks.recommendation.experiment import Recommendation
 
 SEEDS = tuple(range(5))
 BASE = "DHCN"

@@ -1,4 +1,4 @@
-"""What is asked of session recommendation, and how it is trained and scored."""
+"""The experiments of session recommendation: what decides a run, how it is trained and scored."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVALUATED = 500
 
 @dataclass(frozen=True)
 class Recommendation(Record):
-    """What is asked of session recommendation: everything that decides the numbers of a run.
+    """An experiment on session recommendation: everything that decides the numbers of a run.
 
     `fusion` is `none` or a fusion method, `streams` (`dhcn.STREAMS`) what it fuses, `line` (`dhcn.LINES`) whether the
     line-graph channel trains the items. `fraction` keeps the most recent part of the training sessions: 64 is the last

@@ -1,4 +1,4 @@
-"""What is asked of humour detection, and how it is trained and scored."""
+"""The experiments of humour detection: what decides a run, how it is trained and scored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVALUATED = 256
 
 @dataclass(frozen=True)
 class Humour(Record):
-    """What is asked of humour detection: everything that decides the numbers of a run.
+    """An experiment on humour detection: everything that decides the numbers of a run.
 
     `setting` (`cmfn.SETTINGS`) is what is read of a segment, `modalities` are all that the dataset has unless named.
     `fusion` is `none` or a fusion method, `embedding` (`cmfn.EMBEDDINGS`) where it sits. `context` is how many
