@@ -25,7 +25,7 @@ from lmam_core.errors import LmamError
 from lmam_core.runs import names
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.own_backbone import Make, enter
+from lmam_core.runs.own_backbone import Make, register_own
 from lmam_core.runs.run import Run, build, prepared, run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import POLL_SECONDS
@@ -115,7 +115,7 @@ def compare(
     `updates=600` or `variant="released"`; with `search` learning rate, dropout of the features and weight decay are
     chosen for each arm by the book's own search, nine trials on validation conversations (`plans.search`), fifteen
     runs per arm or more. Runs are kept in `store`, and a second call goes on where the first one stopped. A model
-    is known by what it computes (`own_backbone.enter`): an edited one is trained anew.
+    is known by what it computes (`own_backbone.register_own`): an edited one is trained anew.
 
     Raises LmamError for a model that does not keep to this, unknown datasets and fields, fewer than two seeds, and when
     it is interrupted.
@@ -181,7 +181,7 @@ def _arms(
     # In front of a model a residual round concatenation adds the features to themselves.
     place = "late" if way == "late" else "early"
     if not isinstance(model, str):
-        name = enter(model, prepared(plain), place, plain.width)
+        name = register_own(model, prepared(plain), place, plain.width)
     plain = dataclasses.replace(plain, backbone=name, embedding=place)
     fused = dataclasses.replace(plain, fusion="lmam", embedding=way, rank=rank, **of_lmam).resolved()
     with torch.random.fork_rng(devices=[]):  # a rank that does not fit is told before training

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lmam_core.batch import MODALITIES
 from lmam_core.errors import LmamError
 from lmam_core.models import fusion
-from lmam_core.models.embedded import start
+from lmam_core.models.embedded import seed_part
 from lmam_core.runs.metrics import outcomes, summarise, total
 from lmam_core.runs.record import Measured, Progress, Record, check, numbers
 from lmam_core.runs.run import count
@@ -126,10 +126,10 @@ def prepared(e: Humour, data: Segments | None = None) -> Segments:
 
 def build(e: Humour, widths: Mapping[str, int]) -> CMFN:
     """The model of a resolved question; those of one seed start alike in what they have in common."""
-    start(e.seed, "cmfn")
+    seed_part(e.seed, "cmfn")
 
     def fused(widths: Mapping[str, int]) -> fusion.Fusion:
-        start(e.seed, "fusion")
+        seed_part(e.seed, "fusion")
         return fusion.build(e.fusion, widths, rank=e.rank)
 
     makes = None if e.fusion == NONE else fused
