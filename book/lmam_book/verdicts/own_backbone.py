@@ -16,7 +16,7 @@ import torch
 from lmam_book.bench.linear_probes import flat, probe
 from lmam_book.plans import search as plan
 from lmam_book.plans.arms import starred
-from lmam_book.verdicts import beside_print, rule
+from lmam_book.verdicts import beside_paper, rule
 from lmam_book.verdicts.arms_table import DIFFERING, METRICS
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_core import paths
@@ -66,7 +66,7 @@ class Compared:
         lines = {
             "question": f"{names.arm(e)} instead of concatenation in {names.title(e.backbone)}, "
             f"{self.fused[0].dataset}" + f" ({caution})" * bool(caution),
-            "gain": f"{beside_print.signed(self.gain, digits)} {beside_print.TITLES[self.metric]}, 95 % interval over "
+            "gain": f"{beside_paper.signed(self.gain, digits)} {beside_paper.TITLES[self.metric]}, 95 % interval over "
             f"{self.gain.seeds} seeds and {self.gain.conversations} test conversations",
             "baseline": f"{score:.{digits}f} with concatenation, {bar:.{digits}f} of a linear probe on its features: "
             + ("working" if self.baseline.works else "below it" if score_below else "not trained to its end"),
@@ -221,7 +221,7 @@ def _judged(plain: list[Run], fused: list[Run], *, searched: bool, folder: Path)
     metric = _metric(plain[0])
     gain = effect(plain, fused, metric)
     short = [_shortfall(runs) for runs in (plain, fused)]
-    score = beside_print.sign(metric) * float(np.mean([r.metrics[metric] for r in plain]))
+    score = beside_paper.sign(metric) * float(np.mean([r.metrics[metric] for r in plain]))
     baseline = rule.Baseline(score, _probe(prepared(plain[0].experiment), metric), not short[0])
     word = rule.word([gain], 0.0, baseline, not short[1])
     return Compared(
@@ -238,8 +238,8 @@ def _judged(plain: list[Run], fused: list[Run], *, searched: bool, folder: Path)
 
 
 def _shortfall(runs: Sequence[Run]) -> str:
-    """Why an arm may be better than its runs, as in `beside_print.shortfall`."""
-    return beside_print.shortfall(beside_print.frame(runs), runs[0].dataset, names.arm(runs[0].experiment))
+    """Why an arm may be better than its runs, as in `beside_paper.shortfall`."""
+    return beside_paper.shortfall(beside_paper.frame(runs), runs[0].dataset, names.arm(runs[0].experiment))
 
 
 def _probe(data: Dataset, metric: str) -> float:
