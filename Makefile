@@ -21,7 +21,7 @@ help:
 setup: $(STAMP)
 
 book: $(STAMP)
-	@$(BIN)/python -m lmam_book.build
+	@$(BIN)/lmam book
 
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
