@@ -99,9 +99,10 @@ class LMCM(nn.Module):
         if heads < 1 or width % heads:
             raise LmamError(f"LMCM's width must be a multiple of its heads; got width {width} and {heads} heads.")
         self.modalities = tuple(widths)
-        asking = self.modalities if branches == 2 else self.modalities[:1]
+        first = self.modalities[0]
+        asking = self.modalities if branches == 2 else (first,)
         # (who asks, who is asked)
-        self.pairs = [(i, j) for i in asking for j in widths if i != j] or [self.modalities * 2]
+        self.pairs = [(i, j) for i in asking for j in widths if i != j] or [(first, first)]
         self.project = nn.ModuleDict({m: nn.Linear(d, width) for m, d in widths.items()})
         self.norm = nn.ModuleDict({m: NORMS[norm](width) for m in widths})
         self.branches = nn.ModuleList(CrossAttention(width, heads, dropout, residual) for _ in self.pairs)

@@ -41,7 +41,8 @@ def dialogues() -> pd.DataFrame:
 def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
     """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
     sizes = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
-    return tuple(int(n) for n in sizes.loc[dataset, split, part])
+    conversations, utterances = sizes.loc[dataset, split, part]
+    return int(conversations), int(utterances)
 
 
 if __name__ == "__main__":

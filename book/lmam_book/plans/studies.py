@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ FIRST = 5
 
 DATASETS = ("iemocap", "mosi", "meld")
 """Each with text and audio, whose features have seen no label of the dataset."""
-READINGS: dict[str, dict[str, str]] = {
+READINGS: dict[str, dict[str, Any]] = {
     "own": {},
     "released": {"variant": "released"},
     "others": {"readings": "keys=others"},

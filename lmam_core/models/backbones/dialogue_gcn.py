@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.contracts.backbone import Backbone, register
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.kernels.windows import Blocks, in_blocks, out_of_blocks, relational, summed_edges
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
@@ -114,8 +115,8 @@ class DialogueGcn(Backbone):
         super().__init__()
         self.hidden, self.dropout, self.speakers, self.faithful = hidden, dropout, speakers, faithful
         self.window, self.longest = window, longest
-        self.context = nn.ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
-        self.graph = nn.ModuleDict(
+        self.context = ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
+        self.graph = ModuleDict(
             {m: SpeakerGraph(context.d_out, hidden, speakers, longest, bases) for m, context in self.context.items()}
         )
         self.d_out = {m: context.d_out + hidden for m, context in self.context.items()}

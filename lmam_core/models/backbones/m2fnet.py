@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
+from lmam_core.models.contracts.parts import ModuleDict, ModuleList
 from lmam_core.models.layers.context import Classifier
 from lmam_core.models.layers.transformer import Attention, Encoder, Places
 
@@ -81,8 +82,8 @@ class M2FNet(Backbone):
         super().__init__()
         self.hidden, self.dropout = hidden, dropout
         self.input = nn.ModuleDict({m: nn.Linear(d, width) for m, d in widths.items()})
-        self.encoders = nn.ModuleDict(
-            {m: nn.ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders)) for m in widths}
+        self.encoders = ModuleDict(
+            {m: ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders)) for m in widths}
         )
         self.text = "text" if "text" in widths else next(iter(widths))
         self.others = [m for m in widths if m != self.text]
