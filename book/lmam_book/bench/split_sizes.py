@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.bench.linear_probes import REAL
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.data import catalogue
 
@@ -46,8 +46,5 @@ def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data("splits.csv"), index=False)
-    dialogues().to_csv(paths.data("iemocap_test_dialogues.csv"))
-    for file in ("splits.csv", "iemocap_test_dialogues.csv"):
-        seal(paths.data(file), "lmam_book.bench.split_sizes")
-    print(paths.data("splits.csv").read_text(), end="")
+    write(measure(), "splits.csv", "lmam_book.bench.split_sizes")
+    write(dialogues(), "iemocap_test_dialogues.csv", "lmam_book.bench.split_sizes", index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise, product
 
 from lmam_book.forensics.other_tables import Record, finding
@@ -82,7 +82,7 @@ def _overall(number: int) -> Callable[[str, tuple[str, str]], float]:
     return lambda row, place: paper.cell(number, row, "overall", place[1], place[0])
 
 
-def _claim(number: int, dataset: str, claim: str, every: Sequence[object], against: list[str]) -> Record:
+def _claim(number: int, dataset: str, claim: str, every: Collection[object], against: list[str]) -> Record:
     """`every` is what the claim is about, `against` what does not bear it out."""
     text = f"{claim}: {len(every) - len(against)} of {len(every)} printed cells bear it out"
     text += f"; not so {'; '.join(against)}." if against else "."

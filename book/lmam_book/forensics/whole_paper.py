@@ -150,7 +150,7 @@ def _elsewhere() -> Iterator[Record]:
         joined = completion.joined if completion else main.row_matrices(k)
         if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
             continue
-        f1, n = main.table.f1[k] / main.table.scale, main.fits[k].supports.array
+        f1, n = main.table.f1[k] / main.table.scale, main.fit(k).supports.array
         if completion and completion.metric == "F1":
             f1[completion.column] = completion.follows
         ours = {"Acc": joined.accuracy[0], "F1": float(f1 @ n) / n.sum()}

@@ -11,6 +11,7 @@ from lmam_book.forensics import simulated as synthetic
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.near_misses import nearness
 from lmam_book.forensics.other_tables import Record
+from lmam_book.forensics.supports import Supports
 
 if TYPE_CHECKING:
     from lmam_book.forensics.audit import Audit
@@ -28,7 +29,7 @@ def sentences(audit: Audit) -> pd.DataFrame:
     records: list[Record] = []
     close = nearness(audit)
     for row, name in enumerate(audit.table.rows):
-        fit = audit.fits[row]
+        fit = audit.fit(row)
         if fit is None or not audit.sets:
             continue
         records.append(_reading(audit, row, name))
@@ -47,7 +48,7 @@ def sentences(audit: Audit) -> pd.DataFrame:
 
 
 def _reading(audit: Audit, row: int, name: str) -> Record:
-    fit = audit.fits[row]
+    fit = audit.fit(row)
     exist = f"{fit.count} of {fit.tested} pairs"
     record = {"row": name, "tolerance": HALF, "coincidence": fit.p}
     if not fit.named:
@@ -62,11 +63,12 @@ def _reading(audit: Audit, row: int, name: str) -> Record:
 
 def _counts(audit: Audit, row: int, name: str) -> list[Record]:
     """What follows from the counts of a row whose reading is named."""
-    fit, joined, records = audit.fits[row], audit.row_matrices(row), []
+    fit, joined = audit.fit(row), audit.row_matrices(row)
+    records: list[Record] = []
     testable = audit.table.testable[row]
     if missing := [c for c, exist, t in zip(audit.table.classes, fit.exist, testable, strict=True) if t and not exist]:
         text = f"{name}: no whole numbers print as {' and '.join(missing)}, where the row's other pairs exist."
-        record = {"row": name, "column": "; ".join(missing), "kind": "impossible pair", "finding": text}
+        record: Record = {"row": name, "column": "; ".join(missing), "kind": "impossible pair", "finding": text}
         records.append(record | {"tolerance": HALF, "refuted_by": OTHER} | _chances(audit, row, len(missing)))
         records += _completed(audit, row, name)
     if joined is None:
@@ -78,8 +80,8 @@ def _counts(audit: Audit, row: int, name: str) -> list[Record]:
     record = {"row": name, "kind": "predictions", "finding": text, "tolerance": "none, whole numbers"}
     records.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
     if joined.realised:
-        low, high = joined.accuracy
-        is_ = f"{low:.2f}" if high - low < 0.01 else f"between {low:.2f} and {high:.2f}"
+        least, most = joined.accuracy
+        is_ = f"{least:.2f}" if most - least < 0.01 else f"between {least:.2f} and {most:.2f}"
         printed = audit.table.average[row, 0]
         text = f"{name}: the accuracy that follows from the counts is {is_} %"
         text += "." if np.isnan(printed) else f"; the printed average of Acc. is {printed:.2f}."
@@ -186,13 +188,13 @@ def _averages(audit: Audit, supports: str) -> Record:
 
 def _chances(audit: Audit, row: int, missing: int) -> Record:
     """The share of correct rows with as many impossible pairs, for single runs and for means over five."""
-    fit = audit.fits[row]
+    fit = audit.fit(row)
     support = tuple(map(int, fit.supports.array))
     rates = [synthetic.chance("impossible", missing, support, fit.reading, runs, _places(audit)) for runs in (1, 5)]
     return dict(zip(("chance", "chance_means"), rates, strict=True))
 
 
-def _of(supports) -> str:
+def _of(supports: Supports) -> str:
     return f"on the {supports.name} supports of {supports.total:,} utterances"
 
 
