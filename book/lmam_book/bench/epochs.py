@@ -1,5 +1,7 @@
-"""How long a training epoch of every backbone takes on a CPU: `python -m lmam_book.bench.epochs` writes
-`data/epochs.csv`."""
+"""How long a training epoch of every backbone takes on a CPU.
+
+`python -m lmam_book.bench.epochs` writes `data/epochs.csv`.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The spectra of LMAM's weights in the runs of the rank sweep: `python -m lmam_book.bench.spectra` trains them once
-more.
+"""The spectra of LMAM's weights in the runs of the rank sweep.
 
-The store keeps outcomes and no weights, so the same arms, rates and seeds are trained again, with the budget that they
-had there. Runs from before a change of roundings do not come out to the last digit (`data/code_versions.csv`). Every
-run is added to the tables as it ends, and what is there is not done again.
+`python -m lmam_book.bench.spectra` trains them once more. The store keeps outcomes and no weights, so the same arms,
+rates and seeds are trained again, with the budget that they had there. Runs from before a change of roundings do not
+come out to the last digit (`data/code_versions.csv`). Every run is added to the tables as it ends, and what is there is
+not done again.
 """
 
 from __future__ import annotations

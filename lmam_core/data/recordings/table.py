@@ -1,4 +1,4 @@
-"""`utterances.csv`, the list of a folder's recordings: one line an utterance."""
+"""`utterances.csv`, the list of a folder's recordings: one line per utterance."""
 
 from __future__ import annotations
 

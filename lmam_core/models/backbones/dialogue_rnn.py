@@ -135,8 +135,7 @@ class DialogueRnnStream(nn.Module):
 
 @register("dialogue_rnn")
 class DialogueRnn(Backbone):
-    """DialogueRNN: global, party and emotion states in both directions, attention over them, then Linear, ReLU,
-    dropout, Linear.
+    """DialogueRNN: global, party and emotion states in both directions, attention over them, and a classifier.
 
     widths: d_m per stream; in the late way each stream has its own states. Global and party states 500 wide, emotion
     states and half of the classifier 300, dropout 0.1, as in the original's IEMOCAP script. With one 100-wide stream

@@ -58,8 +58,11 @@ class Parties(nn.Module):
 
 
 class Graph(NamedTuple):
-    """The edges of B conversations: inside each modality (B, M, L, L), and across to the modality k places on for
-    k = 1 .. M - 1, (M - 1, B, M, L), where an utterance meets itself alone."""
+    """The edges of B conversations, inside each modality and across.
+
+    `inside` is (B, M, L, L); `across` (M - 1, B, M, L) leads to the modality k places on, k = 1 .. M - 1, where an
+    utterance meets itself alone.
+    """
 
     inside: Tensor
     across: Tensor

@@ -63,7 +63,7 @@ class LowRankProduct(nn.Module):
     @torch.no_grad()
     def tensor(self) -> Tensor:
         """The weight tensor that the factors stand for, (1 + d_1, ..., 1 + d_M, out)."""
-        full = self.share[:, None]  # (rank, out), then one axis a modality before the last
+        full = self.share[:, None]  # (rank, out), then one axis per modality before the last
         for factor in self.factors.values():
             rows = torch.cat([factor.bias[None], factor.weight.T]).unflatten(1, (self.rank, self.out))  # (1+d, r, out)
             full = full[..., None, :] * rows.permute(1, 0, 2).view(self.rank, *[1] * (full.dim() - 2), len(rows), -1)

@@ -2,7 +2,7 @@
 
 Python imports a module of this name, if the path has one, at the start of every process: `runner.run_one` puts this
 folder on the path of a chapter's kernel, so that the processes which a chapter starts are covered as well.
-`LMAM_TRACE` names the file of notes, one path a line relative to `LMAM_TRACE_ROOT`; a folder whose names were listed
+`LMAM_TRACE` names the file of notes, one path per line, relative to `LMAM_TRACE_ROOT`; a folder whose names were listed
 ends with a slash. Noted are the files that were opened to be read, modules among them, and those in `data` that were
 asked for and not there. What only a library in C opens (sqlite, a decoder of media) is not seen.
 """
