@@ -198,7 +198,7 @@ def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported:
     metric = HEADLINE[dataset]
     ours = gain(frame, dataset, metric, baseline, other)
     if ours is None:
-        return rule.NOT_TESTABLE
+        return rule.TOO_FEW
     rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
     working = rule.Baseline(float(rows[metric].mean()), probe_score(dataset), not shortfall(frame, dataset, baseline))
     return rule.word([ours], reported, working, not shortfall(frame, dataset, other))

@@ -16,8 +16,9 @@ POSITIVE = "positive, undecided"
 UNDECIDED = "undecided"
 EXCLUDED = "excluded"
 NOT_WORKING = "baseline not working"
+TOO_FEW = "too few runs"
 NOT_TESTABLE = "not testable"
-WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, NOT_TESTABLE)
+WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, TOO_FEW, NOT_TESTABLE)
 """Of measured claims."""
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -66,7 +67,7 @@ def word(readings: Sequence[Effect], reported: float, baseline: Baseline | None 
     Their intervals must have been made for as many readings (`corrected`). Where the paper reports no gain above 0,
     half of it counts as 0. `trained` is false where runs of b were stopped before they had learned.
 
-    * not testable: no runs, or fewer than five shared seeds;
+    * too few runs: none, or fewer than five shared seeds;
     * baseline not working: arm a is below a linear probe on the same features, or was not trained;
     * excluded: the interval of every reading lies below half the printed gain, and b was trained;
     * reproduced: that of the best reading lies above 0, and its mean is at least half the printed gain;
@@ -75,7 +76,7 @@ def word(readings: Sequence[Effect], reported: float, baseline: Baseline | None 
     """
     half = SHARE * max(reported, 0.0) if math.isfinite(reported) else 0.0
     if not readings or min(reading.seeds for reading in readings) < FEW:
-        return NOT_TESTABLE
+        return TOO_FEW
     if baseline is not None and not baseline.works:
         return NOT_WORKING
     if trained and max(reading.high for reading in readings) < half:

@@ -21,6 +21,7 @@ from lmam_book.verdicts.claims import (
     Finding,
     finite,
     rule,
+    too_few,
     untestable,
 )
 from lmam_book.verdicts.effects import Effect
@@ -35,6 +36,7 @@ from lmam_book.verdicts.rule import (
     NOT_WORKING,
     POSITIVE,
     REPRODUCED,
+    TOO_FEW,
     UNDECIDED,
     would_decide,
 )
@@ -49,7 +51,7 @@ BC_LSTM = " Behind bc-LSTM; Table X is of EmoCaps."
 def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: float = float("nan")) -> str:
     """The sentence that says why a claim has its word; `short`: each arm's `beside_paper.shortfall`."""
     half = "half of the reported gain"
-    if word == NOT_TESTABLE:
+    if word == TOO_FEW:
         return f"{gain.seeds} of the five seeds that a word needs are there."
     if word == NOT_WORKING:
         below = f"The baseline is below a linear probe on single utterances, which has {bar:.1f}."
@@ -74,7 +76,7 @@ def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, report
     metric = beside_paper.HEADLINE[dataset]
     gain = beside_paper.gain(cells.frame, dataset, metric, baseline, other) if cells.runs else None
     if gain is None:
-        return untestable(f"Not run yet: `{command(sweep, cells.store)}`.", printed)
+        return too_few(f"Not run yet: `{command(sweep, cells.store)}`.", printed)
     word = beside_paper.word(cells.frame, dataset, baseline, other, reported)
     short = [beside_paper.shortfall(cells.frame, dataset, name) for name in (baseline, other)]
     reason = why(word, gain, reported, short, beside_paper.probe_score(dataset))
@@ -89,14 +91,14 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
         return _on_pom(evidence, backbone, baseline)
     if baseline != "concatenation":
         if dataset == "meld":
-            return untestable(NO_MELD, f"{reported:+.2f}")
+            return too_few(NO_MELD, f"{reported:+.2f}")
         return decided(evidence.cells(tables.plugged, backbone), dataset, baseline, other, reported, backbone)
     cell = evidence.headline(backbone, dataset)
     if cell is None:
-        return untestable(f"No runs are planned on {dataset.upper()}.", f"{reported:+.2f}")
+        return too_few(f"No runs are planned on {dataset.upper()}.", f"{reported:+.2f}")
     row = headline.row(cell)
     if not row["seeds"]:
-        return untestable(f"Not run yet: `{command(f'headline_{backbone}', evidence.store)}`.", f"{reported:+.2f}")
+        return too_few(f"Not run yet: `{command(f'headline_{backbone}', evidence.store)}`.", f"{reported:+.2f}")
     best = cell.effects()[str(row["best reading"])]
     reason = why(str(row["word"]), best, reported, ("", ""), beside_paper.probe_score(dataset))
     reason += f" Without LMAM {row['concatenation']:.1f}, with it {row['LMAM']:.1f} (reading “{row['best reading']}”)."
@@ -111,7 +113,7 @@ def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
     main = by_metric.pop(beside_paper.HEADLINE["pom"])
     printed = f"{main.reported:+.2f}"
     if main.gain is None:
-        return untestable(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
+        return too_few(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
     reason = why(main.word, main.gain, main.reported, ("", ""))
     if main.word == NOT_WORKING:
         reason = f"The baseline has {main.without:.1f}, a ridge regression from each video's means {main.bar:.1f}."
@@ -167,7 +169,7 @@ def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sw
     metric = beside_paper.HEADLINE[dataset]
     reported = cells.printed(other, dataset, metric) - cells.printed(baseline, dataset, metric)
     if dataset == "meld":
-        return untestable(NO_MELD, f"{reported:+.2f}")
+        return too_few(NO_MELD, f"{reported:+.2f}")
     return decided(cells, dataset, baseline, other, reported, sweep)
 
 
@@ -178,10 +180,10 @@ def close(evidence: Evidence, method: str, dataset: str, margin: str = "2") -> F
     reach = float(margin)
     printed = f"{cells.printed('LMAM', dataset, metric) - cells.printed(method, dataset, metric):+.2f}"
     if dataset == "meld":
-        return untestable(NO_MELD, printed)
+        return too_few(NO_MELD, printed)
     gain = cells.gain("LMAM", dataset, metric, method) if cells.runs else None
     if gain is None or gain.seeds < FEW:
-        return untestable(f"Fewer than five seeds yet: `{command('fusions_emocaps', evidence.store)}`.", printed)
+        return too_few(f"Fewer than five seeds yet: `{command('fusions_emocaps', evidence.store)}`.", printed)
     for arm in ("LMAM", method):
         if short := beside_paper.shortfall(cells.frame, dataset, arm):
             reason = f"Of the runs of {arm} {short}."
@@ -202,7 +204,7 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
     of them. A step whose sets cannot be had, or were not trained, is left open.
     """
     if dataset == "meld":
-        return Finding(NOT_TESTABLE, arms, "–", 0, NO_MELD)
+        return too_few(NO_MELD, arms)
     cells, metric = evidence.cells(tables.modality_sets, "LMAM late"), beside_paper.HEADLINE[dataset]
     steps = list(pairwise(arms.split(">")))
     gains = {step: cells.gain(step[0], dataset, metric, step[1]) if cells.runs else None for step in steps}
@@ -216,11 +218,13 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
         return Finding(EXCLUDED, arms, ours, n, f"The interval lies below 0: {', '.join(refuted)}.{BC_LSTM}", 1)
     if len(run) < len(steps):
         lacking = {a for step in steps for a in step} - set(cells.arms(dataset))
-        reasons = ["IEMOCAP's video is given out on request only."] if any("V" in a for a in lacking) else []
+        no_video = any("V" in a for a in lacking)
+        reasons = ["IEMOCAP's video is given out on request only."] if no_video else []
         reasons += [f"Of the runs of {a} {s}." for a, s in short.items() if s]
         reasons += [] if reasons else [f"Runs are missing: `{command('modalities', evidence.store)}`."]
         shown = "Of its steps these are measured; " if run else ""
-        return Finding(NOT_TESTABLE, arms, ours, n, shown + " ".join(reasons) + BC_LSTM, 1 if run else 0)
+        word = NOT_TESTABLE if no_video else TOO_FEW
+        return Finding(word, arms, ours, n, shown + " ".join(reasons) + BC_LSTM, 1 if run else 0)
     sure = all(gain.low > 0 for gain in run.values())
     reason = "Every step's interval lies above 0." if sure else "A step's interval contains 0."
     return Finding(REPRODUCED if sure else UNDECIDED, arms, ours, n, reason + BC_LSTM, 1)
@@ -236,7 +240,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     cell = evidence.headline(backbone, dataset)
     if cell is None or min(len(cell.runs["concatenation"]), len(cell.runs["own"])) < FEW:
         known = f"`{command(f'headline_{backbone}', evidence.store)}` makes them" if cell else "none are planned"
-        return untestable(f"Fewer than five seeds: {known}.", "all")
+        return too_few(f"Fewer than five seeds: {known}.", "all")
     classes = significance.class_tests(cell.runs["concatenation"], cell.runs["own"]).set_index("class")
     classes = classes.drop("all classes")
     better, worse = ((classes.p_t < 0.05) & (classes.gain * s > 0) for s in (1, -1))
@@ -254,7 +258,7 @@ def second_modality(evidence: Evidence, dataset: str) -> Finding:
     cells, metric = evidence.cells(tables.modality_sets, "LMAM late, keys=others"), beside_paper.HEADLINE[dataset]
     gain = cells.gain("T+A", dataset, metric, "T+A, A shuffled") if cells.runs else None
     if gain is None or gain.seeds < FEW:
-        return untestable(f"Fewer than five seeds yet: `{command('modalities', evidence.store)}`.")
+        return too_few(f"Fewer than five seeds yet: `{command('modalities', evidence.store)}`.")
     word = rule_word([gain], float("nan"))
     reason = f"{why(word, gain, float('nan'), ('', ''))} Text with audio, over text with audio that is shuffled among "
     reason += "utterances: what audio adds at all, of which what modalities tell only together is a part. bc-LSTM."
@@ -278,7 +282,7 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
             )
             gaps[run_names.title(backbone)] = compare(*by_seed).difference
     if not gaps:
-        return untestable(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
+        return too_few(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
     more, less = (sum(sure(gap) for gap in gaps.values()) for sure in (lambda g: g.low > 0, lambda g: g.high < 0))
     word = EXCLUDED if more else REPRODUCED if less == len(gaps) else UNDECIDED
     ours = "; ".join(f"{name}: {gap.mean:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})" for name, gap in gaps.items())
@@ -293,7 +297,7 @@ def sessions(evidence: Evidence, metric: str) -> Finding:
     decided = table_13.decide(evidence.store, metric)
     printed = f"{decided.reported:+.2f}"
     if not decided.effects:
-        return untestable(f"Not run yet: `{command('sessions', evidence.store)}`.", printed)
+        return too_few(f"Not run yet: `{command('sessions', evidence.store)}`.", printed)
     best = decided.effects[decided.best]
     others = [f"{name} {beside_paper.signed(e, 2)}" for name, e in decided.effects.items() if name != decided.best]
     reason = f"{metric} of {decided.best} over DHCN, trained on the last {table_13.runs_fraction()}th of the sessions; "
