@@ -19,6 +19,7 @@ from lmam_book.bench import spectrum
 from lmam_book.bench.seals import seal
 from lmam_book.plans.plans import FIRST, SEEDS, measured, plan, tuning
 from lmam_core import paths
+from lmam_core.batch import Conversations
 from lmam_core.data.dataset import Dataset
 from lmam_core.models.embedded import Embedded
 from lmam_core.runs.experiment import Experiment
@@ -82,7 +83,7 @@ def cuts(model: Embedded, data: Dataset) -> Iterator[dict[str, object]]:
     model.fusion.weights = trained
 
 
-def _predicted(model: Embedded, batch: object) -> torch.Tensor:
+def _predicted(model: Embedded, batch: Conversations) -> torch.Tensor:
     output = model(batch)[batch.mask]  # (N, outputs)
     return output.argmax(-1) if output.shape[1] > 1 else output[:, 0] >= 0
 

@@ -14,6 +14,7 @@ from lmam_book.verdicts import beside_paper, headline, significance, traits
 from lmam_book.verdicts import humour as table_14
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
+from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.claims import (
     COUNTED_KIND,
     MEASURED,
@@ -70,7 +71,7 @@ def why(word: str, gain: Effect, reported: float, short: Sequence[str], bar: flo
     return sentence + (f" Of the runs with it {short[1]}." if short[1] else "")
 
 
-def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
+def decided(cells: Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
     """The finding on "`other` is better than `baseline` by `reported`" (NaN: no number) from runs of protocol 1."""
     printed = f"{reported:+.2f}" if finite(reported) else "–"
     metric = beside_paper.HEADLINE[dataset]
@@ -165,7 +166,7 @@ def low_rank_beats_attention(evidence: Evidence, dataset: str) -> Finding:
     return dataclasses.replace(finding, reason=finding.reason + note)
 
 
-def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
+def _from_cells(cells: Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
     metric = beside_paper.HEADLINE[dataset]
     reported = cells.printed(other, dataset, metric) - cells.printed(baseline, dataset, metric)
     if dataset == "meld":
@@ -276,11 +277,11 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
     for backbone in STARRED:
         cell = evidence.headline(backbone, dataset)
         if cell and len(cell.shared("own")) >= FEW:
-            by_seed = (
+            without, with_ = (
                 {r.experiment.seed: r.training.best_score - r.metrics[metric] for r in cell.runs[name]}
                 for name in ("concatenation", "own")
             )
-            gaps[run_names.title(backbone)] = compare(*by_seed).difference
+            gaps[run_names.title(backbone)] = compare(without, with_).difference
     if not gaps:
         return too_few(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
     more, less = (sum(sure(gap) for gap in gaps.values()) for sure in (lambda g: g.low > 0, lambda g: g.high < 0))
