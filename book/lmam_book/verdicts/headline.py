@@ -15,8 +15,8 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from lmam_book.plans import search, studies
 from lmam_book.plans.studies import READINGS, measured, stored_runs, study
-from lmam_book.verdicts import beside_print
-from lmam_book.verdicts.beside_print import bar
+from lmam_book.verdicts import beside_paper
+from lmam_book.verdicts.beside_paper import probe_score
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import (
@@ -60,7 +60,7 @@ class Cell:
     @property
     def metric(self) -> str:
         """The metric that decides."""
-        return beside_print.HEADLINE[self.dataset]
+        return beside_paper.HEADLINE[self.dataset]
 
     def mean(self, name: str, seeds: set[int]) -> float:
         """The mean of an arm over some seeds; NaN without runs."""
@@ -123,7 +123,7 @@ def row(cell: Cell) -> dict[str, object]:
         return row | {"word": word([], cell.reported), "seeds": 0}
     best = max(effects, key=lambda name: effects[name].mean)
     gain, seeds = effects[best], cell.shared(best)
-    base, probe = cell.mean("concatenation", seeds), bar(cell.dataset)
+    base, probe = cell.mean("concatenation", seeds), probe_score(cell.dataset)
     decided = word(list(effects.values()), cell.reported, Baseline(base, probe))
     return row | {
         "concatenation": base,
@@ -174,7 +174,11 @@ def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
     ready = []
     for cell in cells:
         e = cell.effects(LEVEL).get(name)
-        if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
+        if (
+            e is not None
+            and e.seeds >= FEW
+            and cell.mean("concatenation", cell.shared(name)) >= probe_score(cell.dataset)
+        ):
             ready.append((cell, e))
     if len(ready) < BACKBONES_POOLED:
         return None
@@ -219,9 +223,9 @@ def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", 
 
     In the dataset's headline metric, or in another one.
     """
-    names, metric = (baseline, beside_print.starred(backbone)), metric or beside_print.HEADLINE[dataset]
-    without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
-    return beside_print.sign(metric) * (with_ - without)
+    names, metric = (baseline, beside_paper.starred(backbone)), metric or beside_paper.HEADLINE[dataset]
+    without, with_ = (beside_paper.printed(backbone, name, dataset, metric) for name in names)
+    return beside_paper.sign(metric) * (with_ - without)
 
 
 def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataFrame:
@@ -237,7 +241,7 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
             runs.append(run)
     rows = []
     for e, runs in measured_arms.items():
-        mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
+        mean = interval([run.metrics[beside_paper.HEADLINE[e.dataset]] for run in runs])
         alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
             {
@@ -247,7 +251,7 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
                 "seeds": mean.n,
                 "mean": mean.mean,
             }
-            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
+            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - probe_score(e.dataset)}
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
     return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
@@ -275,7 +279,7 @@ def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") 
 
     Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
     """
-    metric, effects = beside_print.HEADLINE[dataset], {}
+    metric, effects = beside_paper.HEADLINE[dataset], {}
     for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
         plain, lmam = (
             arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
@@ -291,7 +295,7 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
     """The effects of `context` per dataset, as a Markdown section; empty where no dataset has them."""
     rows = {title: context(store, backbone, dataset) for dataset, title in DATASETS.items()}
     lines = [
-        f"| {title} | {' | '.join(f'{beside_print.signed(e)} | {e.seeds}' for e in gains.values())} |"
+        f"| {title} | {' | '.join(f'{beside_paper.signed(e)} | {e.seeds}' for e in gains.values())} |"
         for title, gains in rows.items()
         if gains
     ]

@@ -225,7 +225,7 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     gains = rows.loc[("text_cnn", "iemocap")]
     assert gains.word == rule.REPRODUCED
     assert (gains.of, gains.seeds, gains.conversations) == (3, 5, 20)
-    assert gains["margin over probe"] == pytest.approx(gains.concatenation - headline.bar("iemocap"))
+    assert gains["margin over probe"] == pytest.approx(gains.concatenation - headline.probe_score("iemocap"))
     assert gains.LMAM - gains.concatenation == pytest.approx(gains.gain)
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
     assert rows.loc[("emocaps", "mosi")].word == rule.TOO_FEW

@@ -180,7 +180,7 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return effect(*(list(rows.run) for rows in arms), metric)
 
 
-def bar(dataset: str) -> float:
+def probe_score(dataset: str) -> float:
     """What a linear probe has on a dataset's test set, in its headline metric.
 
     Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
@@ -199,7 +199,7 @@ def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported:
     if ours is None:
         return rule.TOO_FEW
     rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
-    working = rule.Baseline(float(rows[metric].mean()), bar(dataset), not shortfall(frame, dataset, baseline))
+    working = rule.Baseline(float(rows[metric].mean()), probe_score(dataset), not shortfall(frame, dataset, baseline))
     return rule.word([ours], reported, working, not shortfall(frame, dataset, other))
 
 
