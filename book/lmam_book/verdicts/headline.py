@@ -344,10 +344,13 @@ def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
-    start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
-    start = f"**{start} the reported gain{' so far' if n[TOO_FEW] else ''}.**"
-    if not (run := len(rows) - n[TOO_FEW]):
-        return f"{start} None has been run."
+    run = len(rows) - n[TOO_FEW]
+    if not run:
+        return f"**None of the {len(rows)} comparisons has been measured yet.**"
+    reproduced = f"{n[REPRODUCED] or 'none'} reproduce{'' if n[REPRODUCED] > 1 else 's'} the reported gain"
+    start = f"**Of {len(rows)} comparisons {run} {'is' if run == 1 else 'are'} measured so far; {reproduced}.**"
+    if not n[TOO_FEW]:
+        start = f"**Of {len(rows)} comparisons {reproduced}.**"
     parts = {
         POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
         UNDECIDED: ("is", "are", "undecided"),
@@ -357,9 +360,7 @@ def answer(cells: Sequence[Cell]) -> str:
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    of = f"Of the {run} that have been run, " if n[TOO_FEW] else "Of the others, " if n[REPRODUCED] else ""
-    rest = f" {n[TOO_FEW]} {'waits' if n[TOO_FEW] == 1 else 'wait'} for runs." if n[TOO_FEW] else ""
-    return f"{start} {of}{_listed(clauses)}.{rest}" if clauses else f"{start}{rest}"
+    return f"{start} {_listed(clauses)}." if clauses else start
 
 
 def _listed(parts: Sequence[str]) -> str:
