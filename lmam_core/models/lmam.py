@@ -202,7 +202,8 @@ class LMAM(Fusion):
 
     Attention across modalities, and a sum, need one width: unless `keys` is `own`, `combine` is `concat` and no `width`
     is given, modalities whose width differs from `width` (default: the widest) first pass a linear layer; in `released`
-    all do, as there; so does a concatenation of another width than `width`. The ones column is left out of V and I: through Eq. 6 it stays 1.
+    all do, as there; so does a concatenation of another width than `width`. The ones column is left out of V and I:
+    through Eq. 6 it stays 1.
     `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d, an unknown
     variant, reading or modality, and for features or a mask of another shape or meaning.
 
@@ -326,8 +327,8 @@ class LMAM(Fusion):
     ) -> dict[str, Tensor]:
         """O_i of Eq. 7 per stream, (B, L_i, d_i), before they are combined.
 
-        A stream is a modality, or `concatenated`. Modalities may have time steps and masks (B, L_m) of their own: with `keys="others"`, tokens (B, 20, 768) look
-        at the 300 frames of the same B recordings, and frames at tokens.
+        A stream is a modality, or `concatenated`. Modalities may have time steps and masks (B, L_m) of their own: with
+        `keys="others"`, tokens (B, 20, 768) look at the 300 frames of the same B recordings, and frames at tokens.
         """
         x, each = self._inputs(features, masks)
         O = self._equations(x, each, self._places(masks, each))

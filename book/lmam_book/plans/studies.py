@@ -101,7 +101,8 @@ def grid(name: str, datasets: Sequence[str]) -> list[Experiment]:
 def ranks() -> list[Experiment]:
     """Fig. 5: LMAM behind bc-LSTM on IEMOCAP at every rank, and with the weight that the factors stand for."""
     late = dataclasses.replace(base("iemocap", "bc_lstm"), fusion="lmam")
-    return [*(dataclasses.replace(late, rank=rank) for rank in RANKS), dataclasses.replace(late, readings="weight=full")]
+    factored = [dataclasses.replace(late, rank=rank) for rank in RANKS]
+    return [*factored, dataclasses.replace(late, readings="weight=full")]
 
 
 def subsets() -> list[Experiment]:
