@@ -68,7 +68,9 @@ def decide(cell: Cell, metric: str = "accuracy", baseline: str = "concatenation"
         for runs in (a, b)
     )
     bar = trait_probes.bar(metric)
-    decided = word([gain] if gain else [], reported, Baseline(sign * without, sign * bar))
+    edges = [beside_print.edge(runs, metric) for runs in (a, b)]
+    baseline = Baseline(sign * without, sign * bar, not beside_print.short(a), edges[0])
+    decided = word([gain] if gain else [], reported, baseline, not beside_print.short(b), edges[1])
     return Decided(cell.backbone, metric, decided, gain, reported, without, with_, bar)
 
 
