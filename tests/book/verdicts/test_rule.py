@@ -119,7 +119,8 @@ def test_a_baseline_below_the_probe_decides_nothing() -> None:
     assert word([dataclasses.replace(gain, seeds=3)], 5.0, low) == rule.NOT_TESTABLE
 
 
-def test_an_arm_at_an_edge_needs_more(edge: float = 3.0) -> None:
+def test_an_arm_at_an_edge_needs_more() -> None:
+    edge = 3.0
     baseline, gain = Baseline(60.0, 50.0, edge=edge), found(5.0, 2.0)
     assert word([gain], 5.0, Baseline(60.0, 50.0)) == rule.REPRODUCED
     assert word([gain], 5.0, baseline) == rule.POSITIVE
@@ -294,10 +295,9 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
 
 
 def test_a_cell_waits_with_excluded_until_every_reading_is_measured(store: Store) -> None:
-    for run in list(store):
-        if run.experiment.backbone == "bc_lstm" and run.experiment.readings == "keys=others" and run.outcomes:
-            if run.experiment.seed > 1:
-                store.path(run.experiment).unlink()
+    for e in [run.experiment for run in store if run.outcomes]:
+        if (e.backbone, e.readings) == ("bc_lstm", "keys=others") and e.seed > 1:
+            store.path(e).unlink()
     row = headline.table(headline.cells(store)).set_index(["backbone", "dataset"]).loc[("bc_lstm", "iemocap")]
     assert (row.seeds, row.of, row.waiting) == (5, 2, "others")  # a reading with two seeds is no reason to know nothing
     assert row.word == rule.UNDECIDED
