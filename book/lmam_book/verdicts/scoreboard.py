@@ -41,7 +41,7 @@ def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
 def waiting(claims: pd.DataFrame) -> str:
     """Why measured claims are not testable yet: runs that one command makes, or files that cannot be had."""
     open_ = claims[(claims.verdict == NOT_TESTABLE) & (claims.kind == "measured")]
-    runs = int(open_.reason.str.contains("lmam sweep|no such runs|No runs are planned|none are planned").sum())
+    runs = int(open_.reason.str.contains("Not run yet|Runs are missing|Fewer than five seeds|of the five seeds").sum())
     return (
         f"Of the {len(open_)} measured claims that are not testable, {runs} wait for runs; for the others data, code "
         "or a number is missing."

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.weightstats import DescrStatsW
 
 from lmam_book.plans import search, studies
 from lmam_book.verdicts import effects, error_rates, findings, headline, resampling, rule
@@ -171,6 +172,26 @@ def test_what_would_decide_is_what_makes_the_word_another(mean: float) -> None:
     hopeless = needed(Effect(1.5, 5, 31, 0.3, 0.9), 4.0)
     assert hopeless.seeds is None
     assert 1.96 * 0.9 * (31 / hopeless.conversations) ** 0.5 == pytest.approx(0.5, rel=0.02)
+
+
+def test_the_equivalence_test_is_two_one_sided_ones() -> None:
+    gains = np.random.default_rng(3).normal(0.2, 0.4, 8)
+    mine = Effect(float(gains.mean()), 8, 31, float(stats.sem(gains)), 0.0)
+    for margin in (0.1, 0.5, 1.0):
+        assert mine.equivalent(margin) == pytest.approx(DescrStatsW(gains).ttost_mean(-margin, margin)[0])
+    assert Effect(0.5, 5, 31, 0.0, 0.0).equivalent(1.0) == 0
+    assert Effect(1.5, 5, 31, 0.0, 0.0).equivalent(1.0) == 1
+
+
+def test_what_a_null_result_makes_sure_of(store: Store) -> None:
+    sure = headline.certainties(headline.cells(store), 1.0).set_index("comparison")
+    assert len(sure) == 3
+    row = next(row for name, row in sure.iterrows() if name.startswith("bc-LSTM, IEMOCAP"))
+    (cell,) = (c for c in headline.cells(store) if (c.backbone, c.dataset) == ("bc_lstm", "iemocap"))
+    best = max(cell.effects().values(), key=lambda e: e.mean)
+    assert (row.better, row.excluded, row.pairing) == (best.better, best.high, best.pairing)
+    assert row["at once"] >= row.equivalent == best.equivalent(1.0)
+    assert headline.certainties([], 1.0).empty
 
 
 def test_partial_conjunction_against_its_definition() -> None:
