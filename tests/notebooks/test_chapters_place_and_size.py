@@ -110,7 +110,7 @@ def test_without_runs_a_page_says_what_makes_them(
     store.root.mkdir()
     text = execute(chapter, {"store": str(store.root)}, monkeypatch)
     assert f"`lmam sweep {plan} --store {store.root}`" in text
-    assert "not testable" in text
+    assert "too few runs" in text
     assert not re.search(r"(?<!not )reproduced|excluded|undecided| nan", text)
 
 

@@ -45,7 +45,7 @@ def front(claims: pd.DataFrame, cells: Sequence[Cell], links: Sequence[Link], ad
     if pooled := headline.pooled_sentences(cells):
         parts.append(pooled)
     parts.append("\n".join(f"- {_linked(link.text, address(link.page))}" for link in links))
-    parts += [scoreboard.tallies(claims), scoreboard.waiting(claims)]
+    parts.append(scoreboard.tallies(claims))
     return "\n\n".join(parts)
 
 

@@ -16,7 +16,7 @@ from lmam_book.plans.plans import FIRST, PLANS, command
 from lmam_book.verdicts import beside_print as plugin
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.effects import Effect
-from lmam_book.verdicts.rule import NOT_TESTABLE
+from lmam_book.verdicts.rule import TOO_FEW
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def claim(cells: Cells, arm: str, baseline: str, dataset: str) -> Claim:
     metric = plugin.HEADLINE[dataset]
     reported = cells.printed(arm, dataset, metric) - cells.printed(baseline, dataset, metric)
     gain = cells.gain(arm, dataset, metric, baseline) if cells.runs else None
-    decided = NOT_TESTABLE if gain is None else plugin.word(cells.frame, dataset, baseline, arm, reported)
+    decided = TOO_FEW if gain is None else plugin.word(cells.frame, dataset, baseline, arm, reported)
     return Claim(cells.where, arm, baseline, gain, reported, decided if reported > 0 else "")
 
 

@@ -200,7 +200,7 @@ def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported:
     metric = HEADLINE[dataset]
     ours = gain(frame, dataset, metric, baseline, other)
     if ours is None:
-        return rule.NOT_TESTABLE
+        return rule.TOO_FEW
     mean = float(_runs(frame, dataset, baseline)[metric].mean())
     trained = [not shortfall(frame, dataset, name) for name in (baseline, other)]
     edges = [edge(_runs(frame, dataset, name).run, metric) for name in (baseline, other)]

@@ -17,7 +17,7 @@ from lmam_book.plans.plans import FIRST, PLANS, stored_runs
 from lmam_book.verdicts import beside_print
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import FEW, NOT_TESTABLE
+from lmam_book.verdicts.rule import FEW, TOO_FEW
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -125,7 +125,7 @@ class Cells:
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                word = beside_print.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
+                word = beside_print.word(self.frame, dataset, arm, other, claimed) if ours else TOO_FEW
                 row: dict[str, object] = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
                 row |= {"paper": f"{claimed:+.2f}", "ours": beside_print.signed(ours), "n": ours.seeds if ours else 0}
                 rows.append(row)

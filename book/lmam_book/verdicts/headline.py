@@ -22,10 +22,10 @@ from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import (
     EXCLUDED,
     FEW,
-    NOT_TESTABLE,
     NOT_WORKING,
     POSITIVE,
     REPRODUCED,
+    TOO_FEW,
     UNDECIDED,
     WORDS,
     Baseline,
@@ -131,7 +131,7 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell: both means, the baseline's margin over the probe, the best reading, its effect and the word.
 
     `would decide` says how many seeds, or conversations, an open claim needs at the present mean. Unrun cells have a
-    row, with the word "not testable".
+    row, with the word "too few runs".
     """
     return pd.DataFrame([row(cell) for cell in cells])
 
@@ -409,21 +409,25 @@ def answer(cells: Sequence[Cell]) -> str:
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
     start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
+    start = f"**{start} the reported gain{' so far' if n[TOO_FEW] else ''}.**"
+    if not (run := len(rows) - n[TOO_FEW]):
+        return f"{start} None has been run."
     parts = {
-        POSITIVE: ("gains,", "gain,", "perhaps less than half of what is reported"),
+        POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
         UNDECIDED: ("is", "are", "undecided"),
-        EXCLUDED: ("rules", "rule", "out half of the reported gain"),
-        NOT_WORKING: ("decides", "decide", "nothing, as the model without LMAM is below a linear probe"),
-        NOT_TESTABLE: ("waits", "wait", "for runs"),
+        EXCLUDED: ("rules", "rule", "out even half of the reported gain"),
+        NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is worse than a linear probe"),
     }
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    return f"**{start} the reported gain{' so far' if n[NOT_TESTABLE] else ''}.** {_listed(clauses)}."
+    of = f"Of the {run} that have been run, " if n[TOO_FEW] else "Of the others, " if n[REPRODUCED] else ""
+    rest = f" {n[TOO_FEW]} {'waits' if n[TOO_FEW] == 1 else 'wait'} for runs." if n[TOO_FEW] else ""
+    return f"{start} {of}{_listed(clauses)}.{rest}" if clauses else f"{start}{rest}"
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+    return ", ".join(parts[:-1]) + f"{',' * (len(parts) > 2)} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def _open(ready: pd.DataFrame) -> str:

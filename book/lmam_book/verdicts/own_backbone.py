@@ -102,7 +102,7 @@ def compare(
     conversations happen to be in T. The word is that of the book's rule (`rule.word`) with nothing reported: better or
     worse where the interval leaves out 0, undecided where it does not, and then `why` says how many seeds would decide;
     baseline not working where the model without LMAM is below a linear probe on the same features, or was stopped
-    before it had learned; not testable below five seeds.
+    before it had learned; too few runs below five seeds.
 
     `model` is the name of a registered backbone, or a class or function `make(width, outputs)` that returns a new
     module: forward(x, mask) turns x (B, L, width) into (B, L, outputs), with a mask (B, L), true where an utterance
@@ -122,7 +122,7 @@ def compare(
 
     >>> print(compare("utterance", "synthetic-iemocap", seeds=2, rank=4, dialogues=12, updates=8).word)
     [1/4] ...
-    not testable
+    too few runs
     """
     try:
         return _compared(model, dataset, seeds, rank, embedding, search, Store(store), usable(device), recipe)
@@ -253,7 +253,7 @@ def _probe(data: Dataset, metric: str) -> float:
 
 
 def _why(word: str, gain: Effect, baseline: rule.Baseline, short: Sequence[str]) -> str:
-    if word == rule.NOT_TESTABLE:
+    if word == rule.TOO_FEW:
         return f"a word needs {rule.FEW} seeds; there are {gain.seeds}"
     if word == rule.NOT_WORKING:
         return f"of its runs {short[0]}" if short[0] else "below the linear probe"

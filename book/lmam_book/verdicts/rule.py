@@ -16,8 +16,9 @@ POSITIVE = "positive, undecided"
 UNDECIDED = "undecided"
 EXCLUDED = "excluded"
 NOT_WORKING = "baseline not working"
+TOO_FEW = "too few runs"
 NOT_TESTABLE = "not testable"
-WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, NOT_TESTABLE)
+WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, TOO_FEW, NOT_TESTABLE)
 """Of measured claims."""
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -78,7 +79,7 @@ def word(
     half of it counts as 0. `trained` is false where runs of b were stopped before they had learned, or a reading of b
     is not measured yet; `edge` is how much better b might be, as its rate is at the edge of those tried.
 
-    * not testable: no runs, or fewer than five shared seeds;
+    * too few runs: none, or fewer than five shared seeds;
     * baseline not working: arm a is below a linear probe on the same features, or was not trained;
     * excluded: the interval of every reading lies below half the reported gain (by `edge` at least), and b was trained;
     * reproduced: that of the best reading lies above 0 (above the baseline's `edge`), and its mean, lowered for the
@@ -88,7 +89,7 @@ def word(
     """
     half = half_of(reported)
     if not readings or min(reading.seeds for reading in readings) < FEW:
-        return NOT_TESTABLE
+        return TOO_FEW
     if baseline is not None and not baseline.works:
         return NOT_WORKING
     if trained and max(reading.high for reading in readings) + edge < half:

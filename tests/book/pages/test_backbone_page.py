@@ -73,7 +73,7 @@ def test_the_tables_of_a_backbone_say_what_its_answer_says() -> None:
         assert f"<td>{name}</td>" in text
         assert f"<td>{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})</td>" in text
     assert text.count("verdict-reproduced") == 2
-    assert text.count("verdict-not-testable") == 1
+    assert text.count("verdict-too-few-runs") == 1
     assert "happy" in headline_page.classes_table([measured]).data.lower()
     assert "Not measured yet" in headline_page.classes_table([cell("emocaps", {})]).data
     tabs = headline_page.tabs([measured, cell("emocaps", {})], headline_page.classes_table).data

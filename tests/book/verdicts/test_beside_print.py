@@ -155,8 +155,8 @@ def test_a_word_needs_a_baseline_at_the_probe_and_arms_that_have_learned(runs: l
     assert word(table, "self-attention", "LMAM late") == "baseline not working"
     assert word(table, "concatenation, late", "LMAM late") == "reproduced"
     assert word(table, "LMAM late", "concatenation, late") == "excluded"
-    assert word(table, "concatenation, late", "absent") == "not testable"
-    assert word(table[table.seed < 4], "concatenation, late", "LMAM late") == "not testable"
+    assert word(table, "concatenation, late", "absent") == "too few runs"
+    assert word(table[table.seed < 4], "concatenation, late", "LMAM late") == "too few runs"
     stopped = table.assign(at_limit=table.arm == "concatenation, late")
     assert word(stopped, "concatenation, late", "LMAM late") == "baseline not working"
     assert word(stopped, "LMAM late", "concatenation, late") == "undecided"  # the losing model was undertrained

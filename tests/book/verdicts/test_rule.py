@@ -104,8 +104,8 @@ def test_one_conversation_leaves_the_seeds_alone() -> None:
         ([found(1.0, 0.1), found(3.0, 1.0)], 4.0, rule.REPRODUCED),
         ([found(1.0, 0.1), found(2.5, 1.0)], 4.0, rule.POSITIVE),  # as the best of two its mean is too high
         ([found(2.5, 1.0)], 4.0, rule.REPRODUCED),
-        ([found(3.0, 1.0, seeds=4)], 4.0, rule.NOT_TESTABLE),
-        ([], 4.0, rule.NOT_TESTABLE),
+        ([found(3.0, 1.0, seeds=4)], 4.0, rule.TOO_FEW),
+        ([], 4.0, rule.TOO_FEW),
     ],
 )
 def test_words_at_their_borders(readings: list[Effect], printed: float, said: str) -> None:
@@ -117,7 +117,7 @@ def test_a_baseline_below_the_probe_decides_nothing() -> None:
     gain = found(4.0, 2.0)
     assert word([gain], 5.0, low) == rule.NOT_WORKING
     assert word([gain], 5.0, at) == rule.REPRODUCED
-    assert word([dataclasses.replace(gain, seeds=3)], 5.0, low) == rule.NOT_TESTABLE
+    assert word([dataclasses.replace(gain, seeds=3)], 5.0, low) == rule.TOO_FEW
 
 
 def test_an_arm_at_an_edge_needs_more() -> None:
@@ -293,7 +293,7 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert gains["margin over probe"] == pytest.approx(gains.concatenation - headline.bar("iemocap"))
     assert gains.LMAM - gains.concatenation == pytest.approx(gains.gain)
     assert rows.loc[("bc_lstm", "iemocap")].word in (rule.UNDECIDED, rule.EXCLUDED)
-    assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
+    assert rows.loc[("emocaps", "mosi")].word == rule.TOO_FEW
     every = headline.arms(store)
     text = headline.page(cells, every)
     assert text.startswith("**1 of 21 comparisons reproduces the reported gain so far.** 1 ")

@@ -11,7 +11,7 @@ from lmam_book.verdicts import beside_print, traits
 from lmam_book.verdicts.claims import Evidence
 from lmam_book.verdicts.claims.measured import plugged
 from lmam_book.verdicts.headline import reported_gain
-from lmam_book.verdicts.rule import EXCLUDED, NOT_TESTABLE, NOT_WORKING, REPRODUCED, UNDECIDED
+from lmam_book.verdicts.rule import EXCLUDED, NOT_WORKING, REPRODUCED, TOO_FEW, UNDECIDED
 from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -85,7 +85,7 @@ def test_without_runs_the_claim_names_the_command(store: Store) -> None:
         ("bc_lstm", "self-attention", "bc_lstm_att"),
     ):
         claim = plugged(Evidence(store), backbone, "pom", baseline)
-        assert claim.verdict == NOT_TESTABLE
+        assert claim.verdict == TOO_FEW
         assert f"`lmam sweep traits_{name} --store {store.root}`" in claim.reason
 
 

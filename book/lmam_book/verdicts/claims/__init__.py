@@ -22,7 +22,7 @@ from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import traits
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.headline import Cell, cells, reported_gain
-from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, WORDS
+from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, TOO_FEW, WORDS
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.run import Run
@@ -135,6 +135,11 @@ def rule(kind: str) -> Callable[[Rule], Rule]:
 def untestable(reason: str, printed: str = "–") -> Finding:
     """The finding where there is nothing to decide with."""
     return Finding(NOT_TESTABLE, printed, "–", 0, reason)
+
+
+def too_few(reason: str, printed: str = "–") -> Finding:
+    """The finding that waits for runs, which the reason names."""
+    return Finding(TOO_FEW, printed, "–", 0, reason)
 
 
 @rule(MEASURED)

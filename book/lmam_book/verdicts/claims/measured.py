@@ -21,6 +21,7 @@ from lmam_book.verdicts.claims import (
     Finding,
     finite,
     rule,
+    too_few,
     untestable,
 )
 from lmam_book.verdicts.effects import Effect
@@ -35,6 +36,7 @@ from lmam_book.verdicts.rule import (
     NOT_WORKING,
     POSITIVE,
     REPRODUCED,
+    TOO_FEW,
     UNDECIDED,
     half_of,
     lowered,
@@ -67,7 +69,7 @@ def why(
     some readings. What is not decided says which gains are excluded.
     """
     half = "half of the reported gain"
-    if word == NOT_TESTABLE:
+    if word == TOO_FEW:
         return f"{gain.seeds} of the five seeds that a word needs are there."
     if word == NOT_WORKING:
         below = f"The baseline is below {bar_of}, which has {bar:.1f}."
@@ -107,7 +109,7 @@ def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, report
     metric = beside_print.HEADLINE[dataset]
     gain = beside_print.gain(cells.frame, dataset, metric, baseline, other) if cells.runs else None
     if gain is None:
-        return untestable(f"Not run yet: `{command(sweep, cells.store)}`.", printed)
+        return too_few(f"Not run yet: `{command(sweep, cells.store)}`.", printed)
     word = beside_print.word(cells.frame, dataset, baseline, other, reported)
     short = [beside_print.shortfall(cells.frame, dataset, name) for name in (baseline, other)]
     edges = [beside_print.edge(cells.of(name, dataset), metric) for name in (baseline, other)]
@@ -124,13 +126,13 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     attention = baseline != "concatenation"
     cell = evidence.attention(dataset) if attention else evidence.headline(backbone, dataset)
     if cell is None:
-        return untestable(f"No runs are planned on {dataset.upper()}.", f"{reported:+.2f}")
+        return too_few(f"No runs are planned on {dataset.upper()}.", f"{reported:+.2f}")
     row, study = headline.row(cell), f"attention_{backbone}" if attention else f"headline_{backbone}"
     if attention and int(str(row["seeds"])) < FEW and dataset != "meld":
         first = tables.plugged(backbone, evidence.store)
         return decided(first, dataset, baseline, beside_print.starred(backbone), reported, study)
     if not row["seeds"]:
-        return untestable(f"Not run yet: `{command(study, evidence.store)}`.", f"{reported:+.2f}")
+        return too_few(f"Not run yet: `{command(study, evidence.store)}`.", f"{reported:+.2f}")
     best = cell.effects()[str(row["best reading"])]
     word, of = str(row["word"]), int(str(row["of"]))
     reason = why(word, best, reported, (str(row["short"]), ""), cell.bar, of, bar_of=cell.bar_of)
@@ -147,7 +149,7 @@ def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
     main = by_metric.pop(beside_print.HEADLINE["pom"])
     printed = f"{main.reported:+.2f}"
     if main.gain is None:
-        return untestable(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
+        return too_few(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
     edges = [beside_print.edge(cell.runs[arm], "accuracy") for arm in ("concatenation", "own")]
     reason = why(main.word, main.gain, main.reported, edges=edges)
     if main.word == NOT_WORKING:
@@ -221,7 +223,7 @@ def close(evidence: Evidence, method: str, dataset: str, margin: str = "2") -> F
     printed = f"{cells.printed('LMAM', dataset, metric) - cells.printed(method, dataset, metric):+.2f}"
     gain = cells.gain("LMAM", dataset, metric, method) if cells.runs else None
     if gain is None or gain.seeds < FEW:
-        return untestable(f"Fewer than five seeds yet: `{command(_grid(dataset), evidence.store)}`.", printed)
+        return too_few(f"Fewer than five seeds yet: `{command(_grid(dataset), evidence.store)}`.", printed)
     for arm in ("LMAM", method):
         if short := beside_print.shortfall(cells.frame, dataset, arm):
             reason = f"Of the runs of {arm} {short}."
@@ -257,11 +259,13 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
         )
     if len(run) < len(steps):
         lacking = {a for step in steps for a in step} - set(cells.arms(dataset))
-        reasons = [NO_VIDEO[dataset]] if any("V" in a for a in lacking) else []
+        no_video = any("V" in a for a in lacking)
+        reasons = [NO_VIDEO[dataset]] if no_video else []
         reasons += [f"Of the runs of {a} {s}." for a, s in short.items() if s]
         reasons += [] if reasons else [f"Runs are missing: `{command('subsets_bc_lstm', evidence.store)}`."]
         shown = "Of its steps these are measured; " if run else ""
-        return Finding(NOT_TESTABLE, arms, ours, n, shown + " ".join(reasons) + BC_LSTM, cells.protocol if run else 0)
+        word = NOT_TESTABLE if no_video else TOO_FEW
+        return Finding(word, arms, ours, n, shown + " ".join(reasons) + BC_LSTM, cells.protocol if run else 0)
     edges = {a: beside_print.edge(cells.of(a, dataset), metric) for a in sets}
     sure = all(gain.low > 0 for gain in run.values())
     decided = all(gain.low > edges[b] for (_, b), gain in run.items())
@@ -280,7 +284,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
     cell = evidence.headline(backbone, dataset)
     if cell is None or min(len(cell.runs["concatenation"]), len(cell.runs["own"])) < FEW:
         known = f"`{command(f'headline_{backbone}', evidence.store)}` makes them" if cell else "none are planned"
-        return untestable(f"Fewer than five seeds: {known}.", "all")
+        return too_few(f"Fewer than five seeds: {known}.", "all")
     classes = significance.class_tests(cell.runs["concatenation"], cell.runs["own"]).set_index("class")
     classes = classes.drop("all classes")
     better, worse = ((classes.p_t < 0.05) & (classes.gain * s > 0) for s in (1, -1))
@@ -299,7 +303,7 @@ def second_modality(evidence: Evidence, dataset: str) -> Finding:
     cells = evidence.cells(tables.modality_sets, "LMAM late, keys=others", dataset=dataset, arms=arms)
     gain = cells.gain(arms[0], dataset, metric, arms[1]) if cells.runs else None
     if gain is None or gain.seeds < FEW:
-        return untestable(f"Fewer than five seeds yet: `{command('subsets_bc_lstm', evidence.store)}`.")
+        return too_few(f"Fewer than five seeds yet: `{command('subsets_bc_lstm', evidence.store)}`.")
     word = rule_word([gain], float("nan"))
     reason = f"{why(word, gain, float('nan'))} Text with audio, over text with audio that is shuffled among "
     reason += "utterances: what audio adds at all, of which what modalities tell only together is a part. bc-LSTM."
@@ -323,7 +327,7 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
             )
             gaps[run_names.title(backbone)] = compare(*by_seed).difference
     if not gaps:
-        return untestable(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
+        return too_few(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
     more, less = (sum(sure(gap) for gap in gaps.values()) for sure in (lambda g: g.low > 0, lambda g: g.high < 0))
     word = EXCLUDED if more else REPRODUCED if less == len(gaps) else UNDECIDED
     ours = "; ".join(f"{name}: {gap.mean:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})" for name, gap in gaps.items())
@@ -338,7 +342,7 @@ def sessions(evidence: Evidence, metric: str) -> Finding:
     decided = table_13.decide(evidence.store, metric)
     printed = f"{decided.reported:+.2f}"
     if not decided.effects:
-        return untestable(f"Not run yet: `{command('sessions', evidence.store)}`.", printed)
+        return too_few(f"Not run yet: `{command('sessions', evidence.store)}`.", printed)
     best = decided.effects[decided.best]
     others = [f"{name} {beside_print.signed(e, 2)}" for name, e in decided.effects.items() if name != decided.best]
     reason = f"{metric} of {decided.best} over DHCN, trained on the last {table_13.runs_fraction()}th of the sessions; "
@@ -379,7 +383,7 @@ def size_of_test_set(
     runs = [r for r in evidence.runs(plan) if r.experiment.dataset == dataset]
     printed = f"{dialogues} / {utterances}"
     if not runs:
-        return untestable(f"Not run yet: `{command(plan, evidence.store)}`.", printed)
+        return too_few(f"Not run yet: `{command(plan, evidence.store)}`.", printed)
     total = runs[0].total
     counted = (len(runs[0].outcomes), int(total.sum() if runs[0].classes else total[0]))
     ours = f"{counted[0]} / {counted[1]}"

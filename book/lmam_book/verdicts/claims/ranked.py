@@ -14,7 +14,7 @@ from lmam_book.plans.arms import RANKS
 from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_print, variances
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, untestable
+from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, too_few
 from lmam_book.verdicts.claims.measured import decided, why
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.rule import EXCLUDED, FEW, NOT_TESTABLE, REPRODUCED, UNDECIDED, corrected
@@ -38,10 +38,10 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     by_rank = _by_rank(evidence, dataset)
     printed = f"rank {BEST}"
     if BEST not in by_rank or len(by_rank) < FEW:
-        return untestable(_lacking(evidence), printed)
+        return too_few(_lacking(evidence), printed)
     gains = _over_best(by_rank, [r for r in by_rank if r != BEST])
     if min(gain.seeds for gain in gains.values()) < FEW:
-        return untestable(_lacking(evidence), printed)
+        return too_few(_lacking(evidence), printed)
     higher = [r for r, gain in gains.items() if gain.mean > 0]
     better, worse = ([r for r, gain in gains.items() if sure(gain)] for sure in (_above, _below))
     word = EXCLUDED if better else REPRODUCED if not higher and len(worse) == len(gains) else UNDECIDED
@@ -63,7 +63,7 @@ def worse_above(evidence: Evidence, dataset: str) -> Finding:
     by_rank = _by_rank(evidence, dataset)
     above, printed = [r for r in by_rank if r > BEST], f"above {BEST}"
     if BEST not in by_rank or len(by_rank) < FEW or not above:
-        return untestable(_lacking(evidence), printed)
+        return too_few(_lacking(evidence), printed)
     gains = _over_best(by_rank, above)
     lower = [r for r, gain in gains.items() if gain.mean < 0]
     worse, better = (sum(map(sure, gains.values())) for sure in (_below, _above))
@@ -85,7 +85,7 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     """
     values, printed = _stable_and_above(evidence, dataset), f"less stable above {STABLE[-1]}"
     if min(map(len, values)) < 2:
-        return untestable(_lacking(evidence), printed)
+        return too_few(_lacking(evidence), printed)
     (s0, f0), (s1, f1) = map(variances.pooled, values)
     p = float(stats.f.sf(s1 / s0, f1, f0)) if s0 else 1.0
     within, above = np.sqrt([s0, s1])
@@ -113,7 +113,7 @@ def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     by_rank = _by_rank(evidence, dataset)
     groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
     if min(map(len, groups)) < 2 or len(by_rank) < FEW:
-        return untestable(_lacking(evidence))
+        return too_few(_lacking(evidence))
     gain = contrast(*groups, beside_print.HEADLINE[dataset])
     word = rule_word([gain], np.nan)
     reason = why(word, gain, np.nan)
