@@ -56,7 +56,9 @@ def plugged(backbone: str, store: Store | None = None) -> Cells:
 
 def fusion_methods(backbone: str, store: Store | None = None, protocol: int = 1) -> Cells:
     """Table IX: every fusion method behind a backbone; LMAM in its variants."""
-    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
+    plans: tuple[str, ...] = ("emocaps", "ways", "fusions_emocaps")
+    if backbone == "bc_lstm":
+        plans = ("bc_lstm", "fusions_bc_lstm")
     if protocol == 2:
         plans = tuple(name for name in STUDIES if name.startswith(f"methods_{backbone}"))
     return _methods(f"behind {run_names.title(backbone)}", plans, backbone, store, protocol)

@@ -69,8 +69,8 @@ def decide(cell: Cell, metric: str = "accuracy", baseline: str = "concatenation"
     )
     bar = trait_probes.bar(metric)
     edges = [beside_print.edge(runs, metric) for runs in (a, b)]
-    baseline = Baseline(sign * without, sign * bar, not beside_print.short(a), edges[0])
-    decided = word([gain] if gain else [], reported, baseline, not beside_print.short(b), edges[1])
+    working = Baseline(sign * without, sign * bar, not beside_print.short(a), edges[0])
+    decided = word([gain] if gain else [], reported, working, not beside_print.short(b), edges[1])
     return Decided(cell.backbone, metric, decided, gain, reported, without, with_, bar)
 
 

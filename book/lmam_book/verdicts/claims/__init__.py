@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,7 @@ class Evidence:
         Of protocol 2 where each of these arms has five seeds there, or where the first protocol has no such runs.
         """
         first, second = (
-            self._once((comparison.__name__, *arguments, p), lambda p=p: comparison(*arguments, self.store, p))
+            self._once((comparison.__name__, *arguments, p), partial(comparison, *arguments, self.store, p))
             for p in (1, 2)
         )
         return second if dataset == "meld" or second.ready(dataset, arms) else first
