@@ -102,8 +102,8 @@ def test_one_conversation_leaves_the_seeds_alone() -> None:
         ([found(-3.0, -5.0)], 4.0, rule.EXCLUDED),
         ([found(1.0, 0.1), found(0.0, -3.0)], 4.0, rule.POSITIVE),  # another reading may still be as reported
         ([found(1.0, 0.1), found(3.0, 1.0)], 4.0, rule.REPRODUCED),
-        ([found(1.0, 0.1), found(2.5, 1.0)], 4.0, rule.POSITIVE),  # as the best of two its mean is too high
-        ([found(2.5, 1.0)], 4.0, rule.REPRODUCED),
+        ([found(1.0, 0.1), found(2.2, 1.0)], 4.0, rule.POSITIVE),  # as the best of two its mean is too high
+        ([found(2.2, 1.0)], 4.0, rule.REPRODUCED),
         ([found(3.0, 1.0, seeds=4)], 4.0, rule.TOO_FEW),
         ([], 4.0, rule.TOO_FEW),
     ],
@@ -296,7 +296,9 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert rows.loc[("emocaps", "mosi")].word == rule.TOO_FEW
     every = headline.arms(store)
     text = headline.page(cells, every)
-    assert text.startswith("**1 of 21 comparisons reproduces the reported gain so far.** 1 ")
+    assert text.startswith(
+        "**1 of 21 comparisons reproduces the reported gain so far.** Of the 3 that have been run, 1 "
+    )
     assert "18 wait for runs" in text
     assert "over 3 backbones" in text
     assert f"Every measured arm ({len(every)})" in text

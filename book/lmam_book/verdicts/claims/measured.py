@@ -383,7 +383,7 @@ def size_of_test_set(
     runs = [r for r in evidence.runs(plan) if r.experiment.dataset == dataset]
     printed = f"{dialogues} / {utterances}"
     if not runs:
-        return too_few(f"Not run yet: `{command(plan, evidence.store)}`.", printed)
+        return untestable(f"Not run yet: `{command(plan, evidence.store)}`.", printed)
     total = runs[0].total
     counted = (len(runs[0].outcomes), int(total.sum() if runs[0].classes else total[0]))
     ours = f"{counted[0]} / {counted[1]}"
