@@ -76,7 +76,7 @@ def test_a_rate_at_the_edge_of_three_excludes_less(store: Store) -> None:
     filled(store, {"concat": 0.6, "lmam": 0.6}, best=3.5e-3)
     claim = plugged(Evidence(store), "bc_lstm", "pom")
     assert claim.verdict == UNDECIDED
-    assert " tried for the baseline and the model with it, which counts as up to 3 points." in claim.reason
+    assert " The learning rates of the baseline and the model with it are the smallest or largest" in claim.reason
 
 
 def test_without_runs_the_claim_names_the_command(store: Store) -> None:

@@ -99,8 +99,11 @@ def _at_edges(edges: Sequence[float], arms: Sequence[str] = ("the baseline", "th
     named = [name for name, edge in zip(arms, edges, strict=True) if edge]
     if not named:
         return ""
-    rates = "rate is the smallest or largest" if len(named) == 1 else "rates are the smallest or largest"
-    return f" The learning {rates} tried for {' and '.join(named)}, which counts as up to {max(edges):g} points."
+    one = len(named) == 1
+    return (
+        f" The learning rate{'' if one else 's'} of {' and '.join(named)} {'is' if one else 'are'} the smallest or "
+        f"largest that was tried; a better one is taken to be worth up to {max(edges):g} points."
+    )
 
 
 def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
