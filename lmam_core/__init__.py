@@ -30,7 +30,7 @@ The rooms, in the order of their dependencies; each imports only those listed be
 
     errors         the exception that the user is meant to read
     limits         what a file, a server or a chapter may take
-    doors          what other libraries raise, as sentences
+    file_errors    what other libraries raise over a file, as sentences
     hashing        the digest by which a file is known
     paths          where the checkout, the data, the caches and the stores of runs lie
     batch          the batch, and the conversations that it is made of

@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 
 from lmam_book.bench import cost
+from lmam_book.build.pages import with_register_names
 from lmam_book.cli import main
-from lmam_book.pages.choices import listed
 from lmam_book.plans import plans, studies
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sizes
@@ -119,7 +119,7 @@ def test_plans_tables_and_pages_have_it(store: Store) -> None:
     assert (row["backbone"], row["Table VI"]) == ("Narrow", "–")
     assert cost.parameters("mean", WIDTHS, 7) == 7 * (101 + 41)
     assert cost.multiply_adds("mean", WIDTHS, 9, 7) == 9 * 7 * 140
-    page = listed("| --backbone | <!-- backbones --> | --fusion | <!-- fusion methods --> |")
+    page = with_register_names("| --backbone | <!-- backbones --> | --fusion | <!-- fusion methods --> |")
     assert "`narrow`" in page
     assert "`mean`" in page
 

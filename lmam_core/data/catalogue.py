@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
@@ -24,7 +24,7 @@ from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
 from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, pom, synthetic_humour, ur_funny
 from lmam_core.data.sources.base import Extra, Record, combined
-from lmam_core.errors import LmamError, alike
+from lmam_core.errors import LmamError, suggestion
 from lmam_core.hashing import sha256
 
 _RECORDS = (
@@ -72,8 +72,8 @@ def entry(name: str) -> Record:
     if is_path(name):
         return stored.record(name)
     raise LmamError(
-        f"There is no dataset {reprlib.repr(name)}{alike(name, names())}; the datasets are {', '.join(names())}, and "
-        "folders made by `lmam data build`."
+        f"There is no dataset {reprlib.repr(name)}{suggestion(name, names())}; the datasets are {', '.join(names())}, "
+        "and folders made by `lmam data build`."
     )
 
 
@@ -223,7 +223,7 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
         describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
         cause = (
             f"it is {kind}"
-            if (kind := doors.instead(path, b"PK"))
+            if (kind := file_errors.mistaken_for(path, b"PK"))
             else ("it is truncated" if size < part.bytes else "it is another file or another version")
         )
         raise LmamError(

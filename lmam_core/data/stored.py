@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
@@ -222,7 +222,7 @@ def place(path: Path | str) -> Path:
 def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
     path = folder / DESCRIPTION
-    with doors.door(path, "the description of a dataset", b"{", "build the dataset again"):
+    with file_errors.explained(path, "the description of a dataset", b"{", "build the dataset again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise LmamError(f"{path} has the format {content['format']!r:.50}; build the dataset again.")
@@ -243,7 +243,7 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
     """A stored dataset's conversations."""
     this, described = record(path), description(path)["feature_sets"]
     encoders = {m: str(described[m][name].get("weights", "")) for m, name in features.items()}
-    with doors.door(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
+    with file_errors.explained(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
         classes = tuple(str(c) for c in arrays["classes"]) or None
         owner, split, ids, raw = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
         x, speaker = this.read(arrays, features), arrays["speaker"]

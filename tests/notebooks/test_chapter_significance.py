@@ -21,7 +21,7 @@ from lmam_book.verdicts import error_rates, headline, significance
 from lmam_book.verdicts.effects import Effect
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 from tests.notebooks.here import execute
 from tests.notebooks.test_chapters import pictures, prose, said
 

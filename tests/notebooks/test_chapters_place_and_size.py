@@ -17,7 +17,7 @@ from lmam_core.errors import LmamError
 from lmam_core.models.lmam import LMAM
 from lmam_core.runs import names as run_names
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 from tests.notebooks.here import execute
 from tests.notebooks.test_chapters import pictures, prose, said
 

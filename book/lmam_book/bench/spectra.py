@@ -33,7 +33,7 @@ KEPT = (0, 1, 2, 5, 15, 45, 200)
 """The ranks to which a trained full weight is cut."""
 
 
-def asked(store: Store) -> list[Experiment]:
+def experiments(store: Store) -> list[Experiment]:
     """The measured runs of `RANKS`, breadth first; those of arms that are tuned."""
     sweep = plan("ranks")
     arms = [arm for arm in sweep.arms() if arm.rank in RANKS]
@@ -89,7 +89,7 @@ def _predicted(model: Embedded, batch: object) -> torch.Tensor:
 
 def measure(store: Store) -> None:
     """Train what the tables lack, and add it to them."""
-    for e in asked(store):
+    for e in experiments(store):
         if _measured(paths.data(TABLE), e):
             continue
         model, data, training = trained(e)

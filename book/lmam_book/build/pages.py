@@ -13,11 +13,12 @@ from pathlib import Path
 from lmam_book.build.chapters import ANSI, HEARTBEAT
 from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, environment
 from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
-from lmam_book.pages.choices import listed
 from lmam_book.pages.narrow import NARROW
 from lmam_book.pages.style import TONES
 from lmam_book.web import filled, head
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones import BACKBONES
+from lmam_core.models.fusion import FUSIONS
 
 
 def build_html(root: Path) -> bool:
@@ -73,7 +74,8 @@ def fill_stage(root: Path, stage: Path) -> None:
     """
     prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
     content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
-    content |= {name: listed(page.decode()).encode() for name, page in content.items() if name.endswith(".md")}
+    for name in (name for name in content if name.endswith(".md")):
+        content[name] = with_register_names(content[name].decode()).encode()
     content |= filled(root, content)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         content[chapter] = with_prose(root / chapter, executed(root, chapter))
@@ -225,3 +227,11 @@ def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
 
 def _tags(cell: dict) -> list[str]:
     return cell["metadata"].get("tags", [])
+
+
+def with_register_names(text: str) -> str:
+    """A page with the names in the place of the comments `<!-- backbones -->` and `<!-- fusion methods -->`."""
+    registers = {"backbones": list(BACKBONES), "fusion methods": list(FUSIONS)}
+    for what, names in registers.items():
+        text = text.replace(f"<!-- {what} -->", ": " + ", ".join(f"`{name}`" for name in names))
+    return text

@@ -12,7 +12,6 @@ from pathlib import Path
 from lmam_book.build.manifest import SOURCES, say, skipped
 from lmam_core.errors import LmamError
 
-PORT = 8000
 SETTINGS = ("_config.yml", "_toc.yml", "requirements.lock")
 """What the pages depend on in the top folder."""
 BUILT = "/built"
@@ -26,7 +25,7 @@ SCRIPT = f"""<script>
 </script></body>"""
 
 
-def serve(root: Path, build: Callable[[], None], port: int = PORT) -> None:
+def serve(root: Path, build: Callable[[], None], port: int) -> None:
     """Build, serve `_build/html` on this machine alone, and build again on every change, until interrupted.
 
     A build that fails says why and leaves the last good one in place.

@@ -50,7 +50,7 @@ def sweep(
 
     if plan_cost:
         return _cost(plan, root)
-    fields = options.asked(given)
+    fields = options.given_fields(given)
     # A cluster's workers have devices of their own.
     where = jobs, device if cluster else usable(device), cluster
     if jobs is not None and jobs < 1:

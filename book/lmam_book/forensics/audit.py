@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.forensics.bounds import beyond_means
+from lmam_book.forensics.confusion_matrix import RowMatrices, implied_predictions, row_matrices
 from lmam_book.forensics.counts import READINGS, Digits, distance, possible, solutions
-from lmam_book.forensics.matrix import Whole, implied_predictions, whole
 from lmam_book.forensics.pasted import UnitTable, in_units
 from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, search, tail
 from lmam_book.paper.printed import AVERAGE
@@ -95,19 +95,19 @@ class Audit:
             for a, f, n in zip(self.table.acc[row], self.table.f1[row], fit.supports.array, strict=True)
         ]
 
-    def whole(self, row: int) -> Whole | None:
+    def row_matrices(self, row: int) -> RowMatrices | None:
         """The row as a confusion matrix, None unless its reading is named and each of its pairs exists."""
         fit = self.fits[row]
         if fit is None or not fit.named or not all(options := self.options(row)):
             return None
-        return whole(options, list(fit.supports.n.values()), fit.supports.total)
+        return row_matrices(options, list(fit.supports.n.values()), fit.supports.total)
 
     @cached_property
     def rows(self) -> pd.DataFrame:
         """One row per method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
         records = []
         for k, name in enumerate(self.table.rows):
-            fit, joined = self.fits[k], self.whole(k)
+            fit, joined = self.fits[k], self.row_matrices(k)
             record = {"row": name, "reading": "none", "supports": "", "exist": 0, "of": 0, "p": np.nan}
             if fit:
                 record |= {"exist": fit.count, "of": fit.tested, "p": fit.p}

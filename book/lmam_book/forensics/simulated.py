@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from lmam_book.forensics.confusion_matrix import implied_predictions
 from lmam_book.forensics.counts import Digits, possible
-from lmam_book.forensics.matrix import implied_predictions
 from lmam_book.paper.printed import AVERAGE
 
 READABLE = ("recall", "precision")

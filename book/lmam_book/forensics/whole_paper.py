@@ -147,7 +147,7 @@ def _elsewhere() -> Iterator[dict]:
     main = audited("IEMOCAP")
     for k, name in enumerate(main.table.rows):
         completion = completed(main, k)
-        joined = completion.joined if completion else main.whole(k)
+        joined = completion.joined if completion else main.row_matrices(k)
         if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
             continue
         f1, n = main.table.f1[k] / main.table.scale, main.fits[k].supports.array

@@ -61,7 +61,7 @@ def _reading(audit: Audit, row: int, name: str) -> dict:
 
 def _counts(audit: Audit, row: int, name: str) -> list[dict]:
     """What follows from the counts of a row whose reading is named."""
-    fit, joined, records = audit.fits[row], audit.whole(row), []
+    fit, joined, records = audit.fits[row], audit.row_matrices(row), []
     testable = audit.table.testable[row]
     if missing := [c for c, exist, t in zip(audit.table.classes, fit.exist, testable, strict=True) if t and not exist]:
         text = f"{name}: no whole numbers print as {' and '.join(missing)}, where the row's other pairs exist."

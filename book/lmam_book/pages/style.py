@@ -53,12 +53,12 @@ def style() -> None:
     from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    from lmam_book.pages.narrow import beside
+    from lmam_book.pages.narrow import narrow_metadata
 
     set_matplotlib_formats("svg", metadata={"Date": None})
     mpl.rcParams.update(look())
     if shell := get_ipython():
-        shell.display_formatter.mimebundle_formatter.for_type(Figure, beside)
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, narrow_metadata)
 
 
 def look() -> dict[str, Any]:

@@ -15,8 +15,8 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from lmam_book.plans import search, studies
 from lmam_book.plans.studies import READINGS, measured, stored_runs, study
-from lmam_book.verdicts import beside_print
-from lmam_book.verdicts.beside_print import bar
+from lmam_book.verdicts import beside_paper
+from lmam_book.verdicts.beside_paper import probe_score
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import (
@@ -65,19 +65,19 @@ class Cell:
     @property
     def metric(self) -> str:
         """The metric that decides."""
-        return beside_print.HEADLINE[self.dataset]
+        return beside_paper.HEADLINE[self.dataset]
 
     @property
     def bar(self) -> float:
         """What the baseline must reach: a linear probe, and itself on each modality alone."""
-        return max([bar(self.dataset), *self._alone().values()])
+        return max([probe_score(self.dataset), *self._alone().values()])
 
     @property
     def bar_of(self) -> str:
         """What has the `bar`, as part of a sentence."""
         means = self._alone()
         best = max(means, key=lambda m: means[m], default="")
-        return f"itself on {best} alone" if best and means[best] > bar(self.dataset) else PROBE
+        return f"itself on {best} alone" if best and means[best] > probe_score(self.dataset) else PROBE
 
     def _alone(self) -> dict[str, float]:
         """The baseline's mean on each modality alone, where it has five seeds."""
@@ -149,10 +149,10 @@ def row(cell: Cell) -> dict[str, object]:
         return row | {"word": word([], cell.reported), "seeds": 0}
     best = best_of(effects)
     gain, seeds = effects[best], cell.shared(best)
-    base, probe = cell.mean("concatenation", seeds), bar(cell.dataset)
+    base, probe = cell.mean("concatenation", seeds), probe_score(cell.dataset)
     base_interval = interval([r.metrics[cell.metric] for r in cell.runs["concatenation"] if r.experiment.seed in seeds])
     ready = {name: e for name, e in effects.items() if e.seeds >= FEW} or effects
-    short = {name: beside_print.short(cell.runs[name]) for name in ("concatenation", *ready)}
+    short = {name: beside_paper.short(cell.runs[name]) for name in ("concatenation", *ready)}
     waiting = [name for name in cell.runs if name not in short]
     baseline = Baseline(base, cell.bar, not short.pop("concatenation"))
     decided = word(list(ready.values()), cell.reported, baseline, not waiting and not any(short.values()))
@@ -162,7 +162,7 @@ def row(cell: Cell) -> dict[str, object]:
         "best reading": best,
         "of": len(ready),
         "waiting": ", ".join(waiting),
-        "short": "" if baseline.trained else beside_print.short(cell.runs["concatenation"]),
+        "short": "" if baseline.trained else beside_paper.short(cell.runs["concatenation"]),
         "bar": cell.bar,
         "half": base_interval.high - base_interval.mean,
         "LMAM": cell.mean(best, seeds),
@@ -287,9 +287,9 @@ def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", 
 
     In the dataset's headline metric, or in another one.
     """
-    names, metric = (baseline, beside_print.starred(backbone)), metric or beside_print.HEADLINE[dataset]
-    without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
-    return beside_print.sign(metric) * (with_ - without)
+    names, metric = (baseline, beside_paper.starred(backbone)), metric or beside_paper.HEADLINE[dataset]
+    without, with_ = (beside_paper.printed(backbone, name, dataset, metric) for name in names)
+    return beside_paper.sign(metric) * (with_ - without)
 
 
 def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataFrame:
@@ -305,7 +305,7 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
             runs.append(run)
     rows = []
     for e, runs in measured_arms.items():
-        mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
+        mean = interval([run.metrics[beside_paper.HEADLINE[e.dataset]] for run in runs])
         alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
             {
@@ -315,7 +315,7 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
                 "seeds": mean.n,
                 "mean": mean.mean,
             }
-            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
+            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - probe_score(e.dataset)}
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
     return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
@@ -343,7 +343,7 @@ def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") 
 
     Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
     """
-    metric, effects = beside_print.HEADLINE[dataset], {}
+    metric, effects = beside_paper.HEADLINE[dataset], {}
     for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
         plain, lmam = (
             arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
@@ -359,7 +359,7 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
     """The effects of `context` per dataset, as a Markdown section; empty where no dataset has them."""
     rows = {title: context(store, backbone, dataset) for dataset, title in DATASETS.items()}
     lines = [
-        f"| {title} | {' | '.join(f'{beside_print.signed(e)} | {e.seeds}' for e in gains.values())} |"
+        f"| {title} | {' | '.join(f'{beside_paper.signed(e)} | {e.seeds}' for e in gains.values())} |"
         for title, gains in rows.items()
         if gains
     ]
@@ -408,10 +408,13 @@ def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
-    start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
-    start = f"**{start} the reported gain{' so far' if n[TOO_FEW] else ''}.**"
-    if not (run := len(rows) - n[TOO_FEW]):
-        return f"{start} None has been run."
+    run = len(rows) - n[TOO_FEW]
+    if not run:
+        return f"**None of the {len(rows)} comparisons has been measured yet.**"
+    reproduced = f"{n[REPRODUCED] or 'none'} reproduce{'' if n[REPRODUCED] > 1 else 's'} the reported gain"
+    start = f"**Of {len(rows)} comparisons {run} {'is' if run == 1 else 'are'} measured so far; {reproduced}.**"
+    if not n[TOO_FEW]:
+        start = f"**Of {len(rows)} comparisons {reproduced}.**"
     parts = {
         POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
         UNDECIDED: ("is", "are", "undecided"),
@@ -421,9 +424,7 @@ def answer(cells: Sequence[Cell]) -> str:
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    of = f"Of the {run} that have been run, " if n[TOO_FEW] else "Of the others, " if n[REPRODUCED] else ""
-    rest = f" {n[TOO_FEW]} {'waits' if n[TOO_FEW] == 1 else 'wait'} for runs." if n[TOO_FEW] else ""
-    return f"{start} {of}{_listed(clauses)}.{rest}" if clauses else f"{start}{rest}"
+    return f"{start} {_listed(clauses)}." if clauses else start
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
 from lmam_book.plans.plans import PLANS
 from lmam_book.plans.studies import STUDIES
-from lmam_book.verdicts import beside_print
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.cells import Cells
 from lmam_core.errors import LmamError
 from lmam_core.models.fusion import FUSIONS
@@ -50,7 +50,7 @@ def plugged(backbone: str, store: Store | None = None) -> Cells:
 
     clean = f"{backbone}_clean" if f"{backbone}_clean" in PLANS else None
     plans = (backbone, clean) if clean else (backbone,)
-    number = lambda arm, *at: beside_print.printed(backbone, arm, *at)  # noqa: E731
+    number = lambda arm, *at: beside_paper.printed(backbone, arm, *at)  # noqa: E731
     return Cells(run_names.title(backbone), plans, label, "concatenation", number, store or Store())
 
 
@@ -100,7 +100,7 @@ def embedding_ways(backbone: str, store: Store | None = None, protocol: int = 1)
 
     def number(arm: str, dataset: str, metric: str) -> float:
         if arm == "concatenation":
-            return beside_print.printed(backbone, arm, dataset, metric)
+            return beside_paper.printed(backbone, arm, dataset, metric)
         return printed(11, rows[arm], dataset, metric) if arm in rows else np.nan
 
     plans = (backbone,) if backbone == "bc_lstm" else (backbone, "ways")
@@ -193,6 +193,6 @@ def lmcm_parts(store: Store | None = None) -> Cells:
 def printed(number: int, row: str, dataset: str, metric: str) -> float:
     """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
     try:
-        return paper.cell(number, row, "overall", beside_print.PRINTED[metric], beside_print.PLACES[dataset][1])
+        return paper.cell(number, row, "overall", beside_paper.PRINTED[metric], beside_paper.PLACES[dataset][1])
     except (LmamError, KeyError):
         return np.nan

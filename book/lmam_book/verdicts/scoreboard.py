@@ -1,4 +1,4 @@
-"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.written` puts it there."""
+"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.generated` puts it there."""
 
 from __future__ import annotations
 

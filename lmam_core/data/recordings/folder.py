@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.data import stored
 from lmam_core.data.notes import reasons
 from lmam_core.data.recordings import labels, table
@@ -117,7 +117,7 @@ def _allowed(folder: Path) -> list[str] | None:
     path = folder / CLASSES
     if not path.is_file():
         return None
-    with doors.door(path, "UTF-8 text", advice="save it as UTF-8"):
+    with file_errors.explained(path, "UTF-8 text", advice="save it as UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if len({n.casefold() for n in names}) < max(2, len(names)):
         raise LmamError(f"{path} must name at least two classes, one per line, none of them twice.")

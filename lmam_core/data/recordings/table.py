@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.data.notes import reasons
 from lmam_core.errors import LmamError
 
@@ -121,7 +121,7 @@ def _text(path: Path) -> tuple[str, list[str]]:
         ) from None
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}).") from error
-    if kind := doors.instead(path):
+    if kind := file_errors.mistaken_for(path):
         raise LmamError(f"{path} is no table: it is {kind}. A table is text, which spreadsheets save as 'CSV UTF-8'.")
     try:
         if mark := next((mark for mark in _MARKS if raw.startswith(mark)), None):

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmam_core.data.sources.base import PublicFile, public_files
-
 MEASURES = (
     "duration",
     "avg_intensity",
@@ -48,13 +46,3 @@ def columns(measured: np.ndarray, present: np.ndarray, train: np.ndarray) -> np.
     x[:, _SPREAD] = np.log1p(x[:, _SPREAD])
     x = np.where(np.isnan(x), np.nanmean(x[train], axis=0), x)
     return np.column_stack([x, silent, rateless]).astype(np.float32)
-
-
-def published(sha256: dict[str, str]) -> tuple[PublicFile, ...]:
-    """The tables of SpeechCueLLM with these names."""
-    return public_files(
-        "https://github.com/zehuiwu/SpeechCueLLM",
-        "8ad62951c928fb17a174817f36104d4329dec7ea",
-        "speech_features",
-        sha256,
-    )

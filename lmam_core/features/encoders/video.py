@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from lmam_core.errors import LmamError
+from lmam_core.features.decoder_process import Decoders
 from lmam_core.features.encoders import cnn3d
 from lmam_core.features.encoders.loading import checked, loading, pretrained
-from lmam_core.features.isolated import Decoders
 from lmam_core.features.media import MediaError, parse
-from lmam_core.features.weights import SEED, Weights, told
+from lmam_core.features.weights import SEED, Weights, checkpoint_errors
 
 CLIP_FRAMES = 8
 BATCH = 8
@@ -61,7 +61,7 @@ def _cnn3d(extractor, weights: Weights, device: str):
     if weights.path is not None:
         from safetensors.torch import load_file
 
-        with told(extractor.name, weights.path):
+        with checkpoint_errors(extractor.name, weights.path):
             tensors = load_file(weights.path)
         try:
             network.load_state_dict(tensors)

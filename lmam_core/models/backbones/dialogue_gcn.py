@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.contracts.backbone import Backbone, register
-from lmam_core.models.kernels.windows import Line, arriving, in_places, line_up, relational
+from lmam_core.models.kernels.windows import Blocks, in_blocks, out_of_blocks, relational, summed_edges
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 
@@ -43,10 +43,10 @@ class SpeakerGraph(nn.Module):
         self.own = nn.Linear(hidden, hidden)
         self.others = nn.Linear(hidden, hidden, bias=False)
 
-    def forward(self, h: Tensor, line: Line) -> Tensor:
-        u = relational(h, line, self.query, self.bases, self.shares, self.root, self.bias)  # (K, c, hidden)
-        g = self.own(u) + self.others(arriving(u, line))  # (K, c, hidden)
-        return in_places(g, line, h.shape[:2])
+    def forward(self, h: Tensor, blocks: Blocks) -> Tensor:
+        u = relational(h, blocks, self.query, self.bases, self.shares, self.root, self.bias)  # (K, c, hidden)
+        g = self.own(u) + self.others(summed_edges(u, blocks))  # (K, c, hidden)
+        return out_of_blocks(g, blocks, h.shape[:2])
 
     def reference(self, h: Tensor, turns: Turns, window: tuple[int, int]) -> Tensor:
         """The equations edge by edge, (B, L, d) to (B, L, hidden)."""
@@ -127,12 +127,12 @@ class DialogueGcn(Backbone):
                 f"DialogueGCN learns one edge query for each of {self.longest} positions; the batch has a conversation "
                 f"of {last} utterances. Raise `longest`."
             )
-        line, out = line_up(turns, self.window, self.speakers), {}
+        blocks, out = in_blocks(turns, self.window, self.speakers), {}
         for m, x in streams.items():
             if self.faithful:
                 x = x * turns.mask[..., None]  # the original pads with zeros
             h = self.context[m](x, turns)  # (B, L, 2 hidden)
-            h = torch.cat([h, self.graph[m](h, line)], -1)  # (B, L, 3 hidden)
+            h = torch.cat([h, self.graph[m](h, blocks)], -1)  # (B, L, 3 hidden)
             out[m] = self.attention[m](h, turns.mask)  # (B, L, 3 hidden)
         return out
 

@@ -17,7 +17,7 @@ from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.kernels.party_loop import PartyLoop
 from lmam_core.models.kernels.recurrence import GruLoop, time_major
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
-from lmam_core.models.layers.dropout import kept
+from lmam_core.models.layers.dropout import keep_mask
 
 
 class Direction(nn.Module):
@@ -127,7 +127,7 @@ class DialogueRnnStream(nn.Module):
         """A mask of dropout for every utterance and direction, (2, N, width); None outside of training."""
         if not self.training or self.rate == 0:
             return None
-        return kept(like, (2, like.shape[1], width), self.rate)
+        return keep_mask(like, (2, like.shape[1], width), self.rate)
 
 
 @register("dialogue_rnn")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context
-from lmam_core.models.layers.start import he, unit
+from lmam_core.models.layers.initialisation import he, unit_gain
 from lmam_core.models.layers.transformer import Encoder, Places
 
 
@@ -39,7 +39,7 @@ class Emoformer(nn.Module):
         self.input = nn.Linear(features, width)
         self.encoders = nn.ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders))
         hidden = [layer for _ in range(mapping - 1) for layer in (he(nn.Linear(width, width)), nn.ReLU())]
-        self.mapping = nn.Sequential(*hidden, unit(nn.Linear(width, vector)))
+        self.mapping = nn.Sequential(*hidden, unit_gain(nn.Linear(width, vector)))
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         u = h = self.input(x)  # (N, width)

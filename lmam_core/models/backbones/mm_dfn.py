@@ -156,7 +156,7 @@ class GatedGraph(nn.Module):
         return q
 
 
-def alike(lengths: Iterable[int]) -> list[int]:
+def group_sizes(lengths: Iterable[int]) -> list[int]:
     """The sizes of the groups into which conversations are cut that come longest first."""
     sizes: list[int] = []
     longest = 0
@@ -233,7 +233,7 @@ class MmDfn(Backbone):
         # GPU rather for every launch.
         order = lengths.argsort(descending=True)
         ordered = lengths[order].tolist()
-        sizes = [len(ordered)] if turns.mask.is_cuda else alike(ordered)
+        sizes = [len(ordered)] if turns.mask.is_cuda else group_sizes(ordered)
         order = order.to(turns.mask.device, non_blocking=True)
         x = torch.stack(list(nodes.values()), 1)[order]  # (B, M, L, d)
         there = (torch.arange(L) < lengths[:, None]).to(order.device, non_blocking=True)[order]  # (B, L)

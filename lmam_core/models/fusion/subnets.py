@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmam_core.models.layers.start import he
+from lmam_core.models.layers.initialisation import he
 
 HIDDEN = {"text": 64, "audio": 16, "video": 16, "nonverbal": 16}
 """Widths of the sub-networks in the public code of TFN and LMF."""

@@ -18,7 +18,7 @@ from lmam_book.verdicts.intervals import interval
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 
 BUDGET = {"epochs": 1, "dialogues": 8, "batch_size": 4}
 

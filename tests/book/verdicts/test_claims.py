@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 
 from lmam_book.bench import split_sizes as splits
-from lmam_book.build import written as pages
+from lmam_book.build import generated
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans, search, studies, tasks
 from lmam_book.plans.arms import STARRED
-from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts import claims, headline, rule, scoreboard
+from lmam_book.verdicts import beside_paper, claims, headline, rule, scoreboard
 from lmam_book.verdicts.claims import RULES, Evidence, Finding, counted, judge, measured, ranked, read
 from lmam_core import paths
 from lmam_core.errors import LmamError
@@ -27,7 +26,7 @@ from lmam_core.runs import names as run_names
 from lmam_core.runs import store as results
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import Training
-from tests.book.verdicts.test_beside_print import RIGHT, made
+from tests.book.verdicts.test_beside_paper import RIGHT, made
 
 ALL = read()
 
@@ -132,7 +131,7 @@ def test_a_loss_is_excluded_and_a_baseline_below_the_probe_decides_nothing(store
     measure(store, "headline_text_cnn", {"concatenation": 0.2, "own": 0.7})
     finding = verdict_of(store, "improves_text_cnn_iemocap")
     assert finding.verdict == "baseline not working"
-    assert f"which has {plugin.bar('iemocap'):.1f}." in finding.reason
+    assert f"which has {beside_paper.probe_score('iemocap'):.1f}." in finding.reason
 
 
 def test_an_attention_that_could_go_on_is_no_baseline(store: Store) -> None:
@@ -248,7 +247,7 @@ def test_ranks_that_rise_refute_all_that_is_said_of_them(store: Store) -> None:
     for name in ("worse_above_45", "less_stable_above_55", "lower_ranks_better"):
         assert verdict_of(store, name).verdict == "excluded", name
     spread = lambda ranks: np.mean([by_rank[r].var(ddof=1) for r in ranks]) ** 0.5  # noqa: E731  # six seeds each
-    by_rank = plugin.frame(plans.stored_runs("ranks", store)).groupby("rank").weighted_f1
+    by_rank = beside_paper.frame(plans.stored_runs("ranks", store)).groupby("rank").weighted_f1
     by_rank = {r: np.array(values) for r, values in by_rank}
     expected = f"s = {spread((30, 45, 55)):.2f} at 30 to 55; s = {spread((65, 100, 200)):.2f} above"
     assert verdict_of(store, "less_stable_above_55").ours == expected
@@ -611,8 +610,8 @@ def copy(tmp_path, monkeypatch):
     for path in (
         "README.md",
         *(f"book/{n}.md" for n in ("index", "scoreboard", "headline", "data-statement")),
-        pages.FIGURE,
-        pages.TABLE,
+        generated.FIGURE,
+        generated.TABLE,
     ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.checkout() / path, root / path)
@@ -622,8 +621,8 @@ def copy(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CHECKOUT", root)
     store = Store(root / "data" / "results")
     measure(store, "headline_text_cnn", {"concatenation": 0.5, "own": 0.6})
-    monkeypatch.setattr(pages, "Store", lambda: store)
-    pages.main()
+    monkeypatch.setattr(generated, "Store", lambda: store)
+    generated.main()
     return root, store, verify.verify
 
 
@@ -637,7 +636,7 @@ def test_verify_names_what_the_runs_do_not_bear_out(copy) -> None:
     page = root / "README.md"
     page.write_text(page.read_text().replace("| Measured in trained models", "| Proven in trained models"))
     assert ["README.md" in s for s in verify(store)] == [True]
-    for one, text in pages.written(store).items():
+    for one, text in generated.generated_texts(store).items():
         one.write_text(text)
     index = root / "book" / "index.md"
     index.write_text(index.read_text() + "\nWe measure +3.1 ± 0.2 points.\n")

@@ -79,7 +79,7 @@ def test_an_effect_of_sessions_is_the_difference_of_their_metrics() -> None:
 
 def test_plans_are_whole() -> None:
     assert [c.arguments for c in read() if c.rule == "sessions"] == [{"metric": "P@20"}]
-    assert len({e.key for name in ("sessions", "sessions_full") for e in tasks.asked(name)}) == 5 * (
+    assert len({e.key for name in ("sessions", "sessions_full") for e in tasks.experiments(name)}) == 5 * (
         len(tasks.SESSIONS) + 3
     )
-    assert {e.fraction for e in tasks.asked("sessions_full")} == {1}
+    assert {e.fraction for e in tasks.experiments("sessions_full")} == {1}

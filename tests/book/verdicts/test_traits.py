@@ -7,7 +7,7 @@ import pytest
 
 from lmam_book.bench import trait_probes
 from lmam_book.plans import search, studies
-from lmam_book.verdicts import beside_print, traits
+from lmam_book.verdicts import beside_paper, traits
 from lmam_book.verdicts.claims import Evidence
 from lmam_book.verdicts.claims.measured import plugged
 from lmam_book.verdicts.headline import reported_gain
@@ -91,7 +91,7 @@ def test_without_runs_the_claim_names_the_command(store: Store) -> None:
 
 def test_sixteen_traits_are_all_but_sentiment(store: Store) -> None:
     filled(store, {"concat": 0.6, "lmam": 0.4})
-    cell, sixteen = (of(store)["bc_lstm"] for of in (traits.whole, traits.cells))
+    cell, sixteen = (of(store)["bc_lstm"] for of in (traits.all_traits, traits.cells))
     k = TRAITS.index("sentiment")
     for whole, cut in zip(cell.runs["own"], sixteen.runs["own"], strict=True):
         by_trait = traits.by_trait([whole])
@@ -102,8 +102,10 @@ def test_sixteen_traits_are_all_but_sentiment(store: Store) -> None:
 
 def test_more_seeds_narrow_the_interval_down_to_what_videos_vary(store: Store) -> None:
     gain = traits.decide(traits.cells(filled(store, {"concat": 0.6, "lmam": 0.5}))["bc_lstm"], "mae").gain
-    assert traits.at(gain, 5) == pytest.approx(gain.half)
-    assert gain.half > traits.at(gain, 10) > traits.at(gain, 10**6) > 1.9 * gain.of_conversations
+    assert traits.half_width_with(gain, 5) == pytest.approx(gain.half)
+    assert (
+        gain.half > traits.half_width_with(gain, 10) > traits.half_width_with(gain, 10**6) > 1.9 * gain.of_conversations
+    )
 
 
 def test_reported_gains_are_positive_for_better() -> None:
@@ -117,6 +119,6 @@ def test_probes_beat_the_mean_and_the_bar_is_chosen_on_validation() -> None:
     assert found.mae["audio+video"] < found.mae["mean"] < found.mae["most frequent"]
     assert found.accuracy_16["most frequent"] == found.accuracy_16.max()
     median = found.loc["median"]
-    reported = [beside_print.printed("text_cnn", "concatenation", "pom", m) for m in ("mae", "accuracy")]
+    reported = [beside_paper.printed("text_cnn", "concatenation", "pom", m) for m in ("mae", "accuracy")]
     assert [round(median.mae_16, 2), round(median.accuracy_16, 1)] == reported, "the chapter says so"
-    assert trait_probes.bar("mae") == found.mae_16[found.validation_mae.idxmin()]
+    assert trait_probes.probe_score("mae") == found.mae_16[found.validation_mae.idxmin()]

@@ -10,7 +10,7 @@ from lmam_book.bench import split_sizes as splits
 from lmam_book.plans import tasks
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import command
-from lmam_book.verdicts import beside_print, headline, significance, traits
+from lmam_book.verdicts import beside_paper, headline, significance, traits
 from lmam_book.verdicts import humour as table_14
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
@@ -65,7 +65,7 @@ def why(
 ) -> str:
     """The sentence that says why a claim has its word.
 
-    `short` is each arm's `beside_print.shortfall`, `edges` its `beside_print.edge`; the gain is that of the best `of`
+    `short` is each arm's `beside_paper.shortfall`, `edges` its `beside_paper.edge`; the gain is that of the best `of`
     some readings. What is not decided says which gains are excluded.
     """
     half = "half of the reported gain"
@@ -109,15 +109,15 @@ def _at_edges(edges: Sequence[float], arms: Sequence[str] = ("the baseline", "th
 def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
     """The finding on "`other` is better than `baseline` by `reported`" (NaN: no number); `sweep` makes the runs."""
     printed = f"{reported:+.2f}" if finite(reported) else "–"
-    metric = beside_print.HEADLINE[dataset]
-    gain = beside_print.gain(cells.frame, dataset, metric, baseline, other) if cells.runs else None
+    metric = beside_paper.HEADLINE[dataset]
+    gain = beside_paper.gain(cells.frame, dataset, metric, baseline, other) if cells.runs else None
     if gain is None:
         return too_few(f"Not run yet: `{command(sweep, cells.store)}`.", printed)
-    word = beside_print.word(cells.frame, dataset, baseline, other, reported)
-    short = [beside_print.shortfall(cells.frame, dataset, name) for name in (baseline, other)]
-    edges = [beside_print.edge(cells.of(name, dataset), metric) for name in (baseline, other)]
-    reason = why(word, gain, reported, short, beside_print.bar(dataset), edges=edges)
-    return Finding(word, printed, beside_print.signed(gain), gain.seeds, reason, cells.protocol)
+    word = beside_paper.word(cells.frame, dataset, baseline, other, reported)
+    short = [beside_paper.shortfall(cells.frame, dataset, name) for name in (baseline, other)]
+    edges = [beside_paper.edge(cells.of(name, dataset), metric) for name in (baseline, other)]
+    reason = why(word, gain, reported, short, beside_paper.probe_score(dataset), edges=edges)
+    return Finding(word, printed, beside_paper.signed(gain), gain.seeds, reason, cells.protocol)
 
 
 @rule(MEASURED)
@@ -133,7 +133,7 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     row, study = headline.row(cell), f"attention_{backbone}" if attention else f"headline_{backbone}"
     if attention and int(str(row["seeds"])) < FEW and dataset != "meld":
         first = tables.plugged(backbone, evidence.store)
-        return decided(first, dataset, baseline, beside_print.starred(backbone), reported, study)
+        return decided(first, dataset, baseline, beside_paper.starred(backbone), reported, study)
     if not row["seeds"]:
         return too_few(f"Not run yet: `{command(study, evidence.store)}`.", f"{reported:+.2f}")
     best = cell.effects()[str(row["best reading"])]
@@ -141,7 +141,7 @@ def plugged(evidence: Evidence, backbone: str, dataset: str, baseline: str = "co
     reason = why(word, best, reported, (str(row["short"]), ""), cell.bar, of, bar_of=cell.bar_of)
     reason += f" Without LMAM {row['concatenation']:.1f}, with it {row['LMAM']:.1f} (reading “{row['best reading']}”)."
     reason += f" Not measured yet: {row['waiting']}." if row["waiting"] else ""
-    return Finding(word, f"{reported:+.2f}", beside_print.signed(best), best.seeds, reason, 2)
+    return Finding(word, f"{reported:+.2f}", beside_paper.signed(best), best.seeds, reason, 2)
 
 
 def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
@@ -149,17 +149,17 @@ def _on_pom(evidence: Evidence, backbone: str, baseline: str) -> Finding:
     name = backbone if baseline == "concatenation" else traits.ATTENTION
     cell = evidence.traits(name)
     by_metric = {metric: traits.decide(cell, metric, baseline) for metric in traits.METRICS}
-    main = by_metric.pop(beside_print.HEADLINE["pom"])
+    main = by_metric.pop(beside_paper.HEADLINE["pom"])
     printed = f"{main.reported:+.2f}"
     if main.gain is None:
         return too_few(f"Not run yet: `{command(f'traits_{name}', evidence.store)}`. {POM}", printed)
-    edges = [beside_print.edge(cell.runs[arm], "accuracy") for arm in ("concatenation", "own")]
+    edges = [beside_paper.edge(cell.runs[arm], "accuracy") for arm in ("concatenation", "own")]
     reason = why(main.word, main.gain, main.reported, edges=edges)
     if main.word == NOT_WORKING:
         reason = f"The baseline has {main.without:.1f}, a ridge regression from each video's means {main.bar:.1f}."
-    others = (f"{m} {beside_print.signed(d.gain, 3)}, {d.word}" for m, d in by_metric.items())
+    others = (f"{m} {beside_paper.signed(d.gain, 3)}, {d.word}" for m, d in by_metric.items())
     reason += f" {POM} Without LMAM {main.without:.1f}, with it {main.with_:.1f}. Also: {'; '.join(others)}."
-    return Finding(main.word, printed, beside_print.signed(main.gain), main.gain.seeds, reason, 2)
+    return Finding(main.word, printed, beside_paper.signed(main.gain), main.gain.seeds, reason, 2)
 
 
 @rule(MEASURED)
@@ -173,7 +173,7 @@ def residual(evidence: Evidence, backbone: str, dataset: str) -> Finding:
 @rule(MEASURED)
 def equal_parameters(evidence: Evidence, backbone: str, dataset: str) -> Finding:
     """A backbone with LMAM beats itself widened to as many parameters (Table V)."""
-    arms = ("concatenation, widened", beside_print.starred(backbone))
+    arms = ("concatenation, widened", beside_paper.starred(backbone))
     cells = evidence.cells(tables.equal_parameters, backbone, dataset=dataset, arms=arms)
     return _from_cells(cells, *arms, dataset, f"widened_{backbone}")
 
@@ -186,11 +186,11 @@ def fusion(evidence: Evidence, method: str, dataset: str) -> Finding:
         for backbone in ("emocaps", "bc_lstm")
     )
     finding = _from_cells(emocaps, method, "LMAM", dataset, _grid(dataset))
-    there = behind.gain("LMAM", dataset, beside_print.HEADLINE[dataset], method) if behind.runs else None
+    there = behind.gain("LMAM", dataset, beside_paper.HEADLINE[dataset], method) if behind.runs else None
     if there is None:
         return finding
-    note = f" Behind bc-LSTM: {beside_print.signed(there)}"
-    short = beside_print.shortfall(behind.frame, dataset, method if there.mean > 0 else "LMAM")
+    note = f" Behind bc-LSTM: {beside_paper.signed(there)}"
+    short = beside_paper.shortfall(behind.frame, dataset, method if there.mean > 0 else "LMAM")
     note += f", but of {method if there.mean > 0 else 'LMAM'}'s runs {short}." if short else "."
     return dataclasses.replace(finding, reason=finding.reason + note)
 
@@ -202,8 +202,8 @@ def low_rank_beats_attention(evidence: Evidence, dataset: str) -> Finding:
     cells = evidence.cells(tables.fusion_methods, "bc_lstm", dataset=dataset, arms=arms)
     finding = _from_cells(cells, *arms, dataset, "methods_bc_lstm")
     note = " Self-attention stands in LMAM's late place here; the rows of bc-LSTM+Att are of another model."
-    plain = cells.gain("Concatenate", dataset, beside_print.HEADLINE[dataset], "self-attention") if cells.runs else None
-    note += f" Concatenation, which has no attention, over the same: {beside_print.signed(plain)}." if plain else ""
+    plain = cells.gain("Concatenate", dataset, beside_paper.HEADLINE[dataset], "self-attention") if cells.runs else None
+    note += f" Concatenation, which has no attention, over the same: {beside_paper.signed(plain)}." if plain else ""
     return dataclasses.replace(finding, reason=finding.reason + note)
 
 
@@ -213,7 +213,7 @@ def _grid(dataset: str) -> str:
 
 
 def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
-    metric = beside_print.HEADLINE[dataset]
+    metric = beside_paper.HEADLINE[dataset]
     reported = cells.printed(other, dataset, metric) - cells.printed(baseline, dataset, metric)
     return decided(cells, dataset, baseline, other, reported, sweep)
 
@@ -222,21 +222,21 @@ def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sw
 def close(evidence: Evidence, method: str, dataset: str, margin: str = "2") -> Finding:
     """Two fusion methods behind EmoCaps are within `margin` points: the interval lies within it."""
     cells = evidence.cells(tables.fusion_methods, "emocaps", dataset=dataset, arms=(method, "LMAM"))
-    metric, reach = beside_print.HEADLINE[dataset], float(margin)
+    metric, reach = beside_paper.HEADLINE[dataset], float(margin)
     printed = f"{cells.printed('LMAM', dataset, metric) - cells.printed(method, dataset, metric):+.2f}"
     gain = cells.gain("LMAM", dataset, metric, method) if cells.runs else None
     if gain is None or gain.seeds < FEW:
         return too_few(f"Fewer than five seeds yet: `{command(_grid(dataset), evidence.store)}`.", printed)
     for arm in ("LMAM", method):
-        if short := beside_print.shortfall(cells.frame, dataset, arm):
+        if short := beside_paper.shortfall(cells.frame, dataset, arm):
             reason = f"Of the runs of {arm} {short}."
-            return Finding(NOT_WORKING, printed, beside_print.signed(gain), gain.seeds, reason, cells.protocol)
+            return Finding(NOT_WORKING, printed, beside_paper.signed(gain), gain.seeds, reason, cells.protocol)
     within = gain.low > -reach and gain.high < reach
     apart = gain.low > reach or gain.high < -reach
     word = REPRODUCED if within else EXCLUDED if apart else UNDECIDED
     place = "within" if within else "outside of" if apart else "across the edge of"
     reason = f"The interval lies {place} {margin} points around LMAM."
-    return Finding(word, printed, beside_print.signed(gain), gain.seeds, reason, cells.protocol)
+    return Finding(word, printed, beside_paper.signed(gain), gain.seeds, reason, cells.protocol)
 
 
 @rule(MEASURED)
@@ -246,14 +246,14 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
     Reproduced: every step's interval lies above 0. Excluded: one that lies below 0 is enough, as the claim is about all
     of them. A step whose sets cannot be had, or were not trained, is left open.
     """
-    sets, metric = arms.split(">"), beside_print.HEADLINE[dataset]
+    sets, metric = arms.split(">"), beside_paper.HEADLINE[dataset]
     cells = evidence.cells(tables.modality_sets, "LMAM late", dataset=dataset, arms=sets)
     steps = list(pairwise(sets))
     gains = {step: cells.gain(step[0], dataset, metric, step[1]) if cells.runs else None for step in steps}
     run = {step: gain for step, gain in gains.items() if gain is not None and gain.seeds >= FEW}
-    short = {a: beside_print.shortfall(cells.frame, dataset, a) for step in run for a in step}
+    short = {a: beside_paper.shortfall(cells.frame, dataset, a) for step in run for a in step}
     run = {step: gain for step, gain in run.items() if not any(short[a] for a in step)}
-    ours = "; ".join(f"{a} − {b}: {beside_print.signed(gain)}" for (a, b), gain in run.items()) or "–"
+    ours = "; ".join(f"{a} − {b}: {beside_paper.signed(gain)}" for (a, b), gain in run.items()) or "–"
     n = min((gain.seeds for gain in run.values()), default=0)
     refuted = [f"{a} over {b}" for (a, b), gain in run.items() if gain.high < 0]
     if refuted:
@@ -269,7 +269,7 @@ def order(evidence: Evidence, dataset: str, arms: str) -> Finding:
         shown = "Of its steps these are measured; " if run else ""
         word = NOT_TESTABLE if no_video else TOO_FEW
         return Finding(word, arms, ours, n, shown + " ".join(reasons) + BC_LSTM, cells.protocol if run else 0)
-    edges = {a: beside_print.edge(cells.of(a, dataset), metric) for a in sets}
+    edges = {a: beside_paper.edge(cells.of(a, dataset), metric) for a in sets}
     sure = all(gain.low > 0 for gain in run.values())
     decided = all(gain.low > edges[b] for (_, b), gain in run.items())
     reason = "Every step's interval lies above 0." if sure else "A step's interval contains 0."
@@ -302,7 +302,7 @@ def classes_significant(evidence: Evidence, backbone: str, dataset: str) -> Find
 @rule(MEASURED)
 def second_modality(evidence: Evidence, dataset: str) -> Finding:
     """LMAM that matches modalities gains from audio of the same utterance, over audio of others (bc-LSTM)."""
-    arms, metric = ("T+A", "T+A, A shuffled"), beside_print.HEADLINE[dataset]
+    arms, metric = ("T+A", "T+A, A shuffled"), beside_paper.HEADLINE[dataset]
     cells = evidence.cells(tables.modality_sets, "LMAM late, keys=others", dataset=dataset, arms=arms)
     gain = cells.gain(arms[0], dataset, metric, arms[1]) if cells.runs else None
     if gain is None or gain.seeds < FEW:
@@ -310,7 +310,7 @@ def second_modality(evidence: Evidence, dataset: str) -> Finding:
     word = rule_word([gain], float("nan"))
     reason = f"{why(word, gain, float('nan'))} Text with audio, over text with audio that is shuffled among "
     reason += "utterances: what audio adds at all, of which what modalities tell only together is a part. bc-LSTM."
-    return Finding(word, "–", beside_print.signed(gain), gain.seeds, reason, cells.protocol)
+    return Finding(word, "–", beside_paper.signed(gain), gain.seeds, reason, cells.protocol)
 
 
 @rule(MEASURED)
@@ -320,7 +320,7 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
     Reproduced: the interval over seeds lies below 0 in every backbone with five seeds; excluded: above 0 in one of
     them; undecided otherwise. The paper names no measure; this one is ours.
     """
-    metric, gaps = beside_print.HEADLINE[dataset], {}
+    metric, gaps = beside_paper.HEADLINE[dataset], {}
     for backbone in STARRED:
         cell = evidence.headline(backbone, dataset)
         if cell and len(cell.shared("own")) >= FEW:
@@ -347,12 +347,12 @@ def sessions(evidence: Evidence, metric: str) -> Finding:
     if not decided.effects:
         return too_few(f"Not run yet: `{command('sessions', evidence.store)}`.", printed)
     best = decided.effects[decided.best]
-    others = [f"{name} {beside_print.signed(e, 2)}" for name, e in decided.effects.items() if name != decided.best]
+    others = [f"{name} {beside_paper.signed(e, 2)}" for name, e in decided.effects.items() if name != decided.best]
     reason = f"{metric} of {decided.best} over DHCN, trained on the last {table_13.runs_fraction()}th of the sessions; "
     reason += f"Table XIII is of all. The other reading: {'; '.join(others) or 'not run yet'}."
     if decided.word == NOT_WORKING:
         reason = f"DHCN is below counting, which has {decided.bar:.1f}. {reason}"
-    return Finding(decided.word, printed, beside_print.signed(best, 2), best.seeds, reason, 2)
+    return Finding(decided.word, printed, beside_paper.signed(best, 2), best.seeds, reason, 2)
 
 
 @rule(MEASURED)
@@ -368,11 +368,11 @@ def humour(evidence: Evidence) -> Finding:
         reason = "UR-FUNNY's six files (data_folds.pkl and those beside it) could not be had; with them, "
         reason += "`lmam sweep humour_full` decides."
         if synthetic := table_14.gain(tasks.stored_runs("humour", evidence.store), cell):
-            reason += f" On generated segments (synthetic) the same cell gains {beside_print.signed(synthetic)}."
+            reason += f" On generated segments (synthetic) the same cell gains {beside_paper.signed(synthetic)}."
         return untestable(reason, f"{reported:+.2f}")
     word = rule_word([gain], reported)
     reason = f"{why(word, gain, reported)} LMAM late, as its place is not reported."
-    return Finding(word, f"{reported:+.2f}", beside_print.signed(gain), gain.seeds, reason, 2)
+    return Finding(word, f"{reported:+.2f}", beside_paper.signed(gain), gain.seeds, reason, 2)
 
 
 @rule(COUNTED_KIND)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from lmam_book.plans.arms import RANKS
 from lmam_book.plans.plans import command
-from lmam_book.verdicts import beside_print, variances
+from lmam_book.verdicts import beside_paper, variances
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, too_few
 from lmam_book.verdicts.claims.measured import decided, why
@@ -48,7 +48,7 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     top = max(gains, key=lambda r: gains[r].mean)
     reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean. Interval above 0: {_named(better)}; below "
     reason += f"0: {_named(worse)}.{SETTING}"
-    ours = f"rank {top}: {beside_print.signed(gains[top])} over {BEST}" if higher else printed
+    ours = f"rank {top}: {beside_paper.signed(gains[top])} over {BEST}" if higher else printed
     return Finding(
         word, printed, ours, min(gain.seeds for gain in gains.values()), reason, _cells(evidence, dataset).protocol
     )
@@ -68,7 +68,7 @@ def worse_above(evidence: Evidence, dataset: str) -> Finding:
     lower = [r for r, gain in gains.items() if gain.mean < 0]
     worse, better = (sum(map(sure, gains.values())) for sure in (_below, _above))
     word = EXCLUDED if better else REPRODUCED if worse == len(gains) else UNDECIDED
-    ours = "; ".join(f"{r}: {beside_print.signed(gain)}" for r, gain in gains.items())
+    ours = "; ".join(f"{r}: {beside_paper.signed(gain)}" for r, gain in gains.items())
     reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}; of {worse} the interval "
     reason += f"lies below 0, of {better} above.{SETTING}"
     return Finding(
@@ -102,7 +102,7 @@ def _lacking(evidence: Evidence) -> str:
 
 def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float]], list[list[float]]]:
     """The values of each rank that the paper calls stable, and of each above."""
-    metric = beside_print.HEADLINE[dataset]
+    metric = beside_paper.HEADLINE[dataset]
     by_rank = {r: [run.metrics[metric] for run in runs] for r, runs in _by_rank(evidence, dataset).items()}
     return [v for r, v in by_rank.items() if r in STABLE], [v for r, v in by_rank.items() if r >= STABLE.stop]
 
@@ -114,11 +114,11 @@ def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
     if min(map(len, groups)) < 2 or len(by_rank) < FEW:
         return too_few(_lacking(evidence))
-    gain = contrast(*groups, beside_print.HEADLINE[dataset])
+    gain = contrast(*groups, beside_paper.HEADLINE[dataset])
     word = rule_word([gain], np.nan)
     reason = why(word, gain, np.nan)
     reason += f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
-    return Finding(word, "–", beside_print.signed(gain), gain.seeds, reason, _cells(evidence, dataset).protocol)
+    return Finding(word, "–", beside_paper.signed(gain), gain.seeds, reason, _cells(evidence, dataset).protocol)
 
 
 @rule(MEASURED)
@@ -136,7 +136,7 @@ def full_weight_better(evidence: Evidence, dataset: str) -> Finding:
 
 def _over_best(by_rank: dict[int, list[Run]], ranks: list[int]) -> dict[int, Effect]:
     """How much better each rank is than 45, at a level that is corrected for their number."""
-    metric, level = beside_print.HEADLINE[by_rank[BEST][0].experiment.dataset], corrected(len(ranks))
+    metric, level = beside_paper.HEADLINE[by_rank[BEST][0].experiment.dataset], corrected(len(ranks))
     return {r: effect(by_rank[BEST], by_rank[r], metric, level) for r in ranks}
 
 
@@ -162,6 +162,6 @@ def _by_rank(evidence: Evidence, dataset: str) -> dict[int, list[Run]]:
     runs: dict[int, list[Run]] = {}
     if cells.runs:
         for name, rows in cells.frame[cells.frame.dataset == dataset].groupby("arm"):
-            if name.startswith("rank ") and len(rows) >= FEW and not beside_print.shortfall(cells.frame, dataset, name):
+            if name.startswith("rank ") and len(rows) >= FEW and not beside_paper.shortfall(cells.frame, dataset, name):
                 runs[int(name.removeprefix("rank "))] = list(rows.run)
     return dict(sorted(runs.items()))

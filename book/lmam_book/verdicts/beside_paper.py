@@ -181,7 +181,7 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     return effect(*(list(rows.run) for rows in arms), metric)
 
 
-def bar(dataset: str, modality: str = "") -> float:
+def probe_score(dataset: str, modality: str = "") -> float:
     """What a linear probe has on a dataset's test set, in its headline metric.
 
     Of the probes on text, on audio and on both, with their default features, the one that is best on validation, or
@@ -204,7 +204,9 @@ def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported:
     mean = float(_runs(frame, dataset, baseline)[metric].mean())
     trained = [not shortfall(frame, dataset, name) for name in (baseline, other)]
     edges = [edge(_runs(frame, dataset, name).run, metric) for name in (baseline, other)]
-    return rule.word([ours], reported, rule.Baseline(mean, bar(dataset), trained[0], edges[0]), trained[1], edges[1])
+    return rule.word(
+        [ours], reported, rule.Baseline(mean, probe_score(dataset), trained[0], edges[0]), trained[1], edges[1]
+    )
 
 
 def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
