@@ -21,7 +21,7 @@ help:
 setup: $(STAMP)
 
 book: $(STAMP)
-	@$(BIN)/python -m lmam_book.build
+	@$(BIN)/lmam book
 
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
@@ -33,7 +33,7 @@ lint: $(STAMP)
 	@$(BIN)/python -m tests.typed
 
 verdicts: $(STAMP)
-	@$(BIN)/python -m lmam_book.build.written
+	@$(BIN)/python -m lmam_book.build.generated
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .mypy_cache

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.errors import LmamError
 from lmam_core.limits import PICKLE_DEPTH as DEEPEST
 from lmam_core.limits import PICKLE_KEYS as IN_KEYS
@@ -51,7 +51,7 @@ def load(path: Path | str) -> Any:
     path = Path(path)
     if path.exists() and not path.is_file():
         raise LmamError(f"{path} is not a file.")
-    with doors.door(path, "a whole pickle of arrays and containers", b"\x80"), path.open("rb") as file:
+    with file_errors.explained(path, "a whole pickle of arrays and containers", b"\x80"), path.open("rb") as file:
         budget = _Budget(path.stat().st_size)
         try:
             value = _plain(_Unpickler(file, budget).load(), {}, [], budget)

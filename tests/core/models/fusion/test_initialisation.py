@@ -15,7 +15,7 @@ from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import FUSIONS, build
 from lmam_core.models.fusion.subnets import HIDDEN, SubNet
 from lmam_core.models.layers.context import Classifier
-from lmam_core.models.layers.start import he, unit
+from lmam_core.models.layers.initialisation import he, unit_gain
 from tests.core.models.backbones.cases import turns
 from tests.core.models.fusion.test_contract import fuse
 
@@ -135,5 +135,5 @@ def test_starts_have_the_gain_that_they_say() -> None:
     torch.manual_seed(0)
     x = torch.randn(2000, 500)
     assert torch.relu(he(nn.Linear(500, 300))(x)).square().mean().item() == pytest.approx(1, abs=0.05)
-    assert unit(nn.Linear(500, 300))(x).square().mean().item() == pytest.approx(1, abs=0.05)
+    assert unit_gain(nn.Linear(500, 300))(x).square().mean().item() == pytest.approx(1, abs=0.05)
     assert not he(nn.Linear(500, 300)).bias.any()

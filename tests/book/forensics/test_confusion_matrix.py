@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lmam_book.forensics.bounds import highest_f1
+from lmam_book.forensics.confusion_matrix import implied_predictions, row_matrices
 from lmam_book.forensics.counts import READINGS
-from lmam_book.forensics.matrix import implied_predictions, whole
 
 
 def exists(misses: list[int], alarms: list[int]) -> bool:
@@ -45,7 +45,7 @@ def test_finds_the_sums_of_hits_for_which_a_matrix_exists():
                 )
                 if sum(p) == total and exists(misses, alarms):
                     expected.add(sum(hits))
-        assert whole(options, n, total).realised == tuple(sorted(expected))
+        assert row_matrices(options, n, total).realised == tuple(sorted(expected))
         some, none = some + bool(expected), none + (not expected)
     assert some > 20
     assert none > 20
@@ -53,7 +53,7 @@ def test_finds_the_sums_of_hits_for_which_a_matrix_exists():
 
 def test_predictions_that_add_up_can_still_have_no_matrix():
     """All false alarms lie in the class that has all the misses, where they cannot be."""
-    found = whole([[(1, 5, 5)], [(5, 5, 5)]], [5, 5], 10)
+    found = row_matrices([[(1, 5, 5)], [(5, 5, 5)]], [5, 5], 10)
     assert found.predictions == (10, 10)
     assert found.realised == ()
     assert found.accuracy == (60.0, 60.0)

@@ -1,4 +1,4 @@
-"""What is asked of humour detection, and how it is trained and scored."""
+"""The experiments of humour detection: what decides a run, how it is trained and scored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lmam_core.batch import MODALITIES
 from lmam_core.errors import LmamError
 from lmam_core.models import fusion
-from lmam_core.models.embedded import start
+from lmam_core.models.embedded import seed_part
 from lmam_core.runs.metrics import outcomes, summarise, total
 from lmam_core.runs.record import Measured, Progress, Record, check, numbers
 from lmam_core.runs.run import count
@@ -36,7 +36,7 @@ EVALUATED = 256
 
 @dataclass(frozen=True)
 class Humour(Record):
-    """What is asked of humour detection: everything that decides the numbers of a run.
+    """An experiment on humour detection: everything that decides the numbers of a run.
 
     `setting` (`cmfn.SETTINGS`) is what is read of a segment, `modalities` are all that the dataset has unless named.
     `fusion` is `none` or a fusion method, `embedding` (`cmfn.EMBEDDINGS`) where it sits. `context` is how many
@@ -126,10 +126,10 @@ def prepared(e: Humour, data: Segments | None = None) -> Segments:
 
 def build(e: Humour, widths: Mapping[str, int]) -> CMFN:
     """The model of a resolved question; those of one seed start alike in what they have in common."""
-    start(e.seed, "cmfn")
+    seed_part(e.seed, "cmfn")
 
     def fused(widths: Mapping[str, int]) -> fusion.Fusion:
-        start(e.seed, "fusion")
+        seed_part(e.seed, "fusion")
         return fusion.build(e.fusion, widths, rank=e.rank)
 
     makes = None if e.fusion == NONE else fused

@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from lmam_core.features import isolated
+from lmam_core.features import decoder_process
+from lmam_core.features.decoder_process import Decoders
 from lmam_core.features.extract import extract
-from lmam_core.features.isolated import Decoders
 from lmam_core.features.media import RATE, MediaError, blocks, frames, parse
 from lmam_core.features.sample.sample import write_mp4, write_wav
 
@@ -26,7 +26,7 @@ def long(tmp_path_factory):
 
 
 def children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if isolated.__name__ in " ".join(p.cmdline())]
+    return [p for p in psutil.Process().children() if decoder_process.__name__ in " ".join(p.cmdline())]
 
 
 def test_the_same_arrays_as_in_this_process(tmp_path):
@@ -66,7 +66,7 @@ def test_a_decoder_that_stops_is_given_up(long, monkeypatch):
         next(reading)
         (child,) = children()
         child.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr(isolated, "PATIENCE", 0.3)
+        monkeypatch.setattr(decoder_process, "PATIENCE", 0.3)
         with pytest.raises(MediaError, match=r"long\.wav was given up: a piece of it took more than 0\.3 s"):
             list(reading)
         assert children() == []
@@ -89,7 +89,7 @@ def test_extraction_leaves_no_decoder(long):
 def test_no_decoder_outlives_a_killed_process(long):
     program = (
         "import os, sys, time\n"
-        "from lmam_core.features.isolated import Decoders\n"
+        "from lmam_core.features.decoder_process import Decoders\n"
         "from lmam_core.features.media import parse\n"
         "reading = Decoders().blocks(parse(sys.argv[1]))\n"
         "next(reading)\n"

@@ -19,7 +19,7 @@ def he(layer: nn.Linear) -> nn.Linear:
 
 
 @torch.no_grad()
-def unit(layer: nn.Linear) -> nn.Linear:
+def unit_gain(layer: nn.Linear) -> nn.Linear:
     """The start of a linear map with nothing behind it: weights N(0, 1 / inputs), bias 0, for a gain of 1."""
     nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
     if layer.bias is not None:

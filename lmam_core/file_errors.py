@@ -1,4 +1,4 @@
-"""The door through which files come in: what goes wrong with one there becomes one sentence."""
+"""What goes wrong when a file is read, in one sentence that says what the file is in truth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STARTS = (
 )
 
 
-def instead(path: Path, start: bytes = b"") -> str | None:
+def mistaken_for(path: Path, start: bytes = b"") -> str | None:
     """What a file is that does not begin with `start`, and how to get the right one: `a Git LFS pointer ...`.
 
     None where its first bytes tell nothing, or it cannot be read.
@@ -47,7 +47,7 @@ def instead(path: Path, start: bytes = b"") -> str | None:
 
 
 @contextmanager
-def door(path: Path, wanted: str, start: bytes = b"", advice: str = "copy it again") -> Iterator[None]:
+def explained(path: Path, wanted: str, start: bytes = b"", advice: str = "copy it again") -> Iterator[None]:
     """Turn whatever is raised while a file is read into an LmamError that says what it is, or what is wrong with it.
 
     `wanted` is what it should have been, `an npz archive`, which begins with `start`. An LmamError passes as it is.
@@ -59,7 +59,7 @@ def door(path: Path, wanted: str, start: bytes = b"", advice: str = "copy it aga
     except Exception as error:  # a made-up file may fail in any way at all
         if isinstance(error, OSError) and error.strerror:
             raise LmamError(f"{path} cannot be read ({error.strerror}).") from error
-        if kind := instead(path, start):
+        if kind := mistaken_for(path, start):
             raise LmamError(f"{path} cannot be read as {wanted}: it is {kind}.") from error
         reason = " ".join(str(error).split())[:200] or "it ends too early"
         raise LmamError(f"{path} cannot be read as {wanted} ({reason}); {advice}.") from error

@@ -1,4 +1,4 @@
-"""One row as a whole: is there a confusion matrix behind its pairs, how many predictions, which accuracy."""
+"""Is there a confusion matrix behind all pairs of a row, with how many predictions and which accuracy?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Options = Sequence[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
-class Whole:
+class RowMatrices:
     """What the classes of a row make together.
 
     `predictions` are the lowest and highest sum of predictions, `hits` those of all hits; `realised` holds every sum of
@@ -31,7 +31,7 @@ class Whole:
         return 100 * low / self.total, 100 * high / self.total
 
 
-def whole(options: Sequence[Options], support: Sequence[int], total: int) -> Whole:
+def row_matrices(options: Sequence[Options], support: Sequence[int], total: int) -> RowMatrices:
     """What the classes of one row are together; `options[c]`, what class c can be, must not be empty.
 
     Misses r_c = n_c - t_c and false alarms f_c = p_c - t_c are the row and column sums of a matrix of whole numbers
@@ -44,7 +44,7 @@ def whole(options: Sequence[Options], support: Sequence[int], total: int) -> Who
     for choices in options:
         hits = {h + t for h in hits for t in {o[0] for o in choices}}
     realised = tuple(sorted(h for h in hits if _realisable(options, support, total, h)))
-    return Whole(predictions, (min(hits), max(hits)), realised, total)
+    return RowMatrices(predictions, (min(hits), max(hits)), realised, total)
 
 
 def _realisable(options: Sequence[Options], support: Sequence[int], total: int, hits: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is asked of session recommendation, and how it is trained and scored."""
+"""The experiments of session recommendation: what decides a run, how it is trained and scored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.models import fusion
-from lmam_core.models.embedded import start
+from lmam_core.models.embedded import seed_part
 from lmam_core.runs.metrics import total
 from lmam_core.runs.record import Measured, Progress, Record, check, key, numbers
 from lmam_core.runs.run import count
@@ -38,7 +38,7 @@ EVALUATED = 500
 
 @dataclass(frozen=True)
 class Recommendation(Record):
-    """What is asked of session recommendation: everything that decides the numbers of a run.
+    """An experiment on session recommendation: everything that decides the numbers of a run.
 
     `fusion` is `none` or a fusion method, `streams` (`dhcn.STREAMS`) what it fuses, `line` (`dhcn.LINES`) whether the
     line-graph channel trains the items. `fraction` keeps the most recent part of the training sessions: 64 is the last
@@ -125,10 +125,10 @@ def prepared(e: Recommendation) -> Sessions:
 
 def build(e: Recommendation, data: Sessions) -> DHCN:
     """The model of a resolved question; those of one seed start alike in what they have in common."""
-    start(e.seed, "dhcn")
+    seed_part(e.seed, "dhcn")
 
     def fused(widths: Mapping[str, int]) -> fusion.Fusion:
-        start(e.seed, "fusion")
+        seed_part(e.seed, "fusion")
         return fusion.build(e.fusion, widths, rank=e.rank)
 
     makes = None if e.fusion == NONE else fused

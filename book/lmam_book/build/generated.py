@@ -1,6 +1,6 @@
 """What code writes into committed pages, tables and the front page's figure: `make verdicts`.
 
-`written(store)` is the text that each file should have; `lmam verify` and a test fail when one says anything else.
+`generated_texts(store)` is the text that each file should have; `lmam verify` and a test fail when one differs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def front(claims: pd.DataFrame, cells: Sequence[Cell], links: Sequence[Link], ad
     if pooled := headline.pooled_sentences(cells):
         parts.append(pooled)
     parts.append("\n".join(f"- {_linked(link.text, address(link.page))}" for link in links))
-    parts += [scoreboard.tallies(claims), scoreboard.waiting(claims)]
+    parts.append(scoreboard.tallies(claims))
     return "\n\n".join(parts)
 
 
@@ -68,22 +68,22 @@ def alternative(cells: Sequence[Cell]) -> str:
     return " ".join(sentences)
 
 
-def drawn(cells: Sequence[Cell]) -> str:
+def figure_svg(cells: Sequence[Cell]) -> str:
     """The figure as SVG, with the digest of what it shows in a comment: fonts differ between machines, facts do not."""
     style()
     with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}):
         text = io.StringIO()
         figure.forest(cells).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return f"{text.getvalue().rstrip()}\n{mark(cells)}\n"
+    return f"{text.getvalue().rstrip()}\n{digest_comment(cells)}\n"
 
 
-def mark(cells: Sequence[Cell]) -> str:
+def digest_comment(cells: Sequence[Cell]) -> str:
     """The comment that says which numbers a figure shows."""
     digest = hashlib.sha256(headline.table(cells).to_csv(index=False, float_format="%.4f").encode()).hexdigest()
     return f"<!-- shows {digest[:16]} -->"
 
 
-def written(store: Store) -> dict[Path, str]:
+def generated_texts(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
     root, claims, cells = paths.checkout(), judge(store), headline.cells(store)
     links = list(findings(store))
@@ -106,7 +106,7 @@ def _with(block: str, text: str) -> Iterator[str]:
 def figure_in_step(store: Store) -> bool:
     """Whether the committed figure shows what the store holds."""
     path = paths.checkout() / FIGURE
-    return path.is_file() and mark(headline.cells(store)) in path.read_text(encoding="utf-8")
+    return path.is_file() and digest_comment(headline.cells(store)) in path.read_text(encoding="utf-8")
 
 
 def _address(page: str, root: Path) -> Callable[[str], str]:
@@ -123,10 +123,10 @@ def _address(page: str, root: Path) -> Callable[[str], str]:
 def main() -> None:
     """Write what differs."""
     store = Store()
-    for path, text in written(store).items():
+    for path, text in generated_texts(store).items():
         path.write_text(text, encoding="utf-8")
     if not figure_in_step(store):
-        (paths.checkout() / FIGURE).write_text(drawn(headline.cells(store)), encoding="utf-8")
+        (paths.checkout() / FIGURE).write_text(figure_svg(headline.cells(store)), encoding="utf-8")
     print("Pages, tables and figure say what the store holds.")
 
 

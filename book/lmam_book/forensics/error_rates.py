@@ -11,7 +11,7 @@ from lmam_book.forensics.audit import audit
 from lmam_book.forensics.simulated import READABLE, plant, table
 
 
-def examination(support: Mapping[str, int], rows: int, tables: int, planted: int, seed: int = 0) -> pd.DataFrame:
+def error_rates(support: Mapping[str, int], rows: int, tables: int, planted: int, seed: int = 0) -> pd.DataFrame:
     """Rates at which the audit is right on generated tables, without and with planted errors; one row per reading.
 
     tables, rows; reading_found (share of rows that get their true reading on the true supports), false_alarms (share
