@@ -164,7 +164,7 @@ def test_a_model_that_asks_for_it_is_told_who_speaks(data: Dataset, embedding: s
         assert speakers == data.speakers
         return Voices(width, outputs, speakers)
 
-    kind = BACKBONES[enter(make, data, embedding)]
+    kind = BACKBONES[register_own(make, data, embedding)]
     model = embed(data.widths, data.outputs, kind, lambda w: build("concat", w), embedding, data.speakers, seed=0)
     model.eval()
     batch = next(data.batches("test", 4))
