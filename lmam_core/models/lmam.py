@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError, unknown
 from lmam_core.models.contracts.fusion import Fusion, named, register
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.kernels import blockwise
 from lmam_core.models.layers.transformer import Places
 
@@ -175,6 +177,9 @@ class ReleasedWeight(nn.Module):
         return x.view_as(x)  # (B, L, d)
 
 
+Weight = FactorWeight | FullWeight | VectorWeight | ReleasedWeight
+
+
 @register("lmam", title="LMAM", options=("rank", "variant", "keys", "scale", "weight", "combine"), rank=45)
 class LMAM(Fusion):
     """Low-rank matching attention over modalities that share their time steps.
@@ -279,9 +284,9 @@ class LMAM(Fusion):
     def _build_weights(self, rank: int) -> None:
         self.rank: int | None = None
         if self.variant == "released":
-            self.weights = nn.ModuleDict({"shared": ReleasedWeight(self.width[self.modalities[0]])})
+            self.weights: ModuleDict[Weight] = ModuleDict({"shared": ReleasedWeight(self.width[self.modalities[0]])})
         elif self.weight == "full":
-            self.weights = nn.ModuleDict({m: FullWeight(d) for m, d in self.width.items()})
+            self.weights = ModuleDict({m: FullWeight(d) for m, d in self.width.items()})
         else:
             narrowest = min(self.width.values())
             try:
@@ -293,7 +298,7 @@ class LMAM(Fusion):
                     f"LMAM's rank must be a whole number from 1 to {narrowest}, the narrowest width; got {rank!r}."
                 )
             kind = FactorWeight if self.weight == "factors" else VectorWeight
-            self.weights = nn.ModuleDict({m: kind(d, self.rank) for m, d in self.width.items()})
+            self.weights = ModuleDict({m: kind(d, self.rank) for m, d in self.width.items()})
 
     def _build_output(self, output: bool) -> None:
         paper = self.variant == "paper"
@@ -316,7 +321,7 @@ class LMAM(Fusion):
         if isinstance(turns, Mapping):
             O = {i: o * masks[i][..., None] for i, o in O.items()}
             mask = torch.stack(list(masks.values())).any(0)
-        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
+        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else reduce(torch.add, O.values())
         if self.variant == "released":
             fused = F.gelu(fused) + x["text"]
         # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
@@ -339,7 +344,7 @@ class LMAM(Fusion):
     ) -> dict[tuple[str, str], Tensor]:
         """α of Eq. 5 by (query stream i, key stream j), (B, L_i, L_j); over all keys of a query they sum to 1."""
         x, masks = self._inputs(features, mask)
-        alpha = {}
+        alpha: dict[tuple[str, str], Tensor] = {}
         for i in self.streams:
             Q, K = self._queries_and_keys(i, x, masks)
             parts = _split(self._weights_of(Q, K, [masks[j] for j in self._matched(i)]), K)
@@ -376,8 +381,8 @@ class LMAM(Fusion):
         """Q_i / √d_k, and K of each matched modality as Q_i meets it, in rank space; each (B, L, r + 1)."""
         weight = self.weights[i if i in self.weights else "shared"]
         length = masks[i].sum(1).clamp(min=1).to(x[i].dtype)[:, None, None]  # (B, 1, 1)
-        d_k = {"length": length, "width": self.width[i], "none": 1.0}[self.scale]
-        return weight.query(x[i]) * d_k**-0.5, [weight.key(x[j]) for j in self._matched(i)]
+        d_k: dict[str, Tensor | float] = {"length": length, "width": self.width[i], "none": 1.0}
+        return weight.query(x[i]) * d_k[self.scale] ** -0.5, [weight.key(x[j]) for j in self._matched(i)]
 
     @staticmethod
     def _weights_of(Q: Tensor, K: Sequence[Tensor], seen: Sequence[Tensor]) -> Tensor:
@@ -431,7 +436,7 @@ class LMAM(Fusion):
         masks, x = {}, {}
         for m in self.modalities:
             mask = masks_of.get(m) if isinstance(masks_of, Mapping) else masks_of
-            if not torch.jit.is_tracing():
+            if not blockwise.is_traced():
                 self._check(m, features, mask, trusted)
             # 0 times what stands in the padding is not 0 where that is NaN.
             clean = mask is None or trusted or (_legible(mask) and bool(mask.all()))
@@ -488,7 +493,7 @@ class LMAM(Fusion):
 
 def _legible(*tensors: Tensor) -> bool:
     """Whether values can be looked at now, and not only when a traced or captured program runs."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if blockwise.is_traced() or torch.compiler.is_compiling():
         return False
     return not (tensors[0].is_cuda and torch.cuda.is_current_stream_capturing())
 
@@ -516,7 +521,8 @@ def _split(alpha: Tensor, K: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _average(alpha: Tensor, V: Sequence[Tensor], I: Tensor | None) -> Tensor:
     """A_i = α V of Eq. 6, and what it is added to, (B, L, d)."""
-    A = I
-    for part, v in zip(_split(alpha, V), V, strict=True):
-        A = torch.bmm(part, v) if A is None else torch.baddbmm(A, part, v)
+    (first, value), *others = zip(_split(alpha, V), V, strict=True)
+    A = torch.bmm(first, value) if I is None else torch.baddbmm(I, first, value)
+    for part, v in others:
+        A = torch.baddbmm(A, part, v)
     return A

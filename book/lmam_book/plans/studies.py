@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ DATASETS = ("iemocap", "mosi", "meld")
 """Each with text and audio, whose features have seen no label of the dataset."""
 TABLES = ("iemocap", "meld")
 """The datasets of Tables V, IX, X and XI."""
-READINGS: dict[str, dict[str, str]] = {
+READINGS: dict[str, dict[str, Any]] = {
     "own": {},
     "released": {"variant": "released"},
     "others": {"readings": "keys=others"},

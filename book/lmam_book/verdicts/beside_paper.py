@@ -79,10 +79,10 @@ def _at_limit(run: Run) -> bool:
     """Whether a run used its whole budget and its best epoch was within patience of the last: it might have gone on."""
     e, training = run.experiment, run.training
     epochs = len(training.train_loss)
+    waited, patience = epochs - training.best_epoch, e.patience or 0
     if e.updates is None:
-        return epochs == e.epochs and training.best_epoch > e.epochs - e.patience
-    per_epoch = training.updates // epochs
-    return training.updates >= e.updates and (epochs - training.best_epoch) * per_epoch < e.patience
+        return epochs == e.epochs and waited < patience
+    return training.updates >= e.updates and waited * (training.updates // epochs) < patience
 
 
 def _largest_share(run: Run) -> float:
@@ -178,7 +178,8 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     arms = [mine[mine.arm == name] for name in (baseline, other)]
     if len(set(arms[0].seed) & set(arms[1].seed)) < 2:
         return None
-    return effect(*(list(rows.run) for rows in arms), metric)
+    without, with_ = (list(rows.run) for rows in arms)
+    return effect(without, with_, metric)
 
 
 def probe_score(dataset: str, modality: str = "") -> float:

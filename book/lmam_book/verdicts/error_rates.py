@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.rule import WORDS, corrected, half_of, lowered, word
 from lmam_core import paths
@@ -103,6 +103,4 @@ def table() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data(FILE), index=False)
-    seal(paths.data(FILE), "lmam_book.verdicts.error_rates")
-    print(paths.data(FILE).read_text(), end="")
+    write(measure(), FILE, "lmam_book.verdicts.error_rates")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,14 +11,19 @@ from torch import Tensor
 
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders.loading import checked, loading, pretrained
+from lmam_core.features.registry import Extractor
 from lmam_core.features.weights import Weights
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 LONGEST = 512
 """Tokens of an utterance that are read, the two special ones included; the rest is cut off."""
 BATCH = 32
 
 
-def pool(output, mask: Tensor, take: str, width: int) -> Tensor:
+def pool(output: BaseModelOutputWithPooling, mask: Tensor, take: str, width: int) -> Tensor:
     """One vector for each text, (B, width), from a model's output over (B, T) tokens.
 
     `cls`: the first token's; `pooled`: the model's own pooled output; `mean`: the mean over real tokens; `unit`: that
@@ -33,7 +39,9 @@ def pool(output, mask: Tensor, take: str, width: int) -> Tensor:
     return torch.nn.functional.normalize(mean, dim=-1) if take == "unit" else mean[:, :width]
 
 
-def load(extractor, weights: Weights, device: str = "cpu"):
+def load(
+    extractor: Extractor, weights: Weights, device: str = "cpu"
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Tokenizer and model; from a local folder and its safetensors alone, or tiny and random.
 
     Raises LmamError where the folder holds no such model, or one of another width.
@@ -61,7 +69,7 @@ def load(extractor, weights: Weights, device: str = "cpu"):
 
 
 def encoder(
-    extractor, weights: Weights, device: str = "cpu"
+    extractor: Extractor, weights: Weights, device: str = "cpu"
 ) -> Callable[[Sequence[str], int | None], Iterator[tuple[int, np.ndarray]]]:
     """The function from texts to (index, row), longest first.
 
@@ -87,6 +95,6 @@ def encoder(
     return encode
 
 
-def _positions(config) -> int:
+def _positions(config: PretrainedConfig) -> int:
     """How many tokens a model has positions for; RoBERTa counts from its padding token's number on."""
     return config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
 from lmam_book.pages.style import COLOURS, INK, untex
 from lmam_book.verdicts.intervals import Interval, interval
@@ -238,7 +238,7 @@ def growth(rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]]
                 ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
             ax.set(xscale="log", yscale="log")
             ax.set_xticks(ticks := list(curve)[::2], labels=[f"{v:g}" for v in ticks])
-            ax.xaxis.set_minor_locator(plt.NullLocator())
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.tick_params(labelsize=7)
             ax.tick_params(which="minor", labelsize=5)
             if ax in axes[-1]:
@@ -281,7 +281,7 @@ def over(
     others = "".join(f", {name}: {n}" for name, n in counts.items() if n != most)
     ax.set(xscale="log", xlabel=f"{axis} (n = {most}{others})", ylabel=score)
     ax.set_xticks([x for x, _ in places.values()], labels=list(places), fontsize=7)
-    ax.xaxis.set_minor_locator(plt.NullLocator())
+    ax.xaxis.set_minor_locator(NullLocator())
     return figure
 
 

@@ -14,6 +14,7 @@ from lmam_book.verdicts import beside_paper, headline, significance, traits
 from lmam_book.verdicts import humour as table_14
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sessions as table_13
+from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.claims import (
     COUNTED_KIND,
     MEASURED,
@@ -106,7 +107,7 @@ def _at_edges(edges: Sequence[float], arms: Sequence[str] = ("the baseline", "th
     )
 
 
-def decided(cells: tables.Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
+def decided(cells: Cells, dataset: str, baseline: str, other: str, reported: float, sweep: str) -> Finding:
     """The finding on "`other` is better than `baseline` by `reported`" (NaN: no number); `sweep` makes the runs."""
     printed = f"{reported:+.2f}" if finite(reported) else "–"
     metric = beside_paper.HEADLINE[dataset]
@@ -212,7 +213,7 @@ def _grid(dataset: str) -> str:
     return "methods_emocaps_meld" if dataset == "meld" else "methods_emocaps"
 
 
-def _from_cells(cells: tables.Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
+def _from_cells(cells: Cells, baseline: str, other: str, dataset: str, sweep: str) -> Finding:
     metric = beside_paper.HEADLINE[dataset]
     reported = cells.printed(other, dataset, metric) - cells.printed(baseline, dataset, metric)
     return decided(cells, dataset, baseline, other, reported, sweep)
@@ -324,11 +325,11 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
     for backbone in STARRED:
         cell = evidence.headline(backbone, dataset)
         if cell and len(cell.shared("own")) >= FEW:
-            by_seed = (
+            without, with_ = (
                 {r.experiment.seed: r.training.best_score - r.metrics[metric] for r in cell.runs[name]}
                 for name in ("concatenation", "own")
             )
-            gaps[run_names.title(backbone)] = compare(*by_seed).difference
+            gaps[run_names.title(backbone)] = compare(without, with_).difference
     if not gaps:
         return too_few(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
     more, less = (sum(sure(gap) for gap in gaps.values()) for sure in (lambda g: g.low > 0, lambda g: g.high < 0))

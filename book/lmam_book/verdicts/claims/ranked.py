@@ -111,10 +111,10 @@ def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float
 def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     """Lower ranks give better results (Sec. V-H): the mean over those up to 45 against that over higher ones."""
     by_rank = _by_rank(evidence, dataset)
-    groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
-    if min(map(len, groups)) < 2 or len(by_rank) < FEW:
+    higher, lower = ([v for r, v in by_rank.items() if (r > BEST) == above] for above in (True, False))
+    if min(len(higher), len(lower)) < 2 or len(by_rank) < FEW:
         return too_few(_lacking(evidence))
-    gain = contrast(*groups, beside_paper.HEADLINE[dataset])
+    gain = contrast(higher, lower, beside_paper.HEADLINE[dataset])
     word = rule_word([gain], np.nan)
     reason = why(word, gain, np.nan)
     reason += f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
