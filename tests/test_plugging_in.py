@@ -120,23 +120,10 @@ def test_one_file_in_the_package_is_all_that_a_sweep_needs(tmp_path: Path) -> No
     shutil.copytree(Path(lmam_core.__file__).parent, tmp_path / "lmam_core", ignore=shutil.ignore_patterns("__py*"))
     (tmp_path / "lmam_core" / "models" / "fusion" / "mean.py").write_text(FILE)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, BOOK)))}
-    asked = [
-        "--fusion",
-        "mean,concat",
-        "--backbone",
-        "narrow",
-        "--dialogues",
-        "12",
-        "--epochs",
-        "1",
-        "--jobs",
-        "1",
-        "--store",
-        "runs",
-    ]
-    code = "import sys; from lmam_book.cli import main; sys.exit(main(sys.argv[1:]))"
-    sweep = [sys.executable, "-c", code, "sweep", *asked]
-    done = subprocess.run(sweep, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    options = "--fusion mean,concat --backbone narrow --seeds 0 --dialogues 12 --epochs 1 --jobs 1 --store runs"
+    code = f"import sys; from lmam_book.cli import main; sys.exit(main('sweep {options}'.split()))"
+    sweep = [sys.executable, "-c", code]
+    done = subprocess.run(sweep, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stderr) == (0, "")
     kept = [path.name.split(".honest")[0] for path in (tmp_path / "runs").glob("synthetic-iemocap/narrow/*.json")]
     assert sorted(kept) == ["concat.late", "mean.late.r5"]

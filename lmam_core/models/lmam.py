@@ -501,7 +501,7 @@ def _legible(*tensors: Tensor) -> bool:
 def _share_time_steps(x: Mapping[str, Tensor]) -> None:
     """Raise LmamError where streams that stand side by side have different lengths."""
     first = next(iter(x.values())).shape[1]
-    if torch.jit.is_tracing() or all(value.shape[1] == first for value in x.values()):
+    if blockwise.is_traced() or all(value.shape[1] == first for value in x.values()):
         return
     lengths = ", ".join(f"{m} {value.shape[1]}" for m, value in x.items())
     raise LmamError(

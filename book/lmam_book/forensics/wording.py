@@ -29,7 +29,7 @@ def sentences(audit: Audit) -> pd.DataFrame:
     records: list[Record] = []
     close = nearness(audit)
     for row, name in enumerate(audit.table.rows):
-        fit = audit.fit(row)
+        fit = audit.fits[row]
         if fit is None or not audit.sets:
             continue
         records.append(_reading(audit, row, name))

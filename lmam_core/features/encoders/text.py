@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders.loading import checked, loading, pretrained
@@ -16,14 +16,20 @@ from lmam_core.features.weights import Weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 LONGEST = 512
 """Tokens of an utterance that are read, the two special ones included; the rest is cut off."""
 BATCH = 32
 
 
-def pool(output: BaseModelOutputWithPooling, mask: Tensor, take: str, width: int) -> Tensor:
+class TextOutput(Protocol):
+    """What a text model gives for (B, T) tokens."""
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor
+
+
+def pool(output: TextOutput, mask: Tensor, take: str, width: int) -> Tensor:
     """One vector for each text, (B, width), from a model's output over (B, T) tokens.
 
     `cls`: the first token's; `pooled`: the model's own pooled output; `mean`: the mean over real tokens; `unit`: that
@@ -46,6 +52,7 @@ def load(
 
     Raises LmamError where the folder holds no such model, or one of another width.
     """
+    tokenizer: PreTrainedTokenizerBase
     if weights.path is None:
         from lmam_core.features.encoders import tiny
 
@@ -60,7 +67,9 @@ def load(
     width = model.config.hidden_size
     if width < extractor.width or (width != extractor.width and extractor.take != "cls"):
         raise LmamError(f"{weights.path} is {width} wide; {extractor.name} is {extractor.width} wide.")
-    if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    if len(tokenizer) > (rows := embeddings.num_embeddings):
         raise LmamError(
             f"{weights.path} does not hold a model for {extractor.name}: its tokenizer knows {len(tokenizer):,} tokens "
             f"and its model {rows:,}."

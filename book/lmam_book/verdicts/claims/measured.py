@@ -332,7 +332,7 @@ def overfits(evidence: Evidence, dataset: str) -> Finding:
             gaps[run_names.title(backbone)] = compare(without, with_).difference
     if not gaps:
         return too_few(f"Fewer than five seeds yet: `{command('all', evidence.store)}`.", "less")
-    more, less = (sum(sure(gap) for gap in gaps.values()) for sure in (lambda g: g.low > 0, lambda g: g.high < 0))
+    more, less = sum(gap.low > 0 for gap in gaps.values()), sum(gap.high < 0 for gap in gaps.values())
     word = EXCLUDED if more else REPRODUCED if less == len(gaps) else UNDECIDED
     ours = "; ".join(f"{name}: {gap.mean:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})" for name, gap in gaps.items())
     reason = "How much farther test lies below the best validation score with LMAM, in points; intervals over seeds "

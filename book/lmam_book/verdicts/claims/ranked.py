@@ -14,6 +14,7 @@ from lmam_book.plans.arms import RANKS
 from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_paper, variances
 from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, too_few
 from lmam_book.verdicts.claims.measured import decided, why
 from lmam_book.verdicts.effects import Effect, contrast, effect
@@ -152,7 +153,7 @@ def _named(ranks: list[int]) -> str:
     return ", ".join(map(str, ranks)) or "none"
 
 
-def _cells(evidence: Evidence, dataset: str) -> tables.Cells:
+def _cells(evidence: Evidence, dataset: str) -> Cells:
     return evidence.cells(tables.rank_sweep, dataset=dataset, arms=[f"rank {r}" for r in RANKS])
 
 
