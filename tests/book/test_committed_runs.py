@@ -72,6 +72,7 @@ def test_a_part_of_the_hash_that_matches_no_file_is_an_error(monkeypatch: pytest
 UNHASHED = {
     "__init__.py": "the package's public names and where they live",
     "errors.py": "the kinds of sentences",
+    "limits.py": "what a file may take, beyond which it is not read",
     "file_errors.py": "turns what other libraries raise into sentences",
     "runs/__init__.py": "empty",
     "runs/device.py": "says whether a device is there",
