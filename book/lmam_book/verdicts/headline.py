@@ -34,6 +34,7 @@ from lmam_book.verdicts.rule import (
     word,
     would_decide,
 )
+from lmam_core.models.fusion import method
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -306,12 +307,11 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
     rows = []
     for e, runs in measured_arms.items():
         mean = interval([run.metrics[beside_paper.HEADLINE[e.dataset]] for run in runs])
-        alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
             {
                 "backbone": e.backbone,
                 "dataset": e.dataset,
-                "arm": names.arm(e) + alone,
+                "arm": _arm(e),
                 "seeds": mean.n,
                 "mean": mean.mean,
             }
@@ -319,6 +319,17 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
     return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
+
+
+def _arm(e: Experiment) -> str:
+    """What an arm is called beside all others of its backbone and dataset."""
+    parts = {
+        f"rank {e.rank}": e.fusion == "lmam" and e.rank not in (None, method("lmam").rank),
+        "widened": bool(e.width),
+        f"{e.shuffled} shuffled": bool(e.shuffled),
+        f"{e.modalities[0]} alone": len(e.modalities) == 1,
+    }
+    return ", ".join([names.arm(e), *(part for part, has in parts.items() if has)])
 
 
 def arms_fold(rows: pd.DataFrame) -> str:

@@ -343,6 +343,11 @@ def test_runs_that_ended_at_their_limit_decide_nothing(store: Store) -> None:
     assert (row.word, row.short) == (rule.NOT_WORKING, "most ended at the limit of their budget while still improving")
 
 
+def test_every_arm_of_the_studies_has_a_name_of_its_own() -> None:
+    arms = {arm for name in studies.CONVERSATIONS for arm in studies.study(name)}
+    assert len({(e.backbone, e.dataset, headline._arm(e)) for e in arms}) == len(arms)
+
+
 def test_a_mean_at_the_border_is_decided_by_nothing() -> None:
     assert rule.would_decide(found(0.0, -1.0), 0.0) == "too near 0 for any test set to decide"
 

@@ -105,7 +105,7 @@ class Evidence:
         assert lmam is not None
         runs = {run.experiment.seed: run for run in self.study("attention_bc_lstm") if run.dataset == dataset}
         reported = reported_gain("bc_lstm", dataset, "self-attention")
-        return replace(lmam, runs={**lmam.runs, "concatenation": list(runs.values())}, reported=reported)
+        return replace(lmam, runs={**lmam.runs, "concatenation": list(runs.values())}, reported=reported, alone={})
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
