@@ -34,8 +34,8 @@ DIFFERING = {
 }
 """The fields that neither `Run.arm` nor a block's head names, and how an arm says them where they differ."""
 
-Asked = Experiment | Recommendation | Humour
-Arms = dict[Asked, list[Run]]
+AnyExperiment = Experiment | Recommendation | Humour
+Arms = dict[AnyExperiment, list[Run]]
 Block = tuple[str, ...]
 
 
@@ -115,7 +115,7 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
-def _gain(e: Asked, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+def _gain(e: AnyExperiment, arm: list[Run], among: Arms, metric: str) -> Effect | None:
     """How much better an arm is than its concatenation, of other tasks than its model without fusion.
 
     None where none has two of its seeds.
