@@ -72,7 +72,7 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         "--seeds",
         "0",
     ]
-    assert main([*command, "--jobs", "2", "--store", str(tmp_path)]) == 0
+    assert main([*command, "--jobs", "1", "--store", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*/*/*.json"))) == 4
 
 
