@@ -19,6 +19,9 @@ NOT_WORKING = "baseline not working"
 NOT_TESTABLE = "not testable"
 WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, NOT_TESTABLE)
 """Of measured claims."""
+BETTER = "better"
+WORSE = "worse"
+"""Where nothing is reported that could be reproduced: `own`."""
 HOLDS = "holds"
 IN_PART = "holds in part"
 DOES_NOT_HOLD = "does not hold"
@@ -84,6 +87,15 @@ def word(readings: Sequence[Effect], reported: float, baseline: Baseline | None 
     if best.low > 0:
         return REPRODUCED if best.mean >= half else POSITIVE
     return UNDECIDED
+
+
+def own(gain: Effect, baseline: Baseline | None = None, trained: bool = True) -> str:
+    """The word on "b is better than a" of runs of one's own, for which nothing is reported: `word` with a gain of 0.
+
+    Better or worse where the interval lies above 0 or below, instead of reproduced and excluded.
+    """
+    given = word([gain], 0.0, baseline, trained)
+    return {REPRODUCED: BETTER, EXCLUDED: WORSE}.get(given, given)
 
 
 def corrected(readings: int, level: float = 0.95) -> float:
