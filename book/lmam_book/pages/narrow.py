@@ -64,7 +64,7 @@ def narrow(figure: Figure) -> str | None:
         plt.close(copy)
 
 
-def beside(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
+def narrow_metadata(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
     """What IPython adds to a figure's usual output: no data, and the narrow form as metadata."""
     svg = narrow(figure)
     return {}, {NARROW: svg} if svg else {}

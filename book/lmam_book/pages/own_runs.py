@@ -13,7 +13,7 @@ from lmam_book.pages.figures.gains import Gain
 from lmam_book.pages.headline_page import class_gains
 from lmam_book.verdicts import own_backbone
 from lmam_book.verdicts.arms_table import differing, ways
-from lmam_book.verdicts.beside_print import TITLES, signed
+from lmam_book.verdicts.beside_paper import TITLES, signed
 from lmam_book.verdicts.own_backbone import Compared
 from lmam_book.verdicts.rule import FEW
 from lmam_core import paths

@@ -1,4 +1,4 @@
-"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.written` puts it there."""
+"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.generated` puts it there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pandas as pd
 
 from lmam_book.verdicts.claims import KINDS, WORDS_OF
-from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, NOT_TESTABLE, slug
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, slug
 
 PLURAL = {HOLDS: "hold", IN_PART: "hold in part", DOES_NOT_HOLD: "do not hold"}
 TITLES = {
@@ -36,16 +36,6 @@ def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
     counts = {word: int((rows.verdict == word).sum()) for word in words}
     parts = (f"{n} {PLURAL.get(word, word) if n > 1 else word}" for word, n in counts.items() if n)
     return f"| {title} | {len(rows)} | {' · '.join(parts)} |"
-
-
-def waiting(claims: pd.DataFrame) -> str:
-    """Why measured claims are not testable yet: runs that one command makes, or files that cannot be had."""
-    open_ = claims[(claims.verdict == NOT_TESTABLE) & (claims.kind == "measured")]
-    runs = int(open_.reason.str.contains("lmam sweep|no such runs|No runs are planned|none are planned").sum())
-    return (
-        f"Of the {len(open_)} measured claims that are not testable, {runs} wait for runs; for the others data, code "
-        "or a number is missing."
-    )
 
 
 def details(claims: pd.DataFrame) -> str:

@@ -74,12 +74,12 @@ def test_the_word_is_the_rules_with_nothing_reported(planted: Callable[[float], 
     assert (rule.own(better), rule.own(worse)) == ("better", "worse")
     assert rule.own(better, rule.Baseline(0.0, 1.0)) == rule.NOT_WORKING
     assert rule.own(worse, trained=False) == rule.UNDECIDED
-    assert rule.own(dataclasses.replace(better, seeds=4)) == rule.NOT_TESTABLE
+    assert rule.own(dataclasses.replace(better, seeds=4)) == rule.TOO_FEW
 
 
 @pytest.fixture
 def planted() -> Callable[[float], list[Any]]:
-    from tests.book.verdicts.test_beside_print import made as runs
+    from tests.book.verdicts.test_beside_paper import made as runs
 
     return lambda right: [runs(Experiment(seed=s), right) for s in range(6)]
 
