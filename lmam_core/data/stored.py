@@ -21,6 +21,7 @@ import numpy as np
 from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
+from lmam_core.data.notes import reasons
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
@@ -124,7 +125,7 @@ def write(folder: Path | str, u: Utterances) -> Path:
             described = {"array": array, "width": int(x.shape[1]), "missing": missing}
             sets.setdefault(m, {})[name] = described | {"weights": u.weights.get(name, "")}
     if not sets:
-        raise LmamError(f"{u.name} has no features at all: {' '.join(notes[-3:]) or 'no text and no recordings.'}")
+        raise LmamError(f"{u.name} has no features at all: {reasons(notes) or 'no text and no recordings.'}")
     _save(folder, arrays, u, sets, notes)
     return folder
 

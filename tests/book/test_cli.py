@@ -171,7 +171,7 @@ def test_results_are_means_with_intervals_gains_and_words(several: Path, capsys:
     number = r"[+-]?\d+\.\d\d"
     assert re.fullmatch(rf"  concat\.early +6  {number} \[{number}, {number}\]", plain)
     assert re.search(rf"\[{number}, {number}\] +[+-]\S+ \[{number}, {number}\] +(better|worse|undecided)$", four)
-    assert thirty.endswith("too few seeds")
+    assert thirty.endswith("too few runs")
     by_arm = {run.arm: [] for run in Store(several)}
     for run in Store(several):
         by_arm[run.arm].append(run)

@@ -54,5 +54,6 @@ def test_a_file_that_is_missing_is_told_in_the_first_cell_with_what_gathers_it(
     monkeypatch.setenv("LMAM_DATA", str(tmp_path))
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     run._prepared.cache_clear()
+    store = {"store": str(tmp_path)} if "store" in parameters.OTHER[chapter] else {}
     with pytest.raises(LmamError, match=r"needs the file mosi\.npz .*; `lmam data fetch mosi` gathers it"):
-        execute(chapter, {"dataset": "mosi"}, monkeypatch, CHECKED)
+        execute(chapter, {"dataset": "mosi"} | store, monkeypatch, CHECKED)

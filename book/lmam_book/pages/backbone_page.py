@@ -13,12 +13,13 @@ import torch
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from lmam_book.pages import headline_page, live_runs
+from lmam_book.pages import headline_page, live_runs, own_runs
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
 from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import beside_paper, headline, sizes
+from lmam_book.verdicts.own_backbone import Compared
 from lmam_core import paths
 from lmam_core.batch import collate
 from lmam_core.data import catalogue
@@ -87,10 +88,8 @@ class Card:
         """The live run's arm with LMAM, or with another fusion and the same encoders."""
         budget = {"learning_rate": 3e-3} | self.quick if now.profile == "quick" else {}
         base = Experiment(now.dataset, backbone=self.backbone, fusion=fusion, seed=now.seed, **budget)  # type: ignore[arg-type]
-        if fusion == "lmam":
-            return dataclasses.replace(base, embedding=now.embedding, rank=now.rank)
-        early = now.embedding != "late" and not BACKBONES[self.backbone].multimodal
-        return dataclasses.replace(base, embedding="early" if early else "late")
+        lmam = dataclasses.replace(base, fusion="lmam", embedding=now.embedding, rank=now.rank)
+        return lmam if fusion == "lmam" else dataclasses.replace(base, embedding=own_runs.pair(lmam)[0].embedding)
 
     @property
     def data(self) -> Dataset:
@@ -106,18 +105,30 @@ class Card:
         """The backbone's measured runs against concatenation."""
         return headline_page.cells(self.parameters.store, self.backbone)
 
+    @property
+    def ours(self) -> dict[str, Compared]:
+        """The reader's own runs of the backbone on `dataset`, but those that the headline's cells have."""
+        measured = {run.experiment for cell in self.cells for runs in cell.runs.values() for run in runs}
+        ours = own_runs.compared(self.parameters.store, self.parameters.dataset, self.backbone)
+        return {name: one for name, one in ours.items() if one.fused[0].experiment not in measured}
+
     def answer(self) -> Markdown:
         """The gain on each dataset with interval, seeds, the paper's gain and the word; what is not measured yet."""
-        parts = headline_page.answer(self.cells), headline_page.missing(self.cells, self.parameters.store)
+        wanted = [
+            self._arm(dataclasses.replace(self.parameters, profile="full"), fusion) for fusion in ("concat", "lmam")
+        ]
+        covered = self.parameters.dataset in headline.DATASETS  # by the headline's sentences
+        own = "" if covered and not self.ours else own_runs.answer(self.parameters.store, wanted, self.ours)
+        parts = own, headline_page.answer(self.cells), headline_page.missing(self.cells, self.parameters.store)
         return Markdown("\n\n".join(part for part in parts if part))
 
     def gains(self) -> Figure | None:
         """The gains drawn; None without runs."""
-        return headline_page.gains(self.cells)
+        return headline_page.gains(self.cells, own_runs.gains(self.parameters.dataset, self.ours))
 
     def classes(self) -> Figure | None:
         """The gain in each class; None without runs."""
-        return headline_page.classes(self.cells)
+        return headline_page.classes(self.cells, own_runs.classes(self.parameters.dataset, self.ours))
 
     def where(self) -> Figure:
         """Where LMAM stands in the live run's model, drawn."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
+from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_paper, headline
 from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
@@ -27,6 +28,8 @@ from lmam_core.runs.store import Store
 
 Row = dict[Any, Any]
 """A row of `headline.table`."""
+Panels = Mapping[str, Mapping[str, Gain]]
+"""What `figures.gains.forest` draws."""
 
 
 @lru_cache(maxsize=4)
@@ -90,12 +93,13 @@ def missing(cells: Sequence[Cell], store: str) -> str:
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone} --store {store}` makes the runs."
+    made_by = command(f"headline_{cells[0].backbone}", Store(paths.store(store)))
+    return f"Not measured yet on {names}: `{made_by}` makes the runs."
 
 
-def gains(cells: Sequence[Cell]) -> Figure | None:
-    """The gain of every reading on every dataset of one backbone; None without runs."""
-    panels = {
+def gains(cells: Sequence[Cell], more: Panels | None = None) -> Figure | None:
+    """The gain of every reading on every dataset of one backbone, behind `more` panels; None without runs."""
+    panels = dict(more or {}) | {
         f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.reported) for n, e in effects.items()}
         for cell in cells
         if (effects := cell.effects())
@@ -103,9 +107,9 @@ def gains(cells: Sequence[Cell]) -> Figure | None:
     return forest(panels, "gain of LMAM in points (right of 0: better with it)") if panels else None
 
 
-def classes(cells: Sequence[Cell]) -> Figure | None:
+def classes(cells: Sequence[Cell], more: Panels | None = None) -> Figure | None:
     """The gain of a backbone's best reading in the F1 of each class, over seeds alone; None without runs."""
-    panels = by_class(cells)
+    panels = dict(more or {}) | by_class(cells)
     return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
 
 
@@ -117,14 +121,21 @@ def by_class(cells: Sequence[Cell]) -> dict[str, dict[str, Gain]]:
         if not effects or not cell.runs["concatenation"][0].classes:
             continue
         best = max(effects, key=lambda name: effects[name].mean)
-        base, mine = ({r.experiment.seed: _f1(r) for r in cell.runs[name]} for name in ("concatenation", best))
-        gain = np.array([mine[seed] - base[seed] for seed in sorted(cell.shared(best))])  # (seeds, C)
-        names = cell.runs["concatenation"][0].classes
-        panels[f"{DATASETS[cell.dataset]}, {best}"] = {
-            name: Gain(interval(column), _printed_class(cell, name))
-            for name, column in zip(names, gain.T.tolist(), strict=True)
-        }
+        printed = partial(_printed_class, cell)
+        panels[f"{DATASETS[cell.dataset]}, {best}"] = class_gains(cell.runs["concatenation"], cell.runs[best], printed)
     return panels
+
+
+def class_gains(
+    plain: Sequence[Run], fused: Sequence[Run], printed: Callable[[str], float] = lambda name: float("nan")
+) -> dict[str, Gain]:
+    """The gain in the F1 of each class over the seeds that two arms share, and the paper's, by the class's name."""
+    base, mine = ({r.experiment.seed: _f1(r) for r in runs} for runs in (plain, fused))
+    gain = np.array([mine[seed] - base[seed] for seed in sorted(base.keys() & mine.keys())])  # (seeds, C)
+    return {
+        name: Gain(interval(column), printed(name))
+        for name, column in zip(plain[0].classes or (), gain.T.tolist(), strict=True)
+    }
 
 
 def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import FEW, UNDECIDED
+from lmam_book.verdicts.rule import FEW, own
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones import BACKBONES
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import UNTESTED
@@ -39,7 +40,7 @@ Arms = dict[AnyExperiment, list[Run]]
 Block = tuple[str, ...]
 
 
-def lines(runs: Sequence[Run], among: Sequence[Run], metric: str | None = None) -> Iterator[str]:
+def lines(runs: Sequence[Run], among: Sequence[Run], of: str | None = None) -> Iterator[str]:
     """A block of lines for each dataset, backbone, protocol and set of features, at most `WIDTH` wide.
 
     Runs that differ in anything but the seed are different arms. An arm's gain is over the concatenation `among` all
@@ -47,7 +48,7 @@ def lines(runs: Sequence[Run], among: Sequence[Run], metric: str | None = None) 
     the interval of `effects.effect`; better and worse are said of intervals that leave out 0, from `FEW` shared seeds
     on. Raises LmamError where no run has the metric, or none touched the test set.
     """
-    others = _blocks(among)
+    others = questions(among)
     wanted = set(map(id, runs))
     blocks = {
         block: shown
@@ -57,17 +58,22 @@ def lines(runs: Sequence[Run], among: Sequence[Run], metric: str | None = None) 
     if not blocks:
         raise LmamError("These runs leave the test set alone; `lmam results --csv` shows what they were chosen by.")
     for block in sorted(blocks):
-        yield from _lines(block, blocks[block], others[block], metric)
+        yield from _lines(block, blocks[block], others[block], of)
         yield ""
     note = (
         "Mean [95 % interval over seeds]; gain over the concatenation that is equal in all else, if there is one [95 % "
-        "interval over seeds and conversations, not corrected for how many are compared]; better and worse from "
-        f"{FEW} shared seeds on."
+        "interval over seeds and conversations, not corrected for how many are compared]; the word, from "
+        f"{FEW} shared seeds on, does not ask whether the concatenation works: the chapter of its backbone does."
     )
     yield from textwrap.wrap(note, WIDTH)
 
 
-def _blocks(runs: Sequence[Run]) -> dict[Block, Arms]:
+def metric(run: Run) -> str:
+    """The metric that decides where runs like this one are compared."""
+    return METRICS.get(run.dataset, "weighted_f1" if run.classes else "mae")
+
+
+def questions(runs: Sequence[Run]) -> dict[Block, Arms]:
     """What is compared with each other, each with its arms: experiments without seed, by what the run file says."""
     blocks: dict[Block, Arms] = {}
     contents: dict[str, set[str]] = {}
@@ -83,15 +89,15 @@ def _blocks(runs: Sequence[Run]) -> dict[Block, Arms]:
     return blocks
 
 
-def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterator[str]:
+def _lines(block: Block, arms: Arms, among: Arms, of: str | None) -> Iterator[str]:
     runs = [run for arm in arms.values() for run in arm]
-    metric = metric or METRICS.get(block[0], "weighted_f1" if runs[0].classes else "mae")
-    if metric not in runs[0].metrics:
-        raise LmamError(f"Runs on {block[0]} have no {metric}; they have {', '.join(runs[0].metrics)}.")
+    of = of or metric(runs[0])
+    if of not in runs[0].metrics:
+        raise LmamError(f"Runs on {block[0]} have no {of}; they have {', '.join(runs[0].metrics)}.")
     cautions = sorted({run.caution for run in runs} - {""})
-    yield from textwrap.wrap("  ".join([*block, metric]), WIDTH, subsequent_indent="    ")
+    yield from textwrap.wrap("  ".join([*block, of]), WIDTH, subsequent_indent="    ")
     yield from (f"  ({caution})" for caution in cautions)
-    differing = [name for name in DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
+    differ = differing(arms)
     rows = []
     for e in sorted(
         arms,
@@ -102,9 +108,8 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
             str(e),
         ),
     ):
-        differences = [DIFFERING[n].format(v) for n in differing if (v := getattr(e, n, None)) is not None]
-        mean = interval([run.metrics[metric] for run in arms[e]])
-        rows.append((", ".join([arms[e][0].arm, *differences]), mean, _gain(e, arms[e], among, metric)))
+        mean = interval([run.metrics[of] for run in arms[e]])
+        rows.append((", ".join([arms[e][0].arm, *differ[e]]), mean, _gain(e, arms[e], among, of)))
     width = max([3, *(len(name) for name, *_ in rows if len(name) <= LONGEST)])
     yield f"  {'arm':{width}}  seeds  {'mean':22}  gain"
     for name, mean, gain in rows:
@@ -115,26 +120,42 @@ def _lines(block: Block, arms: Arms, among: Arms, metric: str | None) -> Iterato
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
-def _gain(e: AnyExperiment, arm: list[Run], among: Arms, metric: str) -> Effect | None:
-    """How much better an arm is than its concatenation, of other tasks than its model without fusion.
+def differing(arms: Iterable[AnyExperiment]) -> dict[AnyExperiment, list[str]]:
+    """What each arm says of the fields of `DIFFERING` in which some differ."""
+    names = [name for name in DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
+    return {e: [DIFFERING[n].format(v) for n in names if (v := getattr(e, n, None)) is not None] for e in arms}
 
-    None where none has two of its seeds.
+
+def plain(e: AnyExperiment, among: Arms) -> list[Run]:
+    """The runs that an arm's gain is counted from: its concatenation's, of other tasks the model's without fusion.
+
+    The concatenation is equal in all else; of early with residual it may be the early one, and of a backbone that
+    relates modalities itself its own. None of a concatenation's own.
     """
     if not isinstance(e, Experiment):
-        other = among.get(dataclasses.replace(e, fusion=NONE).resolved()) if e.fusion != NONE else None
-    elif e.fusion == "concat":
-        return None
-    else:
-        plain = dataclasses.replace(e, fusion="concat", rank=None, variant=None, readings="")
-        early = dataclasses.replace(plain, embedding="early")
-        other = among.get(plain) or (among.get(early) if e.embedding == "early_residual" else None)
-    shared = {r.experiment.seed for r in arm} & {r.experiment.seed for r in other or ()}
-    return effect(other, arm, metric) if other and len(shared) > 1 else None
+        return among.get(dataclasses.replace(e, fusion=NONE).resolved(), []) if e.fusion != NONE else []
+    if e.fusion == "concat":
+        return []
+    other = dataclasses.replace(e, fusion="concat", rank=None, variant=None, readings="")
+    return next((among[arm] for way in ways(e) if (arm := dataclasses.replace(other, embedding=way)) in among), [])
+
+
+def ways(e: Experiment) -> list[str | None]:
+    """Where a concatenation may stand that an arm is compared with."""
+    early = ["early"] if e.embedding == "early_residual" else []
+    of = BACKBONES.get(e.backbone)  # one's own is not registered where its runs are read
+    return [e.embedding, *early, *([of.native] if of and of.multimodal and e.embedding != "late" else [])]
+
+
+def _gain(e: AnyExperiment, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+    """How much better an arm is than `plain`; None where that has not two of its seeds."""
+    other = plain(e, among)
+    shared = {r.experiment.seed for r in arm} & {r.experiment.seed for r in other}
+    return effect(other, arm, metric) if len(shared) > 1 else None
 
 
 def _gain_text(gain: Effect | None) -> str:
     if gain is None:
         return ""
-    word = "better" if gain.low > 0 else "worse" if gain.high < 0 else UNDECIDED
     shown = f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-    return f"{shown:24}{word if gain.seeds >= FEW else 'too few seeds'}"
+    return f"{shown:24}{own(gain)}"

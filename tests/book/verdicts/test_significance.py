@@ -234,6 +234,6 @@ def test_labels_are_told_apart_in_every_setting_of_the_book() -> None:
     for plan in PLANS.values():
         for arm in plan.arms():
             e = dataclasses.replace(arm, learning_rate=1.0, seed=0)
-            place = (significance.setting(e), significance.label(e))
+            place = (significance.setting(e, e.dataset), significance.label(e))
             assert owners.setdefault(place, e) == e, place
     assert len(owners) > len(bc_lstm())

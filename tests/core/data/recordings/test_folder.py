@@ -530,6 +530,17 @@ def test_one_class_and_nothing_to_extract(tmp_path):
         build(write(tmp_path / "a", [c | {"label": "happy"} for c in tidy()]))
     with pytest.raises(LmamError, match="has no features at all: text is left out: no utterance has a transcript"):
         build(write(tmp_path / "b", [c | {"text": "", "file": ""} for c in tidy()]))
+    with pytest.raises(LmamError, match=r"there is no file 'x\.mp3'\. \.\.\. and 17 more like these, 20 in all"):
+        build(write(tmp_path / "c", [c | {"text": "", "file": "x.mp3"} for c in tidy()]))
+
+
+def test_spellings_of_a_class_are_one_and_said(tmp_path):
+    told = {0: "happy.", 1: "'Happy'", 2: "12%"}
+    cells = [c | {"label": told.get(i, "happy" if i % 2 else "sad")} for i, c in enumerate(tidy())]
+    described, _ = build(write(tmp_path, cells))
+    assert "The labels 'happy.' and ''Happy'' and 'happy' are read as one class." in described["notes"]
+    assert "Labels such as '12%' are no numbers and are read as names of classes." in described["notes"]
+    assert set(described["classes"]) - {"12%"} == {"happy", "sad"}
 
 
 # The catalogue takes the folder wherever it takes a name.

@@ -183,6 +183,26 @@ def test_one_spelling_of_dialogues_and_speakers(tmp_path):
     ]
 
 
+def test_signs_that_nobody_sees_are_not_read(tmp_path):
+    """Files that were joined hold byte order marks within, texts of web pages blanks without width."""
+    found, notes = read(
+        tmp_path, lines(("1", "1", "A", "x", "sad"), ("\ufeff1", "2", "A\u200b", "a\u200bb", " \u2060sad"))
+    )
+    assert [(r.dialogue, r.speaker, r.text, r.label) for r in found] == [
+        ("1", "A", "x", "sad"),
+        ("1", "A", "a\u200bb", "sad"),
+    ]
+    assert notes == []
+
+
+def test_a_path_as_windows_writes_it_and_one_in_another_case(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(b"RIFF    ")
+    assert table.recording(tmp_path, "clips\\a.wav", {}) == (tmp_path / "clips" / "a.wav", "")
+    assert table.recording(tmp_path, "clips/A.WAV", {}) == "there is no file 'clips/A.WAV' (there is 'a.wav')"
+    assert "leads out of the folder" in table.recording(tmp_path / "clips", "..\\clips\\a.wav", {})
+
+
 def test_cells_that_say_nothing(tmp_path):
     found, notes = read(
         tmp_path, lines(("NaN", "1", "A", "x", "sad"), ("d", "2", "nan", "None", "sad"), ("d", "-", "A", "x", "y"))
