@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
 from lmam_book.plans.plans import PLANS
 from lmam_book.verdicts import beside_paper
-from lmam_book.verdicts.cells import Cells
+from lmam_book.verdicts.cells import Cells, gains_over
+from lmam_book.verdicts.effects import Effect
+from lmam_book.verdicts.rule import corrected
 from lmam_core.errors import LmamError
 from lmam_core.models.fusion import FUSIONS
 from lmam_core.runs import names as run_names
@@ -57,6 +61,23 @@ def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
     """Table IX: every fusion method behind a backbone; LMAM in its variants."""
     plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
     return _methods(f"behind {run_names.title(backbone)}", plans, backbone, store)
+
+
+def gains_over_text(store: Store | None = None, dataset: str = "iemocap") -> dict[str, Effect]:
+    """What each row of Table IX gains over text alone behind bc-LSTM, at 95 % each."""
+    fused = fusion_methods("bc_lstm", store)
+    return gains_over(fused, modality_sets("concatenation", store).of("T", dataset), dataset)
+
+
+def fusions_over_text(store: Store | None = None, dataset: str = "iemocap") -> dict[str, Effect]:
+    """`gains_over_text` of the fusions that learned, corrected for their number.
+
+    Left out are LoRA, which fuses nothing, and what fell short (`beside_paper.shortfall`).
+    """
+    gains, frame = gains_over_text(store, dataset), fusion_methods("bc_lstm", store).frame
+    fusions = {called(name) for name in arms.methods() if not FUSIONS[name].base}
+    kept = {a: g for a, g in gains.items() if a in fusions and not beside_paper.shortfall(frame, dataset, a)}
+    return {arm: replace(gain, level=corrected(len(kept))) for arm, gain in kept.items()}
 
 
 def patient_methods(store: Store | None = None) -> Cells:
