@@ -13,7 +13,6 @@ import pandas as pd
 from lmam_book.bench import linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
-from lmam_book.plans.studies import PRODUCTS
 from lmam_book.verdicts import rule
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import Interval, interval
@@ -210,12 +209,9 @@ def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
     An arm is short if any run gives every utterance the same class, or if most ended at the limit of epochs
     while still within patience of their best one. A model begins with nearly one class; where an epoch has few updates,
     some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more
-    than any method does. Products of modalities began so small under the first protocol that this happened to all of
-    them; their start has been repaired since, so that those runs decide nothing.
+    than any method does.
     """
     mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
-    if any(r.experiment.fusion in PRODUCTS and r.experiment.protocol == "protocol1" for r in mine.run):
-        return "all have a start that has been repaired since"
     if mine.one_class.any():
         n = mine.one_class.sum()
         return f"{n} give{'s' if n == 1 else ''} every utterance the same class"

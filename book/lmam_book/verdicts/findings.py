@@ -56,9 +56,9 @@ def matrix_removed(store: Store) -> str:
     changed = 100 - spectra.cuts_table().query("kept == 0").set_index(["dataset", "seed"]).same
     means = changed.groupby("dataset").mean()
     return (
-        f"LMAM's tanh keeps every attention weight within a factor of {math.e**2:.1f} of every other. Setting the trained "
-        f"matrix to 0, its bias kept, **changes {means['iemocap']:.1f} % of bc-LSTM's predictions** on IEMOCAP and "
-        f"{means['mosi']:.1f} % on CMU-MOSI (full weight, first protocol; mean of "
+        f"LMAM's tanh keeps every attention weight within a factor of {math.e**2:.1f} of every other. Setting the "
+        f"trained matrix to 0, its bias kept, **changes {means['iemocap']:.1f} % of bc-LSTM's predictions** on IEMOCAP "
+        f"and {means['mosi']:.1f} % on CMU-MOSI (full weight, first protocol; mean of "
         f"{changed.groupby('dataset').size().min()} seeds, at most {changed.max():.1f} % in one)."
     )
 
