@@ -262,7 +262,7 @@ def arms_fold(rows: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     lines = [
-        f":::{{dropdown}} Every measured arm ({len(rows)}), by its margin over the probe",
+        f":::{{dropdown}} Every measured arm ({len(rows)}) over all its seeds, by its margin over the probe",
         "| backbone, data | arm | mean (interval over seeds) | over probe | seeds | rate, dropout, decay |",
         "|---|---|---:|---:|---:|---|",
     ]
