@@ -88,14 +88,14 @@ def text_alone(store: Store) -> str:
     named = ", ".join(f"{arm} by {signed(gain)}" for arm, gain in better.items()).replace("*", r"\*")
     text = (
         f"Of the {len(gains)} ways to fuse text with audio that learned behind bc-LSTM on IEMOCAP, **{_count(better)} "
-        f"reliably better than text alone**{': ' if named else ''}{named} (first protocol, "
-        f"{min(gain.seeds for gain in gains.values())} seeds; intervals corrected for {len(gains)} comparisons"
+        f"reliably better than text alone**{': ' if named else ''}{named}; intervals corrected for {len(gains)}"
     )
     if strict < len(better):
-        text += f"; corrected for all {len(every)} that were run, {_count(range(strict))}"
+        text += f" (corrected for all {len(every)} that were run, {_count(range(strict))})"
     alone = tables.modality_sets("LMAM late", store).gain("T+A", "iemocap", "weighted_f1")
-    beside = f" LMAM on text and audio over LMAM on text alone: {signed(alone)} at 95 %."
-    return f"{text}).{beside if alone and 'LMAM' in better else ''}"
+    if alone and "LMAM" in better:
+        text += f". Over LMAM on text alone it is {signed(alone)} at 95 %"
+    return f"{text}. First protocol, {min(gain.seeds for gain in gains.values())} seeds."
 
 
 def _count(some: Sized) -> str:
@@ -130,14 +130,18 @@ def one_dialogue_less() -> str:
     missing, rows = forensics.without_dialogues(), forensics.fitting_rows()
     if not missing.sets:
         return ""
-    *first, last = (name.replace("*", r"\*") for name in rows.row)
+    named = {name.replace("*", r"\*"): name.endswith("*") for name in rows.row}
+    starred = [name.replace("*", r"\*") for name in forensics.audited("IEMOCAP").rows.row if name.endswith("*")]
+    lacking = [name for name in starred if name not in named]
+    rest = "".join(f" but {name}" for name in lacking)
+    which = [*(f"the row {name}" for name, lmam in named.items() if not lmam), f"every row with LMAM{rest}"]
     follow = int(rows.averages_follow_all.sum())
     return (
-        f"The rows {', '.join(first)} and {last} fit the test set without one of its dialogues, "
-        f"{(rows.exist == rows.of).sum()} of these {len(rows)} in all pairs of Acc. and F1; utterances left out at "
-        f"random would have its class sizes with a chance of {missing.chance:.0e}. Against it speaks that the averages "
+        f"{' and '.join(which)} fit the test set without one of its dialogues, {(rows.exist == rows.of).sum()} of "
+        f"these {len(rows)} in all pairs of Acc. and F1; utterances left out at random would have its class sizes with a "
+        f"chance of {missing.chance:.0e}. Against it speaks that the averages "
         f"{'of all' if follow == len(rows) else f'of {follow} of'} {len(rows)} follow the complete test set."
-    )
+    ).replace("the row", "The row", 1)
 
 
 def losses(store: Store) -> str:
