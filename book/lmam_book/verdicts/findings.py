@@ -138,8 +138,8 @@ def one_dialogue_less() -> str:
     follow = int(rows.averages_follow_all.sum())
     return (
         f"{' and '.join(which)} fit the test set without one of its dialogues, {(rows.exist == rows.of).sum()} of "
-        f"these {len(rows)} in all pairs of Acc. and F1; utterances left out at random would have its class sizes with a "
-        f"chance of {missing.chance:.0e}. Against it speaks that the averages "
+        f"these {len(rows)} in all pairs of Acc. and F1; utterances left out at random would have its class sizes with "
+        f"a chance of {missing.chance:.0e}. Against it speaks that the averages "
         f"{'of all' if follow == len(rows) else f'of {follow} of'} {len(rows)} follow the complete test set."
     ).replace("the row", "The row", 1)
 
