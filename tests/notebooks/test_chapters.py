@@ -170,8 +170,8 @@ def test_what_all_backbones_share_stands_once(stage: Path) -> None:
         (change,) = re.findall(rf"{re.escape(run_names.title(name))} (\d+e[+-]\d+) ", text)
         assert float(change) < 1e-5
     for row in sizes.timings().itertuples():
-        differences = f"{row.output_difference:.0e} {row.gradient_difference:.0e}"
-        assert f"{run_names.title(row.backbone)} {row.mode} {row.threads} {row.repeats} {differences}" in text
+        differences = f"{row.output_difference:.0e}, {row.gradient_difference:.0e}"
+        assert f"{run_names.title(row.backbone)} {row.mode}, {row.threads} {differences}" in text
     padded = compared.padding(Store())
     apart = [r for r in padded.itertuples() if len(set(r.rates.split(" and "))) == 2]
     assert f"different learning rates in {len(apart)} of {len(padded)} rows: " in text
