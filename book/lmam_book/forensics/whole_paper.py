@@ -115,8 +115,10 @@ def without_dialogues() -> LeftOut:
 
 
 def fitting_rows() -> pd.DataFrame:
-    """The rows of Table II that fit those searched supports; `averages_follow_all`: both averages follow the public
-    ones."""
+    """The rows of Table II that fit those searched supports.
+
+    `averages_follow_all` says whether both averages of a row follow the public supports.
+    """
     audit = audited("IEMOCAP")
     rows = audit.rows[audit.rows.utterances == audit.sets[-1].total]
     follow = audit.averages[audit.averages.supports == audit.sets[0].name].groupby("row").agrees.all()

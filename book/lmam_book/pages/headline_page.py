@@ -141,10 +141,9 @@ def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML
 
 
 def readings_table(cells: Sequence[Cell]) -> HTML:
-    """One backbone on every dataset, by reading: gain, interval, seeds, both scores; once per dataset what the paper
-    reports and the word, which rests on all readings.
+    """One backbone on every dataset, by reading: gain, interval, seeds, both scores.
 
-    A dataset without runs has the reported gain alone.
+    What the paper reports and the word, which rests on all readings, stand once per dataset, also without runs.
     """
     columns = ["data, reported gain, word", "keys", "gain (corrected interval)", "with LMAM", "without", "seeds"]
     rows = []
