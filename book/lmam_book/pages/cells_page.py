@@ -93,17 +93,17 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
         return ""
     means = {arm: float(np.mean([v[seed] for seed in seeds])) for arm, v in rivals.items()}
     order = sorted(means, key=lambda arm: -means[arm])
-    gains = [gain for arm in order if arm != other and (gain := cells.gain(other, dataset, metric, arm))]
+    stopped = [arm for arm in order if arm in cells.short(dataset)]
+    learned = [arm for arm in order if arm not in (other, *stopped)]
+    gains = [gain for arm in learned if (gain := cells.gain(other, dataset, metric, arm))]
     ahead, behind = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
     unit = beside_paper.TITLES[metric].split(" %")[0]
     place = order.index(other) + 1
     text = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean"
     text += ", its variants left out " if any(arm.startswith(f"{other}, ") for arm in scores) else " "
     text += f"({means[other]:.1f} {unit} over the {len(seeds)} seeds that all have), reliably ahead of {ahead} and "
-    text += f"behind {behind}."
+    text += f"behind {behind}{f' of the {len(learned)} others that learned' if stopped else ''}."
     text += "" if place == 1 else f" The best is {order[0]} ({means[order[0]]:.1f})."
-    short = cells.short(dataset)
-    stopped = [arm for arm in order if arm in short]
     return text + (f" Stopped before they had learned, so perhaps better: {', '.join(stopped)}." if stopped else "")
 
 
