@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
@@ -40,8 +41,8 @@ def cells(store: str, *backbones: str) -> list[Cell]:
 
 def answer(cells: Sequence[Cell]) -> str:
     """One backbone's gains, a Markdown line per dataset, and what its level says; empty for cells without runs."""
-    rows = _ready(cells).to_dict("records")
-    lines = [_line(row) for row in rows]
+    rows, by_dataset = _ready(cells).to_dict("records"), {cell.dataset: cell for cell in cells}
+    lines = [_line(row, by_dataset[row["dataset"]]) for row in rows]
     below = [row for row in rows if row["margin over probe"] < 0]
     return "\n".join(lines) + (f"\n\n{_below(below)}" if below else "")
 
@@ -51,13 +52,18 @@ def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
     return table[table.seeds > 0]
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, cell: Cell) -> str:
     text = (
-        f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
-        f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
+        f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} "
+        f"({row['low']:+.1f} to {row['high']:+.1f}, {_corrected(cell)}, {row['seeds']} seeds); the paper reports "
         f"{row['reported gain']:+.1f}: {reporting.badge(row['word'])}"
     )
     return text + (f" ({row['would decide']})" if row["would decide"] else "")
+
+
+def _corrected(cell: Cell) -> str:
+    """What the intervals of `Cell.effects` are corrected for: the readings that are planned."""
+    return f"corrected for {len(cell.runs) - 1}"
 
 
 def _below(rows: Sequence[Row]) -> str:
@@ -146,21 +152,24 @@ def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML
 
 
 def readings_table(cells: Sequence[Cell]) -> HTML:
-    """One backbone on every dataset, by reading: gain, interval, seeds, what the paper reports, both scores, the word.
+    """One backbone on every dataset, by reading: gain, interval, seeds, both scores.
 
-    A dataset without runs has the reported gain alone.
+    What the paper reports and the word, which rests on all readings, stand once per dataset, also without runs.
     """
-    columns = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
+    columns = ["data, reported gain, word", "keys", "gain (corrected interval)", "with LMAM", "without", "seeds"]
     rows = []
     for cell in cells:
-        reported, word = f"{cell.reported:+.1f}", reporting.badge(str(headline.row(cell)["word"]))
-        data, effects = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", cell.effects()
-        for name, e in effects.items():
-            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in ("concatenation", name)]
-            rows.append([data, name, _interval(e), reported, word, *scores, str(e.seeds)])
-        if not effects:
-            rows.append([data, "–", "–", reported, word, "–", "–", "–"])
-    return reporting.table(pd.DataFrame(rows, columns=columns))
+        word = reporting.badge(str(headline.row(cell)["word"]))
+        data = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}, reported {cell.reported:+.1f}: "
+        first: str | Markup = Markup("{}{}").format(data, word)
+        for name, e in cell.effects().items():
+            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in (name, "concatenation")]
+            rows.append([first, name, _interval(e), *scores, str(e.seeds)])
+            first = ""
+        if first:
+            rows.append([first, "–", "–", "–", "–", "–"])
+    many = " or ".join(sorted({str(len(cell.runs) - 1) for cell in cells}))
+    return reporting.table(pd.DataFrame(rows, columns=columns), f"Intervals are corrected for {many} readings")
 
 
 def classes_table(cells: Sequence[Cell]) -> HTML:
@@ -170,7 +179,7 @@ def classes_table(cells: Sequence[Cell]) -> HTML:
         for where, gains in by_class(cells).items()
         for name, gain in gains.items()
     ]
-    columns = ["data, keys", "class", "gain (interval)", "reported"]
+    columns = ["data, keys", "class", "gain (95 %, over seeds)", "reported"]
     return reporting.table(pd.DataFrame(rows, columns=columns)) if rows else HTML("<p>Not measured yet.</p>")
 
 

@@ -35,8 +35,8 @@ DIFFERING = {
 }
 """The fields that neither `Run.arm` nor a block's head names, and how an arm says them where they differ."""
 
-Asked = Experiment | Recommendation | Humour
-Arms = dict[Asked, list[Run]]
+AnyExperiment = Experiment | Recommendation | Humour
+Arms = dict[AnyExperiment, list[Run]]
 Block = tuple[str, ...]
 
 
@@ -120,13 +120,13 @@ def _lines(block: Block, arms: Arms, among: Arms, of: str | None) -> Iterator[st
         yield f"  {name:{width}}  {mean.n:5}  {f'{mean.mean:.2f}{ends}':22}  {_gain_text(gain)}".rstrip()
 
 
-def differing(arms: Iterable[Asked]) -> dict[Asked, list[str]]:
+def differing(arms: Iterable[AnyExperiment]) -> dict[AnyExperiment, list[str]]:
     """What each arm says of the fields of `DIFFERING` in which some differ."""
     names = [name for name in DIFFERING if len({getattr(e, name, None) for e in arms}) > 1]
     return {e: [DIFFERING[n].format(v) for n in names if (v := getattr(e, n, None)) is not None] for e in arms}
 
 
-def plain(e: Asked, among: Arms) -> list[Run]:
+def plain(e: AnyExperiment, among: Arms) -> list[Run]:
     """The runs that an arm's gain is counted from: its concatenation's, of other tasks the model's without fusion.
 
     The concatenation is equal in all else; of early with residual it may be the early one, and of a backbone that
@@ -147,7 +147,7 @@ def ways(e: Experiment) -> list[str | None]:
     return [e.embedding, *early, *([of.native] if of and of.multimodal and e.embedding != "late" else [])]
 
 
-def _gain(e: Asked, arm: list[Run], among: Arms, metric: str) -> Effect | None:
+def _gain(e: AnyExperiment, arm: list[Run], among: Arms, metric: str) -> Effect | None:
     """How much better an arm is than `plain`; None where that has not two of its seeds."""
     other = plain(e, among)
     shared = {r.experiment.seed for r in arm} & {r.experiment.seed for r in other}

@@ -115,9 +115,11 @@ def compare(
 
     `model` is the name of a registered backbone, or a class or function `make(width, outputs)` that returns a new
     module: forward(x, mask) turns x (B, L, width) into (B, L, outputs), with a mask (B, L), true where an utterance
-    stands. `embedding` is the place of LMAM (Fig. 4 of the paper): `early` and `early_residual` put it in front of one
-    module that makes the logits; `late` makes one module per modality, 100 `outputs` wide or `width`, then LMAM, then a
-    linear layer. Default early_residual, of a registered backbone the way that stands for it in the book.
+    stands. A parameter `speaker` of forward is given who speaks, (B, L), 0 for whoever speaks first in a conversation,
+    and a parameter `speakers` of make how many there are at most. `embedding` is the place of LMAM (Fig. 4 of the
+    paper): `early` and `early_residual` put it in front of one module that makes the logits; `late` makes one module
+    per modality, 100 `outputs` wide or `width`, then LMAM, then a linear layer. Default early_residual, of a registered
+    backbone the way that stands for it in the book.
 
     `dataset` is a name or folder that `lmam data` knows, with two modalities at least. `seeds` are a number of them or
     whole numbers, two at least. Both arms have one recipe: the defaults of `Experiment` or what `recipe` says, such as

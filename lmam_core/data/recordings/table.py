@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from lmam_core import file_errors
 from lmam_core.data.notes import reasons
 from lmam_core.errors import LmamError
+from lmam_core.limits import TABLE_BYTES as LARGEST
 
 TABLE = "utterances.csv"
 REQUIRED = ("dialogue", "turn", "speaker", "label")
@@ -114,6 +115,8 @@ def _text(path: Path) -> tuple[str, list[str]]:
     try:
         if path.exists() and not path.is_file():
             raise LmamError(f"{path} is not a file.")
+        if path.exists() and (size := path.stat().st_size) > LARGEST:
+            raise LmamError(f"{path} has {size:,} bytes; a table of utterances may have {LARGEST:,}.")
         raw = path.read_bytes()
     except FileNotFoundError:
         others = (

@@ -615,12 +615,14 @@ def test_a_folder_that_is_built_anew_is_read_anew(own):
 def test_the_command(tmp_path, monkeypatch, capsys):
     lines = tidy()
     lines[3]["file"] = "../out.wav"
+    lines[4]["file"] = "\x1b[2Jgone.wav"
     write(tmp_path, lines)
     monkeypatch.setattr(folder, "_extract", Fake)
     assert main(["data", "build", str(tmp_path), "--video", ""]) == 0
     printed = capsys.readouterr()
     assert "line 5 (dialogue d0, turn 3) has no recording: '../out.wav' leads out of the folder" in printed.err
-    assert "audio: acoustic96, weights: weights of acoustic96, 1 filled with the training mean" in printed.out
+    assert r"there is no file '\x1b[2Jgone.wav'" in printed.err
+    assert "audio: acoustic96, weights: weights of acoustic96, 2 filled with the training mean" in printed.out
     assert f"lmam run --dataset {tmp_path}" in printed.out
     assert main(["data", "build", str(tmp_path / "nowhere")]) == 2
     assert "holds no utterances.csv" in capsys.readouterr().err

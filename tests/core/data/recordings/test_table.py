@@ -10,6 +10,7 @@ import pytest
 
 from lmam_core.data.recordings import table
 from lmam_core.errors import LmamError
+from lmam_core.limits import TABLE_BYTES as LARGEST
 
 HEADER = ("dialogue", "turn", "speaker", "text", "label")
 
@@ -222,6 +223,13 @@ def test_a_row_that_stands_there_twice_counts_once(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / table.TABLE)
     with pytest.raises(LmamError, match=r"utterances\.csv is not a file"):
+        table.read(tmp_path / table.TABLE)
+
+
+def test_a_table_without_end_is_not_read(tmp_path):
+    (tmp_path / table.TABLE).write_text(lines(*TWO))
+    os.truncate(tmp_path / table.TABLE, LARGEST + 1)
+    with pytest.raises(LmamError, match=r"has 268,435,457 bytes; a table of utterances may have 268,435,456"):
         table.read(tmp_path / table.TABLE)
 
 
