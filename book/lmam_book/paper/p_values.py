@@ -70,8 +70,9 @@ def seeds_needed(difference: float, deviation: float, wanted: float = 0.8, alpha
     if deviation == 0:
         return 2
     effect = abs(difference) / deviation
-    if TTestPower().power(effect, 2, alpha) >= wanted:
-        return 2
+    for n in range(2, 11):  # of large effects statsmodels has NaN for some n
+        if power(difference, deviation, n, alpha) >= wanted:
+            return n
     return math.ceil(TTestPower().solve_power(effect_size=effect, power=wanted, alpha=alpha))
 
 
