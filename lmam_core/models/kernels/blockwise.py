@@ -45,7 +45,7 @@ def is_long(L: int, device: torch.device) -> bool:
     """
     if torch.jit.is_tracing() or torch.compiler.is_exporting():
         return False
-    return L >= min(LONG, LONG_ON_GPU, LONG_ON_THREADS) and L >= shortest(device)
+    return min(LONG, LONG_ON_GPU, LONG_ON_THREADS) <= L and shortest(device) <= L
 
 
 def shortest(device: torch.device) -> int:
