@@ -26,6 +26,7 @@ from lmam_book.cli import options as shared
 from lmam_book.cli.sweep import numbered
 from lmam_book.plans import studies
 from lmam_book.verdicts.effects import effect
+from lmam_book.verdicts.headline import cells
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.stored import Utterances, write
@@ -94,7 +95,8 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         (["sweep", "--seeds", "4-0"], "--seeds is written like"),
         (["sweep", "--seeds", "0-2-5"], "--seeds is written like"),
         (["sweep", "--jobs", "0"], "--jobs must be at least 1"),
-        (["results"], "holds no runs yet"),
+        (["results", "--task", "humour"], "holds no runs of the task humour yet"),
+        (["results", "--task", "humor"], "There is no task 'humor' (did you mean 'humour'?)"),
         (["run", "--device", "cuda:99"], "no CUDA device 'cuda:99'"),
     ],
 )
@@ -198,6 +200,39 @@ def test_results_of_the_book_fit_a_terminal_and_show_no_hash(capsys: pytest.Capt
     assert len(out.splitlines()) > 20
     assert max(map(len, out.splitlines())) <= 100
     assert not re.search(r"[0-9a-f]{12}", out)
+
+
+def test_results_of_the_book_show_its_finding_on_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """The gain of arms that were searched apart is the headline's."""
+    assert main(["results", "--store", "book"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 100
+    assert max(map(len, lines)) <= 100
+    store = Store()
+    for cell in (c for c in cells(store) if (c.backbone, c.dataset) in (("bc_lstm", "mosi"), ("text_cnn", "iemocap"))):
+        block = lines[next(i for i, line in enumerate(lines) if line.startswith(f"{cell.dataset}  honest")) :]
+        (row,) = (line for line in block[: block.index("")] if re.match(rf"  {cell.backbone} +lmam", line))
+        gain = effect(cell.runs["concatenation"], cell.runs["own"], cell.metric)
+        assert f" {gain.mean:+.2f} ± {gain.half:.2f} " in row
+    there = ["--dataset", "iemocap", "--backbone", "bc_lstm", "--protocol", "honest", "--variant", "released"]
+    assert main(["results", "--store", "book", *there]) == 0
+    assert re.search("better|worse|undecided", capsys.readouterr().out.split("Mean")[0])
+
+
+def test_results_show_ones_own_runs_where_there_are_some(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-runs/.locks").mkdir(parents=True)
+    assert main(["results", "--backbone", "text_cnn", "--fusion", "concat"]) == 0
+    assert capsys.readouterr().err == "Runs of the book; there are none in my-runs.\n"
+    shutil.copytree(several, "my-runs", dirs_exist_ok=True)
+    assert main(["results"]) == 0
+    done = capsys.readouterr()
+    assert done.out.startswith("synthetic-iemocap")
+    assert done.err == "Runs of my-runs; --store book names the book's own.\n"
+    assert main(["results", "--store", "nowhere"]) == 2
+    assert "The store nowhere holds no runs yet" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -141,6 +141,15 @@ def own(root: str | None) -> Store:
     return opened(root)
 
 
+def read(root: str | None) -> Store:
+    """The store that is shown: without a name `my-runs` where it holds runs, else the book's own, and it says which."""
+    store = opened(str(paths.MINE) if root is None and any(paths.MINE.glob("*/*/*.json")) else root)
+    if root is None:
+        other = "--store book names the book's own" if store.root == paths.MINE else f"there are none in {paths.MINE}"
+        click.echo(f"Runs of {store.root if store.root == paths.MINE else 'the book'}; {other}.", err=True)
+    return store
+
+
 def task(command: Command) -> Command:
     """`--task`."""
     text = "conversation, recommendation or humour (default conversation)"
