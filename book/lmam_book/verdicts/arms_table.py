@@ -196,7 +196,7 @@ def _lines(block: Block, arms: Arms, among: Arms, chosen: Chosen, metric: str | 
 
 def _question(e: Experiment) -> Experiment:
     """An experiment without what a search chooses and what it may spend."""
-    budget = dict.fromkeys(("dropout", "batch_size", "epochs", "updates", "patience"))
+    budget: dict[str, Any] = dict.fromkeys(("dropout", "batch_size", "epochs", "updates", "patience"))
     protocol = MEASURED.get(e.protocol, e.protocol)
     return dataclasses.replace(e, **budget, protocol=protocol, seed=0, learning_rate=0.0, weight_decay=0.0)
 
