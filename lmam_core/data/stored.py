@@ -137,7 +137,7 @@ def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
     return np.where(present[:, None], x, mean).astype(np.float32), int((~present).sum())
 
 
-def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict, notes: list[str]) -> None:
+def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict[str, Any], notes: list[str]) -> None:
     counts = {s: u.splits.count(s) for s in SPLITS if s in u.splits}
     with written(folder, ARRAYS, DESCRIPTION, "dataset") as (npz, description):
         with npz.open("wb") as file:
@@ -236,7 +236,7 @@ def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
                 wrong += [key for key, kind in of_set.items() if not isinstance(described[key], kind)]
         if wrong or not content["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", content["sha256"]):
             raise TypeError(f"{wrong[0] if wrong else 'feature_sets or sha256'!r:.50} cannot stand there")
-        return content  # type: ignore[no-any-return]
+        return content
 
 
 def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:

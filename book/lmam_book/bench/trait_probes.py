@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
@@ -129,6 +129,4 @@ def probe_score(metric: str) -> float:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data(TABLE), index=False)
-    seal(paths.data(TABLE), "lmam_book.bench.trait_probes")
-    print(paths.data(TABLE).read_text(), end="")
+    write(measure(), TABLE, "lmam_book.bench.trait_probes")

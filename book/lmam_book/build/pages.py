@@ -12,7 +12,17 @@ from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
 from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, environment
-from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
+from lmam_book.build.manifest import (
+    Json,
+    digest,
+    executed,
+    file_hash,
+    files,
+    read_manifest,
+    say,
+    toc_sources,
+    write_manifest,
+)
 from lmam_book.pages.narrow import NARROW
 from lmam_book.pages.style import TONES
 from lmam_book.web import filled, head
@@ -101,7 +111,7 @@ def with_prose(source: Path, run: Path) -> bytes:
     return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
 
 
-def captioned(cell: dict) -> Iterator[dict]:
+def captioned(cell: Json) -> Iterator[Json]:
     """Yield a code cell as cells of which the last picture alone has the caption: myst-nb gives it to every output.
 
     What follows the cell needs a source, which is not shown: without one its outputs are not, either.
@@ -126,7 +136,7 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
     log = root / "_build" / "logs" / "jupyter-book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     code = END_WITH_BUILD + LIGHT + "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "build", stage, "--path-output", site, "-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", code, "build", str(stage), "--path-output", str(site), "-W", "-n", "--keep-going"]
     begun = time.monotonic()
     say("jupyter-book started")
     with log.open("w") as stream:
@@ -140,7 +150,8 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
             except subprocess.TimeoutExpired:
                 say(f"jupyter-book: {time.monotonic() - begun:.0f} s")
     finally:
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
         process.wait()
     if process.returncode:
         lines = ANSI.sub("", log.read_text(errors="replace")).splitlines()
@@ -225,8 +236,8 @@ def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
     return problems
 
 
-def _tags(cell: dict) -> list[str]:
-    return cell["metadata"].get("tags", [])
+def _tags(cell: Json) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
 
 
 def with_register_names(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 from lmam_book.build.manifest import SOURCES, say, skipped
 from lmam_core.errors import LmamError
@@ -58,9 +59,9 @@ def watch_sources(root: Path, changed: threading.Event, recursive: bool) -> None
 
     The settings are watched by their folder, since an editor that saves a file by a rename makes it another file.
     """
-    from watchfiles import watch
+    from watchfiles import Change, watch
 
-    def ours(_, path: str) -> bool:
+    def ours(_: Change, path: str) -> bool:
         name = Path(path).relative_to(root).as_posix()
         return not skipped(name) if recursive else name in SETTINGS
 
@@ -72,7 +73,7 @@ def watch_sources(root: Path, changed: threading.Event, recursive: bool) -> None
 class _Pages(SimpleHTTPRequestHandler):
     """The built pages, each with the script that loads it again after a build, and kept by no browser."""
 
-    def send_head(self):
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
         path = Path(self.translate_path(self.path))
         if self.path == BUILT:
             index = Path(self.directory, "index.html")
@@ -94,5 +95,5 @@ class _Pages(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
-    def log_message(self, *arguments) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Say nothing of each request: the builds' lines are what one looks for."""

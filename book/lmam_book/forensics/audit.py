@@ -87,9 +87,15 @@ class Audit:
             best.append(min(tried, key=lambda f: (f.p, -f.count)) if tried and there.any() else None)
         return best
 
+    def fit(self, row: int) -> Fit:
+        """The best reading of a row; raises LmamError for one of which nothing can be tested."""
+        if (fit := self.fits[row]) is None:
+            raise LmamError(f"Row {self.table.rows[row]!r} has no pair that can be tested.")
+        return fit
+
     def options(self, row: int) -> list[list[tuple[int, int, int]]]:
         """The counts that each pair of a row can be in the row's reading; zeros are no hits and any predictions."""
-        fit = self.fits[row]
+        fit = self.fit(row)
         return [
             solutions(a, f, n, fit.supports.total, fit.reading, self.digits).listed() if a >= 0 and f >= 0 else []
             for a, f, n in zip(self.table.acc[row], self.table.f1[row], fit.supports.array, strict=True)
@@ -139,7 +145,7 @@ class Audit:
                 where = [f"{r} ({s})" for (s, r), exist in self.exist.items() if exist[k, c]]
                 if not t.testable[k, c] or not self.sets:
                     verdict = "not checkable"
-                elif fit.named and fit.exist[c]:
+                elif fit and fit.named and fit.exist[c]:
                     verdict = "possible"
                 elif where:
                     verdict = "possible alone"

@@ -66,8 +66,22 @@ def _below(rows: Sequence[Row]) -> str:
     return (
         f"Without LMAM the model is below a linear probe on {where} ({ours}), so that nothing is decided there. The "
         f"paper reports {' and '.join(f'{n:.1f}' for n in reported)} for it, with features that are not public. "
-        "Why ours stays there, we have not found out."
+        + " ".join(_cause(row) for row in rows)
     )
+
+
+def _cause(row: Row) -> str:
+    """What is known of why a baseline is below the probe, in a sentence."""
+    where, lacks = DATASETS[row["dataset"]], -row["margin over probe"]
+    best, both = beside_paper.probe_score(row["dataset"]), beside_paper.probe_score(row["dataset"], "text+audio")
+    if best > both:
+        return (
+            f"On {where} audio costs the probe itself {min(best - both, lacks):.1f} of the {lacks:.1f} points that are "
+            f"missing: it has {best:.1f} on text alone and {both:.1f} with audio beside it."
+        )
+    if row["concatenation"] + row["half"] >= best:
+        return f"On {where} that is no more than seeds vary."
+    return f"Why ours stays there on {where}, we have not found out."
 
 
 def missing(cells: Sequence[Cell], store: str) -> str:

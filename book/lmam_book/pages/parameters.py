@@ -12,6 +12,7 @@ import torch
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.errors import LmamError, suggestion
+from lmam_core.models.lmam import LMAM
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, prepared
@@ -46,7 +47,8 @@ def check_rank(*experiments: Experiment) -> None:
         if e.fusion != "lmam" or e.rank is None:
             continue
         with torch.device("meta"):  # only sizes are wanted
-            widths = build(replace(e, rank=1), prepared(e)).fusion.width
+            lmam = build(replace(e, rank=1), prepared(e)).fusion
+        widths = lmam.width if isinstance(lmam, LMAM) else {}
         if e.rank > min(widths.values()):
             seen = ", ".join(f"{m} {width}" for m, width in widths.items())
             raise LmamError(

@@ -5,7 +5,7 @@ Everything here is a function of a plan's runs in the store (`plans.stored_runs`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from lmam_book.bench import linear_probes
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
+from lmam_book.plans.plans import at_edge
 from lmam_book.verdicts import rule
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_book.verdicts.intervals import Interval, interval
@@ -78,10 +79,10 @@ def _at_limit(run: Run) -> bool:
     """Whether a run used its whole budget and its best epoch was within patience of the last: it might have gone on."""
     e, training = run.experiment, run.training
     epochs = len(training.train_loss)
+    waited, patience = epochs - training.best_epoch, e.patience or 0
     if e.updates is None:
-        return epochs == e.epochs and training.best_epoch > e.epochs - e.patience
-    per_epoch = training.updates // epochs
-    return training.updates >= e.updates and (epochs - training.best_epoch) * per_epoch < e.patience
+        return epochs == e.epochs and waited < patience
+    return training.updates >= e.updates and waited * (training.updates // epochs) < patience
 
 
 def _largest_share(run: Run) -> float:
@@ -177,18 +178,21 @@ def gain(frame: pd.DataFrame, dataset: str, metric: str, baseline: str, other: s
     arms = [mine[mine.arm == name] for name in (baseline, other)]
     if len(set(arms[0].seed) & set(arms[1].seed)) < 2:
         return None
-    return effect(*(list(rows.run) for rows in arms), metric)
+    without, with_ = (list(rows.run) for rows in arms)
+    return effect(without, with_, metric)
 
 
-def probe_score(dataset: str) -> float:
+def probe_score(dataset: str, modality: str = "") -> float:
     """What a linear probe has on a dataset's test set, in its headline metric.
 
-    Of the probes on text, on audio and on both, with their default features, the one that is best on validation.
+    Of the probes on text, on audio and on both, with their default features, the one that is best on validation, or
+    that on a `modality`, as `text+audio`.
     """
     probes = linear_probes.table()
     column = "test" if HEADLINE[dataset] == "acc2" else "test_weighted_f1"
     mine = probes[(probes.dataset == dataset) & probes.modality.isin(["text", "audio", "text+audio"])]
     defaults = mine.drop_duplicates("modality")  # the default features of a modality stand first
+    defaults = defaults[defaults.modality == modality] if modality else defaults
     return float(defaults.loc[defaults.validation.idxmax(), column])
 
 
@@ -198,21 +202,43 @@ def word(frame: pd.DataFrame, dataset: str, baseline: str, other: str, reported:
     ours = gain(frame, dataset, metric, baseline, other)
     if ours is None:
         return rule.TOO_FEW
-    rows = frame[(frame.dataset == dataset) & (frame.arm == baseline)]
-    working = rule.Baseline(float(rows[metric].mean()), probe_score(dataset), not shortfall(frame, dataset, baseline))
-    return rule.word([ours], reported, working, not shortfall(frame, dataset, other))
+    mean = float(_runs(frame, dataset, baseline)[metric].mean())
+    trained = [not shortfall(frame, dataset, name) for name in (baseline, other)]
+    edges = [edge(_runs(frame, dataset, name).run, metric) for name in (baseline, other)]
+    return rule.word(
+        [ours], reported, rule.Baseline(mean, probe_score(dataset), trained[0], edges[0]), trained[1], edges[1]
+    )
 
 
 def shortfall(frame: pd.DataFrame, dataset: str, name: str) -> str:
     """Why an arm may be better than its runs, as the end of "of its runs ..."; empty for one that was trained.
 
-    An arm is short if any run gives every utterance the same class, or if most ended at the limit of epochs
-    while still within patience of their best one. A model begins with nearly one class; where an epoch has few updates,
-    some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean by more
-    than any method does.
+    An arm is short if any run gives every utterance the same class, or if most ended at the limit of their epochs or
+    updates while still within patience of their best one. A model begins with nearly one class; where an epoch has few
+    updates, some stay there for longer than patience lasts while their loss still falls, and one such run moves a mean
+    by more than any method does.
     """
-    mine = frame[(frame.dataset == dataset) & (frame.arm == name)]
-    if mine.one_class.any():
-        n = mine.one_class.sum()
+    mine = _runs(frame, dataset, name)
+    return _short(list(mine.one_class), list(mine.at_limit))
+
+
+def short(runs: Sequence[Run]) -> str:
+    """`shortfall` of the runs of one arm."""
+    return _short([_largest_share(run) == 1 for run in runs], [_at_limit(run) for run in runs])
+
+
+def _short(one_class: Sequence[bool], at_limit: Sequence[bool]) -> str:
+    if n := sum(one_class):
         return f"{n} give{'s' if n == 1 else ''} every utterance the same class"
-    return "most ended at the limit of epochs while still improving" if mine.at_limit.mean() > 0.5 else ""
+    most = sum(at_limit) > len(at_limit) / 2
+    return "most ended at the limit of their budget while still improving" if most else ""
+
+
+def edge(runs: Iterable[Run], metric: str) -> float:
+    """How much better an arm might be, in a metric's unit, if its rate is the smallest or largest that was tried."""
+    unit = 0.01 if metric in ("mae", "corr") else 1.0
+    return rule.EDGE * unit * any(at_edge(run.experiment) for run in runs)
+
+
+def _runs(frame: pd.DataFrame, dataset: str, name: str) -> pd.DataFrame:
+    return frame[(frame.dataset == dataset) & (frame.arm == name)]

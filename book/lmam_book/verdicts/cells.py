@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from lmam_book.plans import studies
 from lmam_book.plans.plans import FIRST, PLANS, stored_runs
 from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.effects import Effect, contrast, effect
@@ -24,7 +25,7 @@ from lmam_core.runs.store import Store
 
 @dataclass(frozen=True)
 class Cells:
-    """The stored runs of plans, as the arms of one comparison.
+    """The stored runs of plans, under protocol 2 of studies, as the arms of one comparison.
 
     `where` says in words what all arms share; `label(experiment)` names the arm of a run, None leaves it out;
     `printed(arm, dataset, metric)` is the paper's number beside it, NaN where it prints none; gains are counted from
@@ -37,6 +38,7 @@ class Cells:
     baseline: str
     printed: Callable[[str, str, str], float] = lambda arm, dataset, metric: np.nan
     store: Store = field(default_factory=Store)
+    protocol: int = 1
 
     @property
     def title(self) -> str:
@@ -47,9 +49,8 @@ class Cells:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
-        runs = {
-            r.experiment: r for name in self.plans for r in stored_runs(name, self.store) if self.label(r.experiment)
-        }
+        stored = stored_runs if self.protocol == 1 else studies.stored_runs
+        runs = {r.experiment: r for name in self.plans for r in stored(name, self.store) if self.label(r.experiment)}
         return list(runs.values())
 
     @cached_property
@@ -65,8 +66,13 @@ class Cells:
 
     def arms(self, dataset: str) -> list[str]:
         """The name of every arm of the plans on a dataset, whether it was run or not."""
-        names = (self.label(e) for plan in self.plans for e in PLANS[plan].arms() if e.dataset == dataset)
+        planned = (PLANS[name].arms() if self.protocol == 1 else studies.study(name) for name in self.plans)
+        names = (self.label(e) for arms in planned for e in arms if e.dataset == dataset)
         return [name for name in dict.fromkeys(names) if name]
+
+    def ready(self, dataset: str, arms: Iterable[str]) -> bool:
+        """Whether each of these arms has the seeds that a word needs."""
+        return all(len(self.of(arm, dataset)) >= FEW for arm in arms)
 
     def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
         """The arms with fewer than so many seeds on a dataset, and how many they have."""

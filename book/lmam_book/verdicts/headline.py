@@ -6,7 +6,7 @@ Everything here is a function of the runs of `plans.studies` in a store, of `dat
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,11 @@ from lmam_book.verdicts.rule import (
     WORDS,
     Baseline,
     corrected,
+    lowered,
     word,
     would_decide,
 )
+from lmam_core.models.fusion import method
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -41,6 +43,9 @@ from lmam_core.runs.store import Store
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
 TITLES = DATASETS | {"pom": "POM"}
 """What every dataset with cells is called; those of `DATASETS` are the headline's."""
+PROBE = "a linear probe on single utterances"
+SINGLE = ("context_text_cnn", "subsets_bc_lstm")
+"""The studies that have a backbone on each modality alone."""
 UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2", "accuracy": "accuracy"}
 
 
@@ -49,18 +54,36 @@ class Cell:
     """One backbone on one dataset: its baseline, the readings of LMAM that were run, and what the paper reports.
 
     `runs` maps `concatenation` and each reading to the runs that the store holds; `reported` is its gain in the
-    dataset's headline metric.
+    dataset's headline metric; `alone` has the runs of the baseline on each modality alone, as far as they are measured.
     """
 
     backbone: str
     dataset: str
     runs: Mapping[str, Sequence[Run]]
     reported: float
+    alone: Mapping[str, Sequence[Run]] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
         """The metric that decides."""
         return beside_paper.HEADLINE[self.dataset]
+
+    @property
+    def bar(self) -> float:
+        """What the baseline must reach: a linear probe, and itself on each modality alone."""
+        return max([probe_score(self.dataset), *self._alone().values()])
+
+    @property
+    def bar_of(self) -> str:
+        """What has the `bar`, as part of a sentence."""
+        means = self._alone()
+        best = max(means, key=lambda m: means[m], default="")
+        return f"itself on {best} alone" if best and means[best] > probe_score(self.dataset) else PROBE
+
+    def _alone(self) -> dict[str, float]:
+        """The baseline's mean on each modality alone, where it has five seeds."""
+        ready = {m: runs for m, runs in self.alone.items() if len(runs) >= FEW}
+        return {m: float(np.mean([run.metrics[self.metric] for run in runs])) for m, runs in ready.items()}
 
     def mean(self, name: str, seeds: set[int]) -> float:
         """The mean of an arm over some seeds; NaN without runs."""
@@ -88,7 +111,11 @@ def cells(store: Store, names: Iterable[str] | None = None) -> list[Cell]:
     for name in studies.names("headline") if names is None else names:
         for arm in study(name):
             by_place.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
-    return [Cell(b, d, runs, reported_gain(b, d)) for (b, d), runs in by_place.items()]
+    alone: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
+    for arm in (arm for name in SINGLE for arm in study(name)):
+        if arm.fusion == "concat" and len(arm.modalities) == 1 and (arm.backbone, arm.dataset) in by_place:
+            alone.setdefault((arm.backbone, arm.dataset), {})[arm.modalities[0]] = _runs(arm, store)
+    return [Cell(*place, runs, reported_gain(*place), alone.get(place, {})) for place, runs in by_place.items()]
 
 
 def reading(arm: Experiment) -> str:
@@ -121,17 +148,27 @@ def row(cell: Cell) -> dict[str, object]:
     }
     if not effects:
         return row | {"word": word([], cell.reported), "seeds": 0}
-    best = max(effects, key=lambda name: effects[name].mean)
+    best = best_of(effects)
     gain, seeds = effects[best], cell.shared(best)
     base, probe = cell.mean("concatenation", seeds), probe_score(cell.dataset)
-    decided = word(list(effects.values()), cell.reported, Baseline(base, probe))
+    base_interval = interval([r.metrics[cell.metric] for r in cell.runs["concatenation"] if r.experiment.seed in seeds])
+    ready = {name: e for name, e in effects.items() if e.seeds >= FEW} or effects
+    short = {name: beside_paper.short(cell.runs[name]) for name in ("concatenation", *ready)}
+    waiting = [name for name in cell.runs if name not in short]
+    baseline = Baseline(base, cell.bar, not short.pop("concatenation"))
+    decided = word(list(ready.values()), cell.reported, baseline, not waiting and not any(short.values()))
     return row | {
         "concatenation": base,
         "margin over probe": base - probe,
         "best reading": best,
-        "of": len(effects),
+        "of": len(ready),
+        "waiting": ", ".join(waiting),
+        "short": "" if baseline.trained else beside_paper.short(cell.runs["concatenation"]),
+        "bar": cell.bar,
+        "half": base_interval.high - base_interval.mean,
         "LMAM": cell.mean(best, seeds),
         "gain": gain.mean,
+        "lowered": lowered(gain, len(ready)),
         "low": gain.low,
         "high": gain.high,
         "seeds": gain.seeds,
@@ -139,8 +176,40 @@ def row(cell: Cell) -> dict[str, object]:
         "better": gain.better,
         "pairing": gain.pairing,
         "word": decided,
-        "would decide": would_decide(gain, cell.reported) if "undecided" in decided else "",
+        "would decide": would_decide(gain, cell.reported, len(ready)) if "undecided" in decided else "",
     }
+
+
+def best_of(effects: Mapping[str, Effect]) -> str:
+    """The reading with the highest mean, of those with five seeds if any has."""
+    ready = [name for name, e in effects.items() if e.seeds >= FEW] or list(effects)
+    return max(ready, key=lambda name: effects[name].mean)
+
+
+def certainties(cells: Sequence[Cell], margin: float) -> pd.DataFrame:
+    """What each comparison makes sure of, one row per measured cell, of its best reading.
+
+    Columns: `comparison`, `seeds`; `pairing`, the correlation of both arms over seeds; `better`, the probability that
+    LMAM is the better one with another seed on another sample of conversations; `excluded`, the gain above which the
+    corrected interval excludes all; `equivalent`, the p-value of a gain within ± `margin`; `at once`, the same for all
+    readings at once, which is that of the reading farthest from it.
+    """
+    rows = []
+    for cell in cells:
+        if effects := cell.effects():
+            best = effects[best_of(effects)]
+            rows.append(
+                {
+                    "comparison": f"{names.title(cell.backbone)}, {TITLES[cell.dataset]}, {best_of(effects)}",
+                    "seeds": best.seeds,
+                    "pairing": best.pairing,
+                    "better": best.better,
+                    "excluded": best.high,
+                    "equivalent": best.equivalent(margin),
+                    "at once": max(e.equivalent(margin) for e in effects.values()),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 BACKBONES_POOLED = 3
@@ -174,11 +243,7 @@ def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
     ready = []
     for cell in cells:
         e = cell.effects(LEVEL).get(name)
-        if (
-            e is not None
-            and e.seeds >= FEW
-            and cell.mean("concatenation", cell.shared(name)) >= probe_score(cell.dataset)
-        ):
+        if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= cell.bar:
             ready.append((cell, e))
     if len(ready) < BACKBONES_POOLED:
         return None
@@ -242,12 +307,11 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
     rows = []
     for e, runs in measured_arms.items():
         mean = interval([run.metrics[beside_paper.HEADLINE[e.dataset]] for run in runs])
-        alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
         rows.append(
             {
                 "backbone": e.backbone,
                 "dataset": e.dataset,
-                "arm": names.arm(e) + alone,
+                "arm": _arm(e),
                 "seeds": mean.n,
                 "mean": mean.mean,
             }
@@ -255,6 +319,17 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
     return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
+
+
+def _arm(e: Experiment) -> str:
+    """What an arm is called beside all others of its backbone and dataset."""
+    parts = {
+        f"rank {e.rank}": e.fusion == "lmam" and e.rank not in (None, method("lmam").rank),
+        "widened": bool(e.width),
+        f"{e.shuffled} shuffled": bool(e.shuffled),
+        f"{e.modalities[0]} alone": len(e.modalities) == 1,
+    }
+    return ", ".join([names.arm(e), *(part for part, has in parts.items() if has)])
 
 
 def arms_fold(rows: pd.DataFrame) -> str:
@@ -344,10 +419,13 @@ def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
-    start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
-    start = f"**{start} the reported gain{' so far' if n[TOO_FEW] else ''}.**"
-    if not (run := len(rows) - n[TOO_FEW]):
-        return f"{start} None has been run."
+    run = len(rows) - n[TOO_FEW]
+    if not run:
+        return f"**None of the {len(rows)} comparisons has been measured yet.**"
+    reproduced = f"{n[REPRODUCED] or 'none'} reproduce{'' if n[REPRODUCED] > 1 else 's'} the reported gain"
+    start = f"**Of {len(rows)} comparisons {run} {'is' if run == 1 else 'are'} measured so far; {reproduced}.**"
+    if not n[TOO_FEW]:
+        start = f"**Of {len(rows)} comparisons {reproduced}.**"
     parts = {
         POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
         UNDECIDED: ("is", "are", "undecided"),
@@ -357,9 +435,7 @@ def answer(cells: Sequence[Cell]) -> str:
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    of = f"Of the {run} that have been run, " if n[TOO_FEW] else "Of the others, " if n[REPRODUCED] else ""
-    rest = f" {n[TOO_FEW]} {'waits' if n[TOO_FEW] == 1 else 'wait'} for runs." if n[TOO_FEW] else ""
-    return f"{start} {of}{_listed(clauses)}.{rest}" if clauses else f"{start}{rest}"
+    return f"{start} {_listed(clauses)}." if clauses else start
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -378,18 +454,18 @@ def _name(row: Mapping[Hashable, object]) -> str:
 
 def _rows(ready: pd.DataFrame) -> str:
     lines = [
-        "| backbone, data | verdict | gain (interval) | reported | without (over probe) | with LMAM | seeds |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| backbone, data | gain (interval) | reported | without (over probe) | with LMAM | seeds | verdict |",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
     for r in ready.to_dict("records"):
         shown = (
             _name(r),
-            r["word"],
             f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['reported gain']:+.1f}",
             f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
             f"{r['LMAM']:.1f}, {r['best reading']}",
             str(r["seeds"]),
+            r["word"],
         )
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)

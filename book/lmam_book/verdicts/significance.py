@@ -161,7 +161,7 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     nowhere = Interval(np.nan, np.nan, np.nan, 0)
-    for metric in [*(f"f1:{name}" for name in baseline[0].classes), "weighted_f1"]:
+    for metric in [*(f"f1:{name}" for name in baseline[0].classes or ()), "weighted_f1"]:
         a, b = ({r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other))
         name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
         gains = [b[s] - a[s] for s in sorted(a.keys() & b.keys())]
@@ -212,7 +212,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:
     difference = tested.comparison.difference
-    values = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
+    values = [difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect]
     values += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -266,13 +266,13 @@ def _class_deviations(baseline: dict[int, Run], other: dict[int, Run]) -> list[d
         return []
     a, b = (np.array([_f1(arm[s]) for s in seeds]) for arm in (baseline, other))  # (n, C) each
     deviation = (b - a).std(0, ddof=1)  # (C,)
-    names = baseline[seeds[0]].classes
+    names = baseline[seeds[0]].classes or ()
     return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, deviation, strict=True)]
 
 
 def _f1(run: Run) -> np.ndarray:
     """F1 of each class in percent, (C,)."""
-    C = len(run.classes)
+    C = len(run.classes or ())
     return per_class(run.total.reshape(C, C))["f1"]
 
 
@@ -284,9 +284,10 @@ def plugged(by_setting: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict
     keys = {run_names.title(key): key for key in STARRED}
     with_lmam = {}
     for name, arms in by_setting.items():
-        key = keys.get(name.split(" · ")[-1])
-        pair = {a: arms.get(a, []) for a in ("concatenation", beside_paper.starred(key))} if key else {}
-        if pair and min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
+        if (key := keys.get(name.split(" · ")[-1])) is None:
+            continue
+        pair = {a: arms.get(a, []) for a in ("concatenation", beside_paper.starred(key))}
+        if min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
             with_lmam[name] = key, pair
     return with_lmam
 

@@ -68,7 +68,9 @@ def decide(cell: Cell, metric: str = "accuracy", baseline: str = "concatenation"
         for runs in (a, b)
     )
     bar = trait_probes.probe_score(metric)
-    decided = word([gain] if gain else [], reported, Baseline(sign * without, sign * bar))
+    edges = [beside_paper.edge(runs, metric) for runs in (a, b)]
+    working = Baseline(sign * without, sign * bar, not beside_paper.short(a), edges[0])
+    decided = word([gain] if gain else [], reported, working, not beside_paper.short(b), edges[1])
     return Decided(cell.backbone, metric, decided, gain, reported, without, with_, bar)
 
 

@@ -1,4 +1,4 @@
-"""Readers of the field's well-known files of features: one layout a module.
+"""Readers of the field's well-known files of features: one layout per module.
 
 None of these files comes with this project, and none was available when the readers were written: each follows the
 public program that loads the file, which its docstring names, and is tested on small files made in that layout.

@@ -1,4 +1,4 @@
-"""`utterances.csv`, the list of a folder's recordings: one line an utterance."""
+"""`utterances.csv`, the list of a folder's recordings: one line per utterance."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[s
         row = _row(line, names, cells)
         if isinstance(row, Row) and labelled and (first := before.setdefault(tuple(cells), line)) != line:
             row = f"line {line} is left out: it is line {first} again, in every cell."
-        (notes if isinstance(row, str) else rows).append(row)
+        if isinstance(row, str):
+            notes.append(row)
+        else:
+            rows.append(row)
     rows = _one_spelling(_timed(rows, notes), notes)
     if not count:
         raise LmamError(f"{path} holds no utterances; write one line for each below the header.")
@@ -306,7 +309,8 @@ def _one_spelling(rows: list[Row], notes: list[str]) -> list[Row]:
     turns: dict[str, set[float]] = {}
     for r in rows:
         turns.setdefault(r.dialogue, set()).add(r.turn)
-    dialogues, speakers = {}, {}
+    dialogues: dict[str, str] = {}
+    speakers: dict[str, str] = {}
     for alike in _alike(r.dialogue for r in rows):
         if sum(len(turns[d]) for d in alike) > len(set().union(*(turns[d] for d in alike))):
             notes.append(f"dialogues {_quoted(alike)} share turns and stay apart; are they one?")

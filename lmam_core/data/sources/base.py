@@ -124,7 +124,11 @@ def speakers_by_appearance(speaker: np.ndarray) -> np.ndarray:
 
 
 def conversations(
-    ids: Sequence[str], owner: np.ndarray, features: dict[str, np.ndarray], speaker: np.ndarray, label: np.ndarray
+    ids: Sequence[str] | np.ndarray,
+    owner: np.ndarray,
+    features: dict[str, np.ndarray],
+    speaker: np.ndarray,
+    label: np.ndarray,
 ) -> Iterator[Conversation]:
     """Cut arrays of N utterances into conversations, in stored order.
 

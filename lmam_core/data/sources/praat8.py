@@ -10,7 +10,7 @@ SpeechCueLLM published the measures and the program that took them. In the order
 | `avg_pitch` | Hz | mean over voiced frames, sought from 75 to 600 Hz; NaN where no frame is voiced |
 | `pitch_std` | Hz | standard deviation over voiced frames; 0 where none is |
 | `pitch_range` | Hz | highest minus lowest over voiced frames; 0 where none is |
-| `articulation_rate` | 1/s | syllable nuclei a second of phonation; NaN where it could not be measured |
+| `articulation_rate` | 1/s | syllable nuclei per second of phonation; NaN where it could not be measured |
 | `mean_hnr` | dB | harmonics-to-noise ratio |
 """
 

@@ -39,7 +39,10 @@ class SubNet(nn.Sequential):
         return sum((d + 1) * hidden[m] + 2 * (hidden[m] + 1) * hidden[m] for m, d in widths.items())
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(normalised(x) if self.normalise else x)
+        x = normalised(x) if self.normalise else x
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def normalised(x: Tensor) -> Tensor:

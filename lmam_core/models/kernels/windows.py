@@ -15,12 +15,12 @@ class Blocks(NamedTuple):
     """The N utterances of a batch one behind the other, cut into K blocks of c, and the edges between them.
 
     c is at least the window, so that every edge from a block ends in it or in one beside it, 3c places in all. Padding
-    stays out; the last block alone is filled up. `count` is N, `rows` (Kc,) each utterance's row among the B·L of the
+    stays out; the last block alone is filled up. `total` is N, `rows` (Kc,) each utterance's row among the B·L of the
     batch, `position` (Kc,) its place in the conversation, `speaker` (Kc,) who says it. `edge` (K, c, 3c) is True where
     source i sends to target j, and `kind` (K, c, 2S, 3c) the same for each kind of edge, 2·s_j + [i >= j].
     """
 
-    count: int
+    total: int
     rows: Tensor
     position: Tensor
     speaker: Tensor
@@ -97,4 +97,4 @@ def summed_edges(u: Tensor, blocks: Blocks) -> Tensor:
 def out_of_blocks(g: Tensor, blocks: Blocks, shape: torch.Size) -> Tensor:
     """The blocks (K, c, hidden) back to (B, L, hidden), 0 where nobody stands."""
     out = g.new_zeros(shape[0] * shape[1], g.shape[-1])
-    return out.index_copy(0, blocks.rows[: blocks.count], g.flatten(0, 1)[: blocks.count]).view(*shape, -1)
+    return out.index_copy(0, blocks.rows[: blocks.total], g.flatten(0, 1)[: blocks.total]).view(*shape, -1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def keep_mask(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     """A mask of dropout: 0 with probability p, else 1 / (1 - p), of a shape and in the type and place of `like`.
 
-    On a CPU from 16 random bits a value, so that p is met to 1 in 131,072; torch's own takes 64 bits and more there,
+    On a CPU from 16 random bits per value, so that p is met to 1 in 131,072; torch's own takes 64 bits and more there,
     which was a fifth of the time of encoders of 30 columns.
     """
     gone = round(p * 2**16)

@@ -130,7 +130,7 @@ def test_an_arm_has_learned_if_at_least_half_of_its_runs_have(runs: list[Run], c
     table = beside_paper.frame([r for r in runs if run_names.arm(r.experiment) == "concatenation"])
     table["at_limit"] = np.arange(len(table)) < cut
     assert len(table) == 6
-    why = "" if expected else "most ended at the limit of epochs while still improving"
+    why = "" if expected else "most ended at the limit of their budget while still improving"
     assert beside_paper.shortfall(table, "iemocap", "concatenation") == why
 
 

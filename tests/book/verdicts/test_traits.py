@@ -11,7 +11,7 @@ from lmam_book.verdicts import beside_paper, traits
 from lmam_book.verdicts.claims import Evidence
 from lmam_book.verdicts.claims.measured import plugged
 from lmam_book.verdicts.headline import reported_gain
-from lmam_book.verdicts.rule import EXCLUDED, NOT_WORKING, REPRODUCED, TOO_FEW
+from lmam_book.verdicts.rule import EXCLUDED, NOT_WORKING, REPRODUCED, TOO_FEW, UNDECIDED
 from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -33,11 +33,11 @@ def made(e: Experiment, spread: float) -> Run:
     return Run(e, summarise(sum(scored.values()), None), scored, None, training, 1, 1, 1.0, 1.0)
 
 
-def filled(store: Store, spreads: dict[str, float], name: str = "traits_bc_lstm") -> Store:
-    """A store with the whole search and five seeds of a study's arms, off by `spreads[fusion]`."""
+def filled(store: Store, spreads: dict[str, float], name: str = "traits_bc_lstm", best: float = 1.4e-3) -> Store:
+    """A store with the whole search, won by a rate, and five seeds of a study's arms, off by `spreads[fusion]`."""
     for arm in studies.study(name):
         for e in search.needed(arm, store):
-            store.add(made(e, e.learning_rate))
+            store.add(made(e, abs(e.learning_rate - best)))
         for e in studies.measured(arm, store, range(5)):
             store.add(made(e, spreads[arm.fusion]))
     return store
@@ -70,6 +70,13 @@ def test_the_word_follows_from_the_runs(store: Store, spreads: dict[str, float],
     claim = plugged(Evidence(store), "bc_lstm", "pom")
     assert (claim.verdict, claim.n, claim.paper) == (expected, 5, "+4.30")
     assert "POM's text cannot be had" in claim.reason
+
+
+def test_a_rate_at_the_edge_of_three_excludes_less(store: Store) -> None:
+    filled(store, {"concat": 0.6, "lmam": 0.6}, best=3.5e-3)
+    claim = plugged(Evidence(store), "bc_lstm", "pom")
+    assert claim.verdict == UNDECIDED
+    assert " The learning rates of the baseline and the model with it are the smallest or largest" in claim.reason
 
 
 def test_without_runs_the_claim_names_the_command(store: Store) -> None:

@@ -10,9 +10,11 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from lmam_book.plans.arms import RANKS
 from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_paper, variances
 from lmam_book.verdicts import paper_tables as tables
+from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.claims import MEASURED, Evidence, Finding, rule, too_few
 from lmam_book.verdicts.claims.measured import decided, why
 from lmam_book.verdicts.effects import Effect, contrast, effect
@@ -48,7 +50,9 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean. Interval above 0: {_named(better)}; below "
     reason += f"0: {_named(worse)}.{SETTING}"
     ours = f"rank {top}: {beside_paper.signed(gains[top])} over {BEST}" if higher else printed
-    return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
+    return Finding(
+        word, printed, ours, min(gain.seeds for gain in gains.values()), reason, _cells(evidence, dataset).protocol
+    )
 
 
 @rule(MEASURED)
@@ -68,7 +72,9 @@ def worse_above(evidence: Evidence, dataset: str) -> Finding:
     ours = "; ".join(f"{r}: {beside_paper.signed(gain)}" for r, gain in gains.items())
     reason = f"{len(lower)} of {len(gains)} higher ranks have a lower mean than rank {BEST}; of {worse} the interval "
     reason += f"lies below 0, of {better} above.{SETTING}"
-    return Finding(word, printed, ours, min(gain.seeds for gain in gains.values()), reason, 1)
+    return Finding(
+        word, printed, ours, min(gain.seeds for gain in gains.values()), reason, _cells(evidence, dataset).protocol
+    )
 
 
 @rule(MEASURED)
@@ -87,11 +93,12 @@ def less_stable_above(evidence: Evidence, dataset: str) -> Finding:
     word = REPRODUCED if p < 0.05 else EXCLUDED if p > 0.95 else UNDECIDED
     ours = f"s = {within:.2f} at {STABLE[0]} to {STABLE[-1]}; s = {above:.2f} above"
     reason = f"Standard deviations over seeds, pooled over ranks, p = {p:.2f}; the paper does not say what it calls "
-    return Finding(word, printed, ours, min(len(v) for group in values for v in group), f"{reason}stable.{SETTING}", 1)
+    n, protocol = min(len(v) for group in values for v in group), _cells(evidence, dataset).protocol
+    return Finding(word, printed, ours, n, f"{reason}stable.{SETTING}", protocol)
 
 
 def _lacking(evidence: Evidence) -> str:
-    return f"Too few ranks have five seeds yet: `{command('ranks', evidence.store)}` makes them."
+    return f"Too few ranks have five seeds yet: `{command('rank_bc_lstm', evidence.store)}` makes them."
 
 
 def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float]], list[list[float]]]:
@@ -105,14 +112,14 @@ def _stable_and_above(evidence: Evidence, dataset: str) -> tuple[list[list[float
 def lower_ranks_better(evidence: Evidence, dataset: str) -> Finding:
     """Lower ranks give better results (Sec. V-H): the mean over those up to 45 against that over higher ones."""
     by_rank = _by_rank(evidence, dataset)
-    groups = [[v for r, v in by_rank.items() if r > BEST], [v for r, v in by_rank.items() if r <= BEST]]
-    if min(map(len, groups)) < 2 or len(by_rank) < FEW:
+    higher, lower = ([v for r, v in by_rank.items() if (r > BEST) == above] for above in (True, False))
+    if min(len(higher), len(lower)) < 2 or len(by_rank) < FEW:
         return too_few(_lacking(evidence))
-    gain = contrast(*groups, beside_paper.HEADLINE[dataset])
+    gain = contrast(higher, lower, beside_paper.HEADLINE[dataset])
     word = rule_word([gain], np.nan)
-    reason = why(word, gain, np.nan, ("", ""))
+    reason = why(word, gain, np.nan)
     reason += f" Ranks up to {BEST} against higher ones, each a mean over its ranks.{SETTING}"
-    return Finding(word, "–", beside_paper.signed(gain), gain.seeds, reason, 1)
+    return Finding(word, "–", beside_paper.signed(gain), gain.seeds, reason, _cells(evidence, dataset).protocol)
 
 
 @rule(MEASURED)
@@ -121,8 +128,9 @@ def full_weight_better(evidence: Evidence, dataset: str) -> Finding:
 
     Of a possibility without a measure nothing is decided, so the verdict is "not testable", with our difference.
     """
-    cells, arms = evidence.cells(tables.rank_sweep), (f"rank {BEST}", "full weight")
-    finding = decided(cells, dataset, *arms, np.nan, "ranks")
+    arms = (f"rank {BEST}", "full weight")
+    cells = evidence.cells(tables.rank_sweep, dataset=dataset, arms=arms)
+    finding = decided(cells, dataset, *arms, np.nan, "rank_bc_lstm")
     reason = f"A possibility without a reported measure. The full weight over rank {BEST}: {finding.reason}{SETTING}"
     return dataclasses.replace(finding, verdict=NOT_TESTABLE, reason=reason)
 
@@ -145,9 +153,13 @@ def _named(ranks: list[int]) -> str:
     return ", ".join(map(str, ranks)) or "none"
 
 
+def _cells(evidence: Evidence, dataset: str) -> Cells:
+    return evidence.cells(tables.rank_sweep, dataset=dataset, arms=[f"rank {r}" for r in RANKS])
+
+
 def _by_rank(evidence: Evidence, dataset: str) -> dict[int, list[Run]]:
     """The runs of each rank with at least five seeds that were trained, in order."""
-    cells = evidence.cells(tables.rank_sweep)
+    cells = _cells(evidence, dataset)
     runs: dict[int, list[Run]] = {}
     if cells.runs:
         for name, rows in cells.frame[cells.frame.dataset == dataset].groupby("arm"):

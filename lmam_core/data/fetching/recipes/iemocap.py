@@ -6,12 +6,14 @@ The additional file comes out of SpeechCueLLM's table of measures.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, flat, pick, recorded, unpickled
 from lmam_core.data.fetching.recipes import glove, praat8
+from lmam_core.data.sources.base import public_files
 from lmam_core.data.sources.iemocap import RECORD
 
 LIBROSA = ("sig_mean", "sig_std", "rmse_mean", "rmse_std", "silence", "harmonic", "auto_corr_max", "auto_corr_std")
@@ -96,7 +98,7 @@ def _nonverbal(originals: Originals, recordings: list[str]) -> dict[str, np.ndar
     return dict(zip(order, np.concatenate(tables, axis=1), strict=True))
 
 
-def _rows(table: dict, utterances: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(table: Mapping[str, Sequence[float] | np.ndarray], utterances: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Rows (N, d) float32 of the utterances, zeros where there is none, and the mask (N,) of those there."""
     empty = np.zeros(len(next(iter(table.values()))))
     there = np.array([u in table for u in utterances])
@@ -110,7 +112,7 @@ NOTICE = (
 
 EXTRA = Recipe(
     name="iemocap_extra",
-    files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *RECORD.extra.sources),
+    files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *public_files("iemocap_extra")),
     licences={
         "zeroQiaoba/GCNet": UNSTATED,
         "zehuiwu/SpeechCueLLM": UNSTATED,

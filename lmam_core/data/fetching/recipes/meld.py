@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import re
+from typing import Any
 
 import numpy as np
 
 from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, pick, recorded
 from lmam_core.data.fetching.recipes import glove, praat8
 from lmam_core.data.sources import iemocap
+from lmam_core.data.sources.base import public_files
 from lmam_core.data.sources.meld import CLASSES, RECORD
 from lmam_core.errors import LmamError
 
@@ -72,9 +74,10 @@ def extra(originals: Originals) -> Arrays:
     Four clips of dev and five of test are of no utterance in the tables and are left out.
     """
     keys = [(r["split"], int(r["Dialogue_ID"]), int(r["Utterance_ID"])) for r in _rows(originals)]
-    measures: praat8.Table = {}
-    for split, name in enumerate(MEASURES):
-        measures |= praat8.table(originals[name], lambda row, split=split: (split, *_clip(row["filename"])))
+    measures: dict[tuple[int, ...], list[float]] = {}
+    for code, name in enumerate(MEASURES):
+        of_split = praat8.table(originals[name], lambda row: _clip(row["filename"]))
+        measures |= {(code, *clip): values for clip, values in of_split.items()}
     split, dialogue, utterance = zip(*keys, strict=True)
     return {
         "utt_split": np.array(split, np.int8),
@@ -91,9 +94,9 @@ def _clip(filename: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups()))
 
 
-def _rows(originals: Originals) -> list[dict]:
+def _rows(originals: Originals) -> list[dict[str, Any]]:
     """The rows of the three tables; `split` is 0, 1, 2."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for split, name in enumerate(TABLES):
         with originals[name].open(encoding="utf-8", newline="") as stream:
             rows += [{**row, "split": split} for row in csv.DictReader(stream)]
@@ -109,7 +112,7 @@ def _seconds(clock: str) -> float:
 
 EXTRA = Recipe(
     name="meld_extra",
-    files=(*pick(RECORD.sources, *TABLES), *RECORD.extra.sources),
+    files=(*pick(RECORD.sources, *TABLES), *public_files("meld_extra")),
     licences={
         "declare-lab/MELD": "GPL-3.0",
         "zehuiwu/SpeechCueLLM": UNSTATED,

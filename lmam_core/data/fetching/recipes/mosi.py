@@ -19,12 +19,13 @@ def arrays(originals: Originals) -> Arrays:
     Row k of `audio_train0.csv` is the utterance whose row in `transcripts.csv` is the first column of row k of
     `text_train.csv`; its last column is the two-way label. Real-valued labels and the SDK's split are GCNet's.
     """
-    rows, streams = [], {m: [] for m in STREAMS}
+    rows: list[tuple[int, str, str]] = []
+    streams: dict[str, list[np.ndarray]] = {m: [] for m in STREAMS}
     spoken = _transcripts(originals)
-    for split, part in enumerate(("train", "test")):
+    for code, part in enumerate(("train", "test")):
         index = _table(originals[f"text_{part}.csv"])[:, 0].astype(int)  # (N,)
         order = sorted(range(len(index)), key=lambda k: _place(spoken[index[k]][0]))
-        rows += [(split, *spoken[index[k]]) for k in order]
+        rows += [(code, *spoken[index[k]]) for k in order]
         for m in STREAMS:
             streams[m].append(_table(originals[f"{m}_{part}0.csv"])[order])
     split, utterance, transcript = zip(*rows, strict=True)
