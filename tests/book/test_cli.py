@@ -23,6 +23,7 @@ import torch
 import lmam_core
 from lmam_book.cli import lmam, main
 from lmam_book.cli import options as shared
+from lmam_book.cli.run import show
 from lmam_book.cli.sweep import numbered
 from lmam_book.plans import studies
 from lmam_book.verdicts.effects import effect
@@ -195,6 +196,13 @@ def test_results_are_means_with_intervals_gains_and_words(several: Path, capsys:
         by_arm[run.arm].append(run)
     gain = effect(by_arm["concat.early"], by_arm["lmam.early.paper.r4"], "weighted_f1")
     assert f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" in four
+
+
+def test_a_class_that_no_test_utterance_has_is_named(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = next(iter(Store(several)))
+    counts = np.eye(len(run.classes), dtype=int)
+    show(dataclasses.replace(run, outcomes={"d": (counts - np.diag(counts[:, 1])).ravel()}))
+    assert f"no test utterance is {run.classes[1]}, which macro_f1 counts as 0" in capsys.readouterr().out
 
 
 def test_results_are_filtered_and_gains_stay(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
