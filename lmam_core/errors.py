@@ -18,8 +18,20 @@ class LmamError(ValueError):
     lmam_core.errors.LmamError: LMAM's rank must be a whole number from 1 to 100, the narrowest width; got 1000.
     """
 
+    def __str__(self) -> str:
+        return visible(super().__str__())
+
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+def visible(text: str) -> str:
+    r"""A text with what no eye sees in it, such as a line's end or a terminal's commands, written out.
+
+    >>> print(visible("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class StoreError(LmamError):

@@ -22,6 +22,10 @@ PICKLE_DEPTH = 64
 """Containers within containers; the files of the field have five."""
 PICKLE_KEYS = 50_000
 """Values in tuples that are keys or items of sets: whoever chooses them can make all of their hashes the same."""
+TABLE_BYTES = 256 * 2**20
+"""Of a table of utterances: a million of them with a sentence each."""
+DESCRIPTION_BYTES = 64 * 2**20
+"""Of the `dataset.json` of a dataset; notes on a hundred thousand utterances have ten."""
 RUN_BYTES = 64 * 2**20
 """Of the largest file that is taken for a run; those of the book have at most 50,000."""
 

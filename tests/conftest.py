@@ -53,7 +53,11 @@ def quick() -> Experiment:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real data say plainly why they are skipped."""
+    """Tests of real data say plainly why they are skipped; those of the built book come first.
+
+    Of two workers the first then runs the chapters while the second has half of all tests, and neither waits.
+    """
+    items.sort(key=lambda item: "stage" not in item.fixturenames)
     absent = [file for name in ("mosi", "iemocap", "meld") for file in catalogue.absent(name)]
     for item in items:
         if item.get_closest_marker("real_data") and absent:

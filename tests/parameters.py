@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import re
 import sys
 import tempfile
@@ -47,14 +48,14 @@ OTHER: dict[str, dict[str, Any]] = {
     "01-start-here": LIVE | {"epochs": 2},
     "02-deriving-lmam": {"profile": "full", "rank": 7, "width": 64, "length": 20, "seed": 3},
     **dict.fromkeys(CARDS, LIVE | {"embedding": "early"}),
-    "10-backbones-compared": {"store": STORE},
+    "10-backbones-compared": {"dataset": OWN, "store": STORE},
     "11-embedding-ways": {"backbone": "m2fnet", "dataset": OWN, "rank": 7, "seed": 3, "store": STORE},
     "12-equal-parameters": {"dataset": OWN, "rank": 7, "store": STORE},
     "13-cost": {"rank": 7, "length": 20, "embedding": "early"},
     "14-fusion-methods": {"dataset": OWN, "backbone": "emocaps", "seed": 3, "store": STORE},
     "15-rank": LIVE | {"backbone": "text_cnn"},
     "16-modalities": {"dataset": "synthetic-meld", "shuffled": "video", "seed": 3, "store": STORE},
-    "17-significance": {"dataset": "mosi", "backbone": "text_cnn", "difference": 3.0, "store": STORE},
+    "17-significance": {"dataset": OWN, "backbone": "text_cnn", "difference": 3.0, "store": STORE},
     "18-forensic-audit": {"profile": "full", "table": 3},
     "19-features": MEDIA | {"video": "clip512"},
     "20-lmcm": LIVE,
@@ -86,6 +87,8 @@ UNTRIED = {("24-humour", "dataset")}
 """Its other datasets are files that nobody may pass on."""
 if "audio" not in MEDIA:
     UNTRIED |= {("19-features", "audio"), ("21-predictions", "audio")}
+BESIDE = {("17-significance", "backbone")}
+"""What stands beside all others in every figure and table but one."""
 RECORDED = ("profile", "seed", "device", "store")
 """What the footer names; the others stand where their numbers do. A command that makes runs names the store as well."""
 ELSEWHERE = re.compile(
@@ -106,7 +109,7 @@ def named(parameter: str, value: Any) -> str:
         "epochs": rf"\b{value} epochs\b",
         "seeds": rf"\b{value} seeds\b",
         "metric": rf"(?i)\b{value}\b|absolute error",
-        "seed": rf"\bseed ?=? ?{value}\b",
+        "seed": rf"(?<!tiny, )\bseed ?=? ?{value}\b",  # a random encoder has its own
         "table": rf"Table {'I' * int(value) if parameter == 'table' else ''}\b",
         "difference": rf"\b{value:g} points" if parameter == "difference" else "",
         "shuffled": rf"\b{value} shuffled|shuffled {value}",
@@ -152,6 +155,8 @@ def left(parameter: str, value: Any, chapter: str, after: Sequence[str]) -> list
     default = "synthetic|generated|embedded corpus" if (parameter, value) == ("dataset", "synthetic-iemocap") else ""
     pattern = re.compile(default if default and chapter != "16-modalities" else named(parameter, value))
     shown = [s for cell in after[:-1] for s in sentences(cell)]
+    if (chapter, parameter) in BESIDE:
+        return []
     told = [] if parameter == "backbone" else prose(chapter)  # which says of models what is true of them
     if parameter in ("text", "audio", "video", "setting", "modalities", "metric"):
         return []  # pages show others beside those that were asked for, and by everyday words
@@ -181,7 +186,7 @@ def outputs(chapter: str, given: Mapping[str, Any], monkeypatch: pytest.MonkeyPa
         try:
             return [words(shown) for _, shown in run(chapter, given, m)]
         finally:
-            m.chdir(here)
+            os.chdir(here)  # `m.chdir` would lead back to where a chapter went
             torch.set_default_dtype(torch.float32)  # a chapter may have set these for itself
             torch.set_grad_enabled(True)
 
@@ -228,6 +233,11 @@ def place(folder: Path) -> None:
         (folder / name).mkdir()
 
 
+def _fitting(chapter: str, parameter: str) -> dict[str, Any]:
+    """What must be asked for as well: `mine` is narrower than the usual rank."""
+    return {"rank": OTHER[chapter]["rank"]} if parameter == "dataset" and "rank" in OTHER[chapter] else {}
+
+
 def main(chapters: Sequence[str]) -> int:
     """Try each parameter by itself and print what is wrong; returns 1 where something is."""
     warnings.simplefilter("ignore")
@@ -238,7 +248,7 @@ def main(chapters: Sequence[str]) -> int:
         for chapter in chapters or OTHER:
             before = outputs(chapter, {}, monkeypatch)
             for parameter, value in OTHER[chapter].items():
-                asked = {parameter: value}
+                asked = {parameter: value} | _fitting(chapter, parameter)
                 found = list(faults(chapter, asked, before, outputs(chapter, asked, monkeypatch)))
                 wrong += bool(found)
                 print(f"{chapter:24} {parameter:11} {value!s:16}", "; ".join(found) or "ok", flush=True)

@@ -17,8 +17,7 @@ CHAPTERS = [source for source in SOURCES if source.endswith(".ipynb")]
 
 
 @pytest.fixture(scope="module")
-def html() -> Path:
-    book.build()
+def html(stage) -> Path:
     return book.ROOT / "_build" / "html"
 
 

@@ -83,12 +83,11 @@
       widthOut.value = d;
       rankOut.value = r;
       const ours = (2 * r + 1) * (1 + d) + 2 * d + (output.checked ? whole : 0);
-      const bare = 3 * whole, theirs = bare + (output.checked ? whole : 0), share = ours / theirs;
+      const theirs = (output.checked ? 4 : 3) * whole, share = ours / theirs;
       const holds = share < 1 / 3 ? "The claimed third holds here." : "The claimed third does not hold here.";
       const count = k => k.toLocaleString("en");
       box.querySelector("p").innerHTML = `One modality: LMAM <b data-ours>${count(ours)}</b> parameters, self-attention <b data-theirs>${count(theirs)}</b>` +
-        `${output.checked ? " with an output layer as well" : ""}. Share <b data-share>${share.toFixed(3)}</b>; claimed: below 0.333. ${holds}` +
-        (output.checked ? ` Beside self-attention without an output layer, as the paper counts it: ${(ours / bare).toFixed(3)}.` : "");
+        `, ${output.checked ? "both with" : "neither with"} an output layer. Share <b data-share>${share.toFixed(3)}</b>; claimed: below 0.333. ${holds}`;
       bar.firstElementChild.style.width = `${Math.min(100, 100 * share)}%`;
       bar.setAttribute("aria-label", `LMAM has ${percent(share)} of self-attention's parameters; a third is marked`);
     }

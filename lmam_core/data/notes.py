@@ -26,5 +26,5 @@ def condensed(notes: Sequence[str]) -> list[str]:
 
 
 def reasons(notes: Sequence[str]) -> str:
-    """The condensed notes on what was left out, for the sentence that nothing is left."""
-    return " ".join(condensed([note for note in notes if "left out" in note]))
+    """The condensed notes on what was left out or is not there, for the sentence that nothing is left."""
+    return " ".join(condensed([note for note in notes if "left out" in note or " has no " in note]))

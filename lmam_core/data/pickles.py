@@ -36,6 +36,8 @@ _REFUSED = (
 """Opcodes that ask for things beyond the file or make instances of classes."""
 _NUMBERS_AND_STRINGS = re.compile(r"[|<>=]?(?:[?biufcSUO]\d{0,9})")
 _HASHES = sys.hash_info.modulus
+_ODD = 50
+"""Values that a number counts for whose hash can be chosen freely: no file of the field has such keys."""
 _DEEP = f"its containers hold themselves, or lie more than {DEEPEST} deep."
 
 
@@ -94,8 +96,9 @@ class _Budget:
             raise LmamError(_DEEP)
         for key in keys:
             inner = key if isinstance(key, (tuple, frozenset)) else ()
-            if inner or isinstance(key, complex) or (isinstance(key, int) and abs(key) >= _HASHES):
-                self.in_keys -= 1 + len(inner)
+            odd = isinstance(key, complex) or (isinstance(key, int) and abs(key) >= _HASHES)
+            if inner or odd:
+                self.in_keys -= _ODD if odd else 1 + len(inner)
                 if self.in_keys < 0:
                     raise LmamError(
                         f"the tuples in its keys and sets hold more than {IN_KEYS:,} values, or some over and over."
@@ -384,6 +387,8 @@ def _expanded(value: Any, memo: dict[int, int]) -> int:
     """The bytes of a value if all that occurs twice stood there twice, as in an array that numpy makes of it."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value.nbytes
+    if isinstance(value, (str, bytes, bytearray)):
+        return 8 + len(value)
     if not isinstance(value, (list, tuple, set, frozenset, dict, np.ndarray)):
         return 8
     if id(value) not in memo:

@@ -21,9 +21,11 @@ import numpy as np
 from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
+from lmam_core.data.notes import reasons
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
+from lmam_core.limits import DESCRIPTION_BYTES
 
 SPLITS = ("train", "validation", "test")
 ARRAYS, DESCRIPTION = "dataset.npz", "dataset.json"
@@ -123,7 +125,7 @@ def write(folder: Path | str, u: Utterances) -> Path:
             described = {"array": array, "width": int(x.shape[1]), "missing": missing}
             sets.setdefault(m, {})[name] = described | {"weights": u.weights.get(name, "")}
     if not sets:
-        raise LmamError(f"{u.name} has no features at all: {' '.join(notes[-3:]) or 'no text and no recordings.'}")
+        raise LmamError(f"{u.name} has no features at all: {reasons(notes) or 'no text and no recordings.'}")
     _save(folder, arrays, u, sets, notes)
     return folder
 
@@ -223,6 +225,8 @@ def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
     path = folder / DESCRIPTION
     with file_errors.explained(path, "the description of a dataset", b"{", "build the dataset again"):
+        if size > DESCRIPTION_BYTES:
+            raise LmamError(f"{path} has {size:,} bytes and may have {DESCRIPTION_BYTES:,}; build the dataset again.")
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise LmamError(f"{path} has the format {content['format']!r:.50}; build the dataset again.")
@@ -247,6 +251,8 @@ def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
         classes = tuple(str(c) for c in arrays["classes"]) or None
         owner, split, ids, raw = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
         x, speaker = this.read(arrays, features), arrays["speaker"]
+        if odd := [name for name, a in {**x, "speaker": speaker, "label": raw}.items() if a.dtype.kind not in "biuf"]:
+            raise ValueError(f"{odd[0]} does not hold real numbers")
         label = raw.astype(np.int64 if classes else np.float32)
         if (label != raw).any() and classes:
             raise ValueError("a label is no whole number")

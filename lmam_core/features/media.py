@@ -7,6 +7,7 @@ which is what extractors use: a library in C that meets a damaged file can end t
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ APART = 0.05
 """Seconds by which a timestamp must differ from where the sound before it ends to count as a gap or an overlap."""
 SHORT = 1.0
 """Seconds that an MP4 may end before its header says; beyond, a part of the file is missing."""
+OPEN_END = 0x7FFFF000
+"""Bytes from which on a wav's header says that it does not know how many samples follow."""
 ZEROED = 60.0
 """Seconds within which an MP4 or Matroska file begins whose clock starts at 0; later, it is a piece of a stream."""
 
@@ -245,12 +248,31 @@ def _shown(container: Any, stream: av.VideoStream, origin: float, media: Media) 
 def _check_whole(media: Media, container: Any, stream: av.AudioStream | av.VideoStream, ends: float) -> None:
     """Raise MediaError where a stream that was read to its last frame ends long before its header says.
 
-    Asked of MP4 alone, whose header knows the length; that of an MP3, for one, is a guess from its first frames.
+    Asked of MP4 and WAV, whose headers know the length; that of an MP3, for one, is a guess from its first frames.
     """
+    if container.format.name == "wav" and (lacking := _lacking(media.path, stream)) > APART:
+        raise MediaError(f"{media.path.name} is cut off: its header promises {ends + lacking:g} s; copy it again.")
     if stream.duration and "mp4" in container.format.name.split(","):
         claimed = _at(stream, (stream.start_time or 0) + stream.duration)
         if claimed - ends > SHORT:
             raise MediaError(f"{media.path.name} is cut off: its header promises {claimed:g} s; copy it again.")
+
+
+def _lacking(path: Path, stream: Any) -> float:
+    """The seconds of samples that a wav's header promises and the file does not hold; 0 where it leaves that open."""
+    size, at = path.stat().st_size, 12
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            if len(head := file.read(8)) < 8:
+                return 0.0
+            name, claimed = struct.unpack("<4sI", head)
+            if name == b"data":
+                # What writes into a pipe does not know the length yet, and claims the most that there can be.
+                rate = stream.codec_context.bit_rate or stream.bit_rate
+                return 8 * max(0, at + 8 + claimed - size) / rate if rate and claimed < OPEN_END else 0.0
+            at += 8 + claimed + claimed % 2
+    return 0.0
 
 
 def _timed(container: Any, stream: av.VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:

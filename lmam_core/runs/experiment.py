@@ -1,4 +1,4 @@
-"""What is asked: `Experiment`."""
+"""What decides a run on conversations: `Experiment`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILED = {"protocol1": "honest", "tuning1": "tuning"}
 
 @dataclass(frozen=True)
 class Experiment(Record):
-    """What is asked of conversations: everything that decides the numbers of a run, on a given machine.
+    """Everything that decides the numbers of a run on conversations, on a given machine.
 
     `resolved()` fills in what is left open (the dataset's modalities and feature sets, the backbone's own embedding
     way) and drops what means nothing (the rank of a concatenation), so that one question has one `key`.
@@ -47,10 +47,10 @@ class Experiment(Record):
     `shuffled`, as in `audio+video`, shuffles those modalities' utterances within each split, so that they tell
     nothing about the others or the labels.
 
-    >>> asked = Experiment(dataset="synthetic-iemocap", backbone="bc_lstm", fusion="lmam", rank=30)
-    >>> asked.arm
+    >>> experiment = Experiment(dataset="synthetic-iemocap", backbone="bc_lstm", fusion="lmam", rank=30)
+    >>> experiment.arm
     'lmam.early.paper.r30'
-    >>> asked.key == Experiment(rank=30, embedding="early", variant="paper").key  # the same question
+    >>> experiment.key == Experiment(rank=30, embedding="early", variant="paper").key  # the same question
     True
     """
 

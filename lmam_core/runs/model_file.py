@@ -197,9 +197,8 @@ class Model:
         order = np.concatenate([rows for rows in read.dialogues.values()])
         predicted = decided(np.concatenate(self._outputs(talks)), self.classes).iloc[np.argsort(order)]
         lacking = {m: np.isnan(values).any(1) for m, values in read.features.items()}
-        columns = {name: [getattr(r, name) for r in read.rows] for name in ("line", "dialogue", "turn", "speaker")}
-        if all(turn.is_integer() for turn in columns["turn"]):
-            columns["turn"] = [int(turn) for turn in columns["turn"]]
+        fields = {"line": "line", "dialogue": "dialogue", "turn": "written", "speaker": "speaker"}
+        columns = {name: [getattr(r, field) for r in read.rows] for name, field in fields.items()}
         columns["missing"] = ["+".join(m for m in lacking if lacking[m][i]) for i in range(len(read.rows))]
         frame = pd.concat([pd.DataFrame(columns), predicted.reset_index(drop=True)], axis=1)
         frame.attrs["notes"] = read.notes

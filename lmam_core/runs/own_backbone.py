@@ -21,9 +21,10 @@ from lmam_core.models.fusion.concat import Concat
 from lmam_core.models.layers.context import PerUtterance
 from lmam_core.runs.run import count, one_thread
 
-Make = Callable[[int, int], nn.Module]
+Make = Callable[..., nn.Module]
 """`make(width, outputs)`: a new module that turns x (B, L, width) and mask (B, L), true where an utterance stands, into
-(B, L, outputs)."""
+(B, L, outputs). A `forward(x, mask, speaker)` is told who speaks, (B, L), 0 for whoever speaks first in a conversation;
+a `make(width, outputs, speakers)` how many there are at most."""
 TOLERANCE = 1e-4
 """How much of its largest output a model may change with what a conversation is padded with: float32's rounding."""
 
@@ -44,7 +45,8 @@ class OwnBackbone(Backbone):
     ) -> None:
         super().__init__()
         late = list(widths) != ["fused"]
-        self.encoders = nn.ModuleDict({m: _Masked(type(self), d, hidden) for m, d in widths.items()} if late else {})
+        self.speakers = speakers
+        self.encoders = nn.ModuleDict({m: self._masked(d, hidden) for m, d in widths.items()} if late else {})
         self.d_out = dict.fromkeys(widths, hidden) if late else dict(widths)
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
@@ -52,23 +54,29 @@ class OwnBackbone(Backbone):
 
     def classifier(self, width: int, outputs: int) -> nn.Module:
         """The reader's whole model, or behind their encoders a linear layer."""
-        return PerUtterance(nn.Linear(width, outputs)) if self.encoders else _Masked(type(self), width, outputs)
+        return PerUtterance(nn.Linear(width, outputs)) if self.encoders else self._masked(width, outputs)
+
+    def _masked(self, width: int, outputs: int) -> _Masked:
+        return _Masked(type(self), width, outputs, self.speakers)
 
 
 class _Masked(nn.Module):
     """A module of the reader's: its output checked, and 0 where no utterance stands."""
 
-    def __init__(self, of: type[OwnBackbone], width: int, outputs: int) -> None:
+    def __init__(self, of: type[OwnBackbone], width: int, outputs: int, speakers: int) -> None:
         super().__init__()
         self.title, self.outputs = of.title, outputs
-        _takes(of.make, (width, outputs), f"{of.title} must be called as {of.title}(width, outputs)")
-        self.net = of.make(width, outputs)
+        how_many = {"speakers": speakers} if _asks(of.make, "speakers") else {}
+        _takes(of.make, (width, outputs), how_many, f"{of.title} must be called as {of.title}(width, outputs)")
+        self.net = of.make(width, outputs, **how_many)
         if not isinstance(self.net, nn.Module):
             raise LmamError(f"{of.title}(width, outputs) must return an nn.Module; got {type(self.net).__name__}.")
-        _takes(self.net.forward, (None, None), f"The forward of {of.title} must take x and mask, forward(x, mask)")
+        self.asks_who = _asks(self.net.forward, "speaker")
+        sentence = f"The forward of {of.title} must take x and mask, forward(x, mask), and may take speaker"
+        _takes(self.net.forward, (None, None), {"speaker": None} if self.asks_who else {}, sentence)
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
-        y = self.net(x, turns.mask)
+        y = self.net(x, turns.mask, **({"speaker": turns.speaker} if self.asks_who else {}))
         wanted = (*x.shape[:2], self.outputs)
         if not isinstance(y, Tensor) or y.shape != wanted:
             got = tuple(y.shape) if isinstance(y, Tensor) else f"a {type(y).__name__}"
@@ -84,7 +92,8 @@ def register_own(make: Make, data: Dataset, embedding: str, width: int | None = 
     comments change nothing. An edit that no such conversation meets, such as a branch for other widths, goes unseen.
 
     Raises LmamError for another signature or shape, a model without parameters, one whose output for a conversation
-    changes with what shares its batch, and one that differs when it is made again from the same seed.
+    changes with what shares its batch, one that lets padding into the statistics of BatchNorm and its kin, and one that
+    differs when it is made again from the same seed.
     """
     title = getattr(make, "__name__", type(make).__name__)
     if not callable(make) or isinstance(make, nn.Module):
@@ -94,12 +103,12 @@ def register_own(make: Make, data: Dataset, embedding: str, width: int | None = 
         )
     title = re.sub(r"\W+", "_", title).strip("_")
     kind: type[OwnBackbone] = type(title, (OwnBackbone,), {"make": staticmethod(make), "title": title})
-    batch = _random(data.widths, (data.longest, max(1, data.longest // 2), 1))
+    batch = _random(data.widths, (data.longest, max(1, data.longest // 2), 1), data.speakers)
     with torch.random.fork_rng(devices=[]), one_thread():
         seen = []
         for _ in range(2):
             hidden: dict[str, Any] = {kind.widened: width} if width else {}
-            model = embed(data.widths, data.outputs, kind, Concat, embedding, seed=0, **hidden)
+            model = embed(data.widths, data.outputs, kind, Concat, embedding, data.speakers, seed=0, **hidden)
             parts = model.backbone if embedding == "late" else model.classifier
             if not count(parts):
                 raise LmamError(f"{title} has no parameters to train.")
@@ -110,28 +119,38 @@ def register_own(make: Make, data: Dataset, embedding: str, width: int | None = 
                 "is set before."
             )
         _check_padding(title, model, batch)
+        _check_statistics(title, model, batch)
     name = f"{title}-{seen[0]}"
     register(name)(kind)
     return name
 
 
-def _takes(call: Callable[..., object], given: tuple[object, ...], sentence: str) -> None:
+def _asks(call: Callable[..., object], name: str) -> bool:
+    """Whether a call has a parameter of this name."""
+    try:
+        return name in inspect.signature(call).parameters
+    except (TypeError, ValueError):  # of what is written in C nothing is known before it is called
+        return False
+
+
+def _takes(call: Callable[..., object], given: tuple[object, ...], named: dict[str, Any], sentence: str) -> None:
     """Raise LmamError with a sentence where a call does not take these arguments."""
     try:
-        inspect.signature(call).bind(*given)
+        inspect.signature(call).bind(*given, **named)
     except TypeError as error:
         raise LmamError(f"{sentence} ({error}).") from None
-    except ValueError:  # of what is written in C nothing is known before it is called
+    except ValueError:
         return
 
 
-def _random(widths: Mapping[str, int], lengths: tuple[int, ...]) -> Conversations:
-    """Conversations of random numbers, the same every time, padded with zeros."""
+def _random(widths: Mapping[str, int], lengths: tuple[int, ...], speakers: int) -> Conversations:
+    """Conversations of random numbers, the same every time, in which all speak in turn, padded with zeros."""
     rng = np.random.default_rng(0)
     mask = np.arange(max(lengths)) < np.array(lengths)[:, None]  # (B, L)
     x = {m: rng.standard_normal((*mask.shape, d), np.float32) * mask[..., None] for m, d in widths.items()}
-    nobody = torch.zeros(mask.shape, dtype=torch.long)
-    return Conversations({m: torch.from_numpy(v) for m, v in x.items()}, nobody, torch.from_numpy(mask), nobody)
+    who = torch.from_numpy(np.arange(max(lengths)) % speakers * mask)
+    nothing = torch.zeros(mask.shape, dtype=torch.long)
+    return Conversations({m: torch.from_numpy(v) for m, v in x.items()}, who, torch.from_numpy(mask), nothing)
 
 
 def _digest(model: Embedded, batch: Conversations) -> str:
@@ -162,3 +181,27 @@ def _check_padding(title: str, model: Embedded, batch: Conversations) -> None:
                 f"(off by {off:.2g} of {largest:.2g}): keep padding, where the mask is false, and other conversations "
                 "out of it."
             )
+
+
+@torch.no_grad()
+def _check_statistics(title: str, model: Embedded, batch: Conversations) -> None:
+    """Raise LmamError where a batch is normalised otherwise in training when it is padded further.
+
+    In use a BatchNorm goes by what it kept, so that the check of padding does not see it.
+    """
+    norms = [m for m in model.modules() if getattr(m, "running_mean", None) is not None]
+    if not norms:
+        return
+    model.eval()  # nothing is dropped: only what keeps statistics is as in training
+    for norm in norms:
+        norm.train()
+    width = batch.mask.shape[1]
+    x = {m: nn.functional.pad(v, (0, 0, 0, width)) for m, v in batch.features.items()}
+    speaker, mask, label = (nn.functional.pad(v, (0, width)) for v in (batch.speaker, batch.mask, batch.label))
+    further, as_is = model(Conversations(x, speaker, mask, label))[:, :width], model(batch)
+    off, largest = float((further - as_is).abs().max()), float(as_is.abs().max())
+    if not off <= TOLERANCE * max(largest, 1.0):
+        raise LmamError(
+            f"{title} lets padding into the statistics of its {type(norms[0]).__name__}, which in training change with "
+            "the longest conversation of a batch: normalise x[mask] instead."
+        )

@@ -209,8 +209,8 @@ def run(experiment: Record, device: str = "cpu", progress: Progress | None = Non
     On a GPU products are those of float32, without TF32's shorter fractions, and cuDNN takes deterministic kernels.
     With `predictions` the run has them for every test utterance; LmamError under a protocol that leaves test alone.
 
-    >>> asked = Experiment(rank=4, epochs=1, dialogues=12)
-    >>> run(asked).metrics == run(asked).metrics
+    >>> experiment = Experiment(rank=4, epochs=1, dialogues=12)
+    >>> run(experiment).metrics == run(experiment).metrics
     True
     """
     if isinstance(experiment, Experiment):

@@ -50,9 +50,9 @@ class Store:
     Between processes that is what `claim` is for: whoever holds the claim of an experiment adds its run.
 
     >>> from lmam_core import Experiment, run
-    >>> store, asked = Store("my-runs"), Experiment(rank=4, epochs=1, dialogues=12)
-    >>> if asked not in store:
-    ...     path = store.add(run(asked))
+    >>> store, experiment = Store("my-runs"), Experiment(rank=4, epochs=1, dialogues=12)
+    >>> if experiment not in store:
+    ...     path = store.add(run(experiment))
     >>> path.name.startswith("lmam.early.paper.r4.honest.s0."), len(store.frame())
     (True, 1)
     """

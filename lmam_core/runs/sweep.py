@@ -17,6 +17,7 @@ from lmam_core.errors import LmamError, StoreError
 from lmam_core.runs.record import Record, arm
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
+from lmam_core.signals import answered, ended_like_ctrl_c
 
 POLL_SECONDS = 1.0
 """How often a sweep looks whether runs that another one has claimed are there, or free again."""
@@ -39,8 +40,8 @@ def sweep(
 
     `jobs` at a time (default: one per core on the CPU, one on a GPU), each in a process of its own; with the address of
     a Dask scheduler as `cluster` on its workers, one on each at a time; with `predictions` the store keeps those of
-    every run. This process alone claims and writes. Ctrl-C and SIGTERM end it as KeyboardInterrupt, without a process
-    or a claim left behind.
+    every run. This process alone claims and writes. Ctrl-C, SIGTERM and SIGHUP end it as KeyboardInterrupt, without a
+    process or a claim left behind.
 
     Raises StoreError where the store cannot be written: before anything runs, or as soon as a run cannot be kept; and
     LmamError for a cluster that does not answer.
@@ -55,10 +56,8 @@ def sweep(
         pass  # a folder that cannot be written is told before anything is started
     jobs = jobs if cluster else jobs or (1 if device.startswith("cuda") else os.cpu_count())
     jobs = min(jobs or len(waiting), len(waiting))
-    # SIGTERM is how Slurm, `timeout` and `docker stop` end a process.
-    ended = _on_signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with ended, ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
+        with ended_like_ctrl_c(), ExitStack() as claims, _on(cluster) if cluster else _here(jobs) as (submit, workers):
             jobs = min(jobs, workers())
             print(f"{len(waiting)} of {len(experiments)} runs to do, {jobs} at a time.", flush=True)
             return _Sweep(experiments, waiting, store, device, predictions).carry_out(
@@ -184,7 +183,7 @@ def _here(jobs: int) -> Iterator[tuple[Submit, Callable[[], int]]]:
 
     def submit(e: Record, device: str, predictions: bool) -> Future[Run | str]:
         # The terminal tells Ctrl-C to workers as well, also to those that are just being born: they do not hear it.
-        with _on_signal(signal.SIGINT, signal.SIG_IGN):
+        with answered(signal.SIGINT, signal.SIG_IGN):
             future: Future[Run | str] = pool().submit(_carry_out, e, device, predictions)
             return future
 
@@ -230,16 +229,3 @@ def _end_with(sweep: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _on_signal(number: int, handler: Any) -> Iterator[None]:
-    """Another answer to a signal, in the main thread, which alone may give one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -221,13 +220,14 @@ class Checkpoint:
         device = next(model.parameters()).device
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise LmamError(f"{self.path} is no state of a training ({error}); delete it to start again.") from error
-        for name, part in ({"model": model} | self.parts).items():
-            part.load_state_dict(state[name])
-        self.order.set_state(state["order"].cpu())
-        torch.set_rng_state(state["random"].cpu())
-        reached: tuple[Any, ...] = state["reached"]
+            for name, part in ({"model": model} | self.parts).items():
+                part.load_state_dict(state[name])
+            self.order.set_state(state["order"].cpu())
+            torch.set_rng_state(state["random"].cpu())
+            reached: tuple[Any, ...] = state["reached"]
+        except Exception as error:  # a damaged file may fail in any way at all
+            why = " ".join(str(error).split())[:200]
+            raise LmamError(f"{self.path} is no state of this training ({why}); delete it to start again.") from error
         return reached
 
     def end(self) -> None:

@@ -80,7 +80,7 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         "--seeds",
         "0",
     ]
-    assert main([*command, "--jobs", "2", "--store", str(tmp_path)]) == 0
+    assert main([*command, "--jobs", "1", "--store", str(tmp_path)]) == 0
     arms = {path.name.partition(".honest")[0] for path in tmp_path.glob("*/*/*.json")}
     lmam = {f"lmam.{way}.paper.r{rank}.keys-others" for way in ("early", "late") for rank in (2, 3)}
     assert arms == lmam | {"concat.early", "concat.late"}
@@ -190,7 +190,7 @@ def test_results_are_means_with_intervals_gains_and_words(several: Path, capsys:
     number = r"[+-]?\d+\.\d\d"
     assert re.fullmatch(rf"  concat\.early +6  {number} \[{number}, {number}\]", plain)
     assert re.search(rf"\[{number}, {number}\] +[+-]\S+ \[{number}, {number}\] +(better|worse|undecided)$", four)
-    assert thirty.endswith("too few seeds")
+    assert thirty.endswith("too few runs")
     by_arm = {run.arm: [] for run in Store(several)}
     for run in Store(several):
         by_arm[run.arm].append(run)
@@ -616,12 +616,13 @@ def test_a_shell_completes_commands_options_and_names() -> None:
     assert "_lmam_completion" in alone(_LMAM_COMPLETE="bash_source").stdout
 
 
-def test_an_interrupted_bench_says_what_was_not_measured() -> None:
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_bench_says_what_was_not_measured(how: str) -> None:
     """Not that it would go on where it stopped: it keeps nothing."""
     code = "import sys; from lmam_book.cli import main; sys.exit(main(['bench', '--only', 'long', '--repeats', '99']))"
     going = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert going.stdout.readline().startswith("torch ")
-    going.send_signal(signal.SIGINT)
+    going.send_signal(getattr(signal, how))
     _, error = going.communicate(timeout=60)
     assert (going.returncode, error) == (130, "lmam: interrupted; what is not shown above was not measured.\n")
 

@@ -34,9 +34,9 @@ def test_the_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "".join(said) == ""
 
 
-def test_the_first_page_names_every_public_name_and_every_room() -> None:
+def test_the_first_page_names_every_public_name_and_every_part() -> None:
     page = pydoc.render_doc(lmam_core, renderer=pydoc.plaintext)
-    names, rooms = (re.findall(r"^    (\w+)  +\S", part, re.M) for part in lmam_core.__doc__.split("The rooms")[:2])
+    names, rooms = (re.findall(r"^    (\w+)  +\S", part, re.M) for part in lmam_core.__doc__.split("The parts")[:2])
     assert sorted(names) == sorted(lmam_core.__all__)
     there = {
         path.stem for path in Path(lmam_core.__file__).parent.iterdir() if re.fullmatch(r"[a-z]\w*(\.py)?", path.name)
@@ -46,7 +46,7 @@ def test_the_first_page_names_every_public_name_and_every_room() -> None:
         assert line in page
 
 
-def test_the_map_of_rooms_is_in_the_order_of_the_rule_of_imports() -> None:
+def test_the_map_of_parts_is_in_the_order_of_the_rule_of_imports() -> None:
     """Whoever stands later in the map may import whoever stands before it, as in pyproject.toml."""
     import tomllib
 
@@ -54,5 +54,5 @@ def test_the_map_of_rooms_is_in_the_order_of_the_rule_of_imports() -> None:
     contracts = project["tool"]["importlinter"]["contracts"]
     (layers,) = (c["layers"] for c in contracts if c.get("containers") == ["lmam_core"])
     allowed = [room for layer in reversed(layers) for room in layer.replace(" : ", " | ").split(" | ")]
-    rooms = re.findall(r"^    (\w+)  +\S", inspect.getdoc(lmam_core).split("The rooms")[1], re.M)
+    rooms = re.findall(r"^    (\w+)  +\S", inspect.getdoc(lmam_core).split("The parts")[1], re.M)
     assert rooms == [room for room in allowed if not room.startswith("(")]

@@ -22,6 +22,7 @@ import pytest
 from matplotlib.text import Text
 
 from lmam_book.pages import style as reporting
+from lmam_core.features.sample import sample
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -98,6 +99,12 @@ def _text(thing: object) -> str:
     if isinstance(data, str):
         return data
     return thing._repr_html_() if hasattr(thing, "_repr_html_") else ""
+
+
+def small_samples(monkeypatch: pytest.MonkeyPatch, dialogues: int, turns: int) -> None:
+    """The recordings that a chapter makes are fewer: what it says of them counts, not how well anything learns."""
+    make = sample.make_sample
+    monkeypatch.setattr(sample, "make_sample", lambda folder, seed, *_: make(folder, seed, dialogues, turns))
 
 
 def assert_folds_are_labelled(cells):

@@ -17,12 +17,15 @@ AUDIT = "18-forensic-audit"
 def test_the_answer_has_the_audits_numbers(stage: Path) -> None:
     text = said(stage / f"{AUDIT}.ipynb").replace("**", "")
     rows, missing = forensics.audited("IEMOCAP").rows, forensics.without_dialogues()
-    with_lmam = rows[rows.row.str.endswith("*") & (rows.reading != "none")]
-    precision = (with_lmam.reading == "precision").sum()
-    assert f"its precision in {precision} of the {len(with_lmam)} rows with LMAM" in text
-    fitting = (rows.utterances == 1623 - missing.missing.sum()).sum()
-    assert f"{fitting} rows of Table II fit the public IEMOCAP test set without one of its 31 dialogues" in text
-    assert missing.sets[0][0] in text
+    assert set(rows[rows.row.str.endswith("*")].reading) == {"precision"}
+    assert "its precision in all 7 rows with LMAM" in text
+    fitting = rows[rows.utterances == 1623 - missing.missing.sum()]
+    assert set(rows.row[rows.row.str.endswith("*")]) - set(fitting.row) == {"TextCNN*"}
+    assert "The row EmoCaps and every row with LMAM but TextCNN" in text
+    assert f"{(fitting.exist == fitting.of).sum()} of these {len(fitting)} in all pairs" in text
+    assert forensics.fitting_rows().averages_follow_all.all()
+    assert f"the averages of all {len(fitting)} follow the complete test set" in text
+    assert f"A test set without {missing.sets[0][0]}?" in text
     assert f"with a chance of {missing.chance:.0e}" in text
     for name in ("IEMOCAP", "MELD"):
         verdict = forensics.audited(name).pairs.verdict

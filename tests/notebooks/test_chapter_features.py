@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lmam_core.errors import LmamError
-from tests.notebooks.here import execute
+from tests.notebooks.here import execute, small_samples
 
 CHAPTER = "19-features"
 
@@ -15,10 +15,11 @@ CHAPTER = "19-features"
 def test_the_chapter_needs_no_opensmile(monkeypatch: pytest.MonkeyPatch) -> None:
     """As far as sound goes: what stands below trains on features."""
     monkeypatch.setitem(sys.modules, "opensmile", None)
+    small_samples(monkeypatch, 6, 4)
     text = execute(CHAPTER, {}, monkeypatch, slice(0, 21))
     assert "mean pitch, semitones above 27.5 Hz" in text
     assert "openSMILE's mean pitch" not in text
-    assert "audio acoustic96 72 x 96" in text
+    assert "audio acoustic96 24 x 96" in text
     assert "broken.mp4 cannot be decoded" in text
 
 

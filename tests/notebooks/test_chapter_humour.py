@@ -1,4 +1,4 @@
-"""The chapter on humour, run in this process."""
+"""The chapter on humour, as built and over an empty store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import nbformat
 import pytest
 
 from tests.notebooks.here import NOTEBOOKS, assert_folds_are_labelled, execute
+from tests.notebooks.test_chapters import said
 
 CHAPTER = "24-humour"
 
 
-def test_the_chapter_answers_from_the_store_and_both_models_learn_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = execute(CHAPTER, {}, monkeypatch)
+def test_the_chapter_answers_from_the_store_and_both_models_learn_live(stage: Path) -> None:
+    text = said(stage / f"{CHAPTER}.ipynb")
     answer = text[: text.index("Generated segments")]
     assert "not testable" in answer
     assert "synthetic" in answer

@@ -11,6 +11,7 @@ import pytest
 from lmam_core import LMAM
 from lmam_core.runs.store import Store
 from tests.notebooks.here import NOTEBOOKS, assert_folds_are_labelled, execute
+from tests.notebooks.test_chapters import untrained
 
 CHAPTER = "26-your-own-backbone"
 
@@ -25,6 +26,7 @@ def test_it_is_short_and_its_exercise_is_that_of_the_module() -> None:
 
 def test_with_other_parameters_its_answer_is_that_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"rank": 3, "embedding": "late", "seeds": 2, "store": str(tmp_path)}
+    untrained(monkeypatch)
     text = execute(CHAPTER, given, monkeypatch)
     assert len(list(Store(tmp_path))) == 4
     (gain,) = re.findall(

@@ -9,7 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from tests.notebooks.here import NOTEBOOKS, execute
+from tests.notebooks.here import NOTEBOOKS, execute, small_samples
 
 
 def test_it_is_short() -> None:
@@ -20,6 +20,7 @@ def test_it_is_short() -> None:
 
 def test_it_goes_the_whole_way_with_other_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # and back, after a page that goes elsewhere
+    small_samples(monkeypatch, 6, 3)
     shown = execute("21-predictions", {"rank": 3, "seed": 5, "text": "roberta768"}, monkeypatch)
     found = pd.read_csv("predictions.csv")  # the page's own folder
     assert list(found.prediction.unique()) == [c for c in found.prediction.unique() if f"p_{c}" in found]
@@ -32,4 +33,4 @@ def test_it_goes_the_whole_way_with_other_parameters(tmp_path: Path, monkeypatch
         int(n) for n in re.findall(r"\*\*(\d+)%\*\* right \(95 % interval over dialogues (\d+)% to (\d+)", shown)[0]
     )
     assert low <= right <= high
-    assert re.search(r"nothing missing 18 .* audio 18 ", shown)
+    assert re.search(r"nothing missing 9 .* audio 9 ", shown)

@@ -1,19 +1,20 @@
-"""The chapter on sessions, run in this process."""
+"""The chapter on sessions, as built."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import nbformat
-import pytest
 
-from tests.notebooks.here import NOTEBOOKS, execute
+from tests.notebooks.here import NOTEBOOKS
+from tests.notebooks.test_chapters import said
 
 CHAPTER = "22-sessions"
 
 
-def test_the_chapter_answers_from_the_store_and_both_models_learn_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = execute(CHAPTER, {}, monkeypatch)
+def test_the_chapter_answers_from_the_store_and_both_models_learn_live(stage: Path) -> None:
+    text = said(stage / f"{CHAPTER}.ipynb")
     assert re.search(r"The paper reports \+0\.52 points of P@20\.|No five seeds of both arms", text)
     live = text[text.index("Generated sessions; LMAM of rank") :]
     for arm in ("counting", "DHCN", "LMAM, channels"):

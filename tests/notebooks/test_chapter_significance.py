@@ -133,7 +133,7 @@ def test_power_grows_with_seeds() -> None:
 def test_the_answer_has_the_tables_and_the_stores_numbers(stage: Path) -> None:
     text = said(stage / f"{CHAPTER}.ipynb").replace("**", "").replace("*", "")
     printed, store = implied.printed(), Store()
-    assert f"Of {len(printed)} changes that the paper calls significant, {(printed.gain < 0).sum()} are losses" in text
+    assert f"Of {len(printed)} p-values below 0.05, {(printed.gain < 0).sum()} stand beside a loss" in text
     tests = [
         significance.class_tests(*pair.values())[:-1]
         for name, (_, pair) in significance.plugged(significance.of_the_book(store), 5).items()
@@ -146,6 +146,8 @@ def test_the_answer_has_the_tables_and_the_stores_numbers(stage: Path) -> None:
     )
     rates = error_rates.table().query("readings == 3")
     assert f"reproduced in up to {rates[rates.true == 0].reproduced.max():.1f} % of cases" in text
+    halved = rates[rates.true == rates.printed / 2].reproduced.max()
+    assert f"true gain is half of the reported one in up to {halved:.0f} %" in text
     half = rates[rates.true == rates.printed / 2]
     assert f"it does so in up to {half.reproduced.max():.0f} %, and would in up to {half.unlowered.max():.0f} %" in text
     sure = headline.certainties(headline.cells(store), 1.0)
@@ -167,7 +169,7 @@ def test_answers_of_the_exercises_are_computed() -> None:
 def test_over_an_empty_store_of_ones_own_only_the_paper_speaks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.root.mkdir()
     text = execute(CHAPTER, {"store": str(store.root), "difference": 3.0}, monkeypatch)
-    assert "42 are losses" in text
+    assert "42 stand beside a loss" in text
     assert "not yet five seeds" in text
     assert "no runs of the second protocol" in text
     assert re.search(r"14 of 14 claims wait for runs", text)

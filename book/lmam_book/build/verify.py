@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +64,23 @@ def runs_hold_together(store: Store) -> Iterator[str]:
         sets = pairs(features, "features")
         if sha256 != catalogue.fingerprint(dataset, sets, tuple(sets)):
             yield f"{name} and others like it were made from a {dataset} that is not the catalogue's."
+
+
+def runs_are_as_committed(store: Store, root: Path | None = None) -> Iterator[str]:
+    """No committed run is changed or lost, not even its times and sizes, which cannot be recomputed.
+
+    Asked of git, the source of every run; outside of a clone, and of another store than the book's, nothing is known.
+    """
+    root = root or paths.checkout()
+    if store.root.resolve() != (root / "data" / "results").resolve():
+        return
+    command = ["git", "diff", "--name-only", "-z", "--no-renames", "--diff-filter=MTD", "HEAD", "--", "data/results"]
+    try:
+        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit
+        return
+    for name in filter(None, asked.stdout.split("\0")):
+        yield f"{name} is not as it was committed; runs are never changed, restore it from git."
 
 
 def _versions() -> list[str]:
@@ -177,6 +195,7 @@ def built_book_is_fresh(store: Store, root: Path | None = None) -> Iterator[str]
 
 CHECKS: tuple[Callable[[Store], Iterator[str]], ...] = (
     runs_hold_together,
+    runs_are_as_committed,
     tables_are_as_measured,
     tables_cover_what_the_book_compares,
     pages_in_step,

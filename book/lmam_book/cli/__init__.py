@@ -23,9 +23,11 @@ from lmam_book.cli.sweep import sweep
 from lmam_book.cli.verify import verify
 from lmam_core import __version__
 from lmam_core.errors import LmamError
+from lmam_core.signals import ended_like_ctrl_c
 
 INTERRUPTED = dict.fromkeys(("sweep", "data", "book"), "the same command goes on where it stopped") | {
-    "bench": "what is not shown above was not measured"
+    "bench": "what is not shown above was not measured",
+    "run": "no run was kept; the same command begins anew, a recommendation after its last whole epoch",
 }
 """What an interruption leaves, by command; the others keep nothing."""
 ALIKE = 0.7
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     context = None
     try:
-        with lmam.make_context("lmam", given) as context:
+        with ended_like_ctrl_c(), lmam.make_context("lmam", given) as context:
             code = lmam.invoke(context) or 0
         sys.stdout.flush()
         return int(code)

@@ -86,11 +86,12 @@ def _report(folder: Path) -> None:
     """Print a new dataset's notes on the error stream, the rest of its description on the output stream."""
     from lmam_core.data import stored
     from lmam_core.data.notes import condensed
+    from lmam_core.errors import visible
 
     description = stored.description(folder)
     for note in condensed(description["notes"]):
-        print(note, file=sys.stderr)
-    click.echo(description["about"])
+        print(visible(note), file=sys.stderr)
+    click.echo(visible(description["about"]))
     for m, sets in description["feature_sets"].items():
         for name, of in sets.items():
             mean = f", {of['missing']} filled with the training mean" if of["missing"] else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmam_core.errors import LmamError
+from lmam_core.errors import LmamError, visible
 
 SHOWN = 10
 """Notes about recordings that are shown; the column `missing` has them all."""
@@ -37,7 +37,7 @@ def predict(model: str, data: str, to: str, weights: str | None) -> None:
         raise LmamError(f"{path} cannot be written ({error.strerror}).") from error
     notes = predictions.attrs.get("notes", [])
     for note in notes[:SHOWN]:
-        print(note, file=sys.stderr)
+        print(visible(note), file=sys.stderr)
     if len(notes) > SHOWN:
         print(f"and {len(notes) - SHOWN} more of this kind.", file=sys.stderr)
     caution = f" ({loaded.caution})" if loaded.caution else ""

@@ -7,6 +7,18 @@
 from lmam_book.forensics.audit import WORDS, Audit, audit
 from lmam_book.forensics.one_pair import pair
 from lmam_book.forensics.pasted import paste
-from lmam_book.forensics.whole_paper import audited, cells, findings, frame, without_dialogues
+from lmam_book.forensics.whole_paper import audited, cells, findings, fitting_rows, frame, without_dialogues
 
-__all__ = ["WORDS", "Audit", "audit", "audited", "cells", "findings", "frame", "pair", "paste", "without_dialogues"]
+__all__ = [
+    "WORDS",
+    "Audit",
+    "audit",
+    "audited",
+    "cells",
+    "findings",
+    "fitting_rows",
+    "frame",
+    "pair",
+    "paste",
+    "without_dialogues",
+]

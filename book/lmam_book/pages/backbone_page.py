@@ -13,12 +13,13 @@ import torch
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from lmam_book.pages import headline_page, live_runs
+from lmam_book.pages import headline_page, live_runs, own_runs
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
 from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import beside_paper, headline, sizes
+from lmam_book.verdicts.own_backbone import Compared
 from lmam_core import paths
 from lmam_core.batch import collate
 from lmam_core.data import catalogue
@@ -46,7 +47,7 @@ RULES: dict[str, Rule] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Parameters:
     """A card's parameters: of the live run, and `store`, where the measured runs are read."""
 
     profile: str
@@ -67,14 +68,14 @@ class Card:
 
     def __init__(self, backbone: str, names: Mapping[str, Any], **quick: float) -> None:
         self.backbone, self.names, self.quick = backbone, names, quick
-        self._checked: Asked | None = None
-        self._trained: dict[Asked, dict[str, tuple[Embedded, Dataset, Training]]] = {}
-        self.asked  # noqa: B018  # parameters that are not possible are told where the card is created
+        self._checked: Parameters | None = None
+        self._trained: dict[Parameters, dict[str, tuple[Embedded, Dataset, Training]]] = {}
+        self.parameters  # noqa: B018  # parameters that are not possible are told where the card is created
 
     @property
-    def asked(self) -> Asked:
+    def parameters(self) -> Parameters:
         """The parameters as they are now, checked."""
-        now = Asked(**{field.name: self.names[field.name] for field in dataclasses.fields(Asked)})
+        now = Parameters(**{field.name: self.names[field.name] for field in dataclasses.fields(Parameters)})
         if now != self._checked:
             check_parameters(self.names, **RULES)
             arm = self._arm(now, "lmam")
@@ -83,53 +84,72 @@ class Card:
             self._checked = now
         return now
 
-    def _arm(self, now: Asked, fusion: str) -> Experiment:
+    def _arm(self, now: Parameters, fusion: str) -> Experiment:
         """The live run's arm with LMAM, or with another fusion and the same encoders."""
         budget = {"learning_rate": 3e-3} | self.quick if now.profile == "quick" else {}
         base = Experiment(now.dataset, backbone=self.backbone, fusion=fusion, seed=now.seed, **budget)  # type: ignore[arg-type]
-        if fusion == "lmam":
-            return dataclasses.replace(base, embedding=now.embedding, rank=now.rank)
-        early = now.embedding != "late" and not BACKBONES[self.backbone].multimodal
-        return dataclasses.replace(base, embedding="early" if early else "late")
+        lmam = dataclasses.replace(base, fusion="lmam", embedding=now.embedding, rank=now.rank)
+        return lmam if fusion == "lmam" else dataclasses.replace(base, embedding=own_runs.pair(lmam)[0].embedding)
 
     @property
     def data(self) -> Dataset:
         """The dataset of the live run."""
-        return prepared(self._arm(self.asked, "lmam"))
+        return prepared(self._arm(self.parameters, "lmam"))
 
     def model(self, fusion: str = "lmam") -> Embedded:
         """The untrained model of the live run with LMAM, or with another fusion."""
-        return build(self._arm(self.asked, fusion), self.data)
+        return build(self._arm(self.parameters, fusion), self.data)
 
     @property
     def cells(self) -> list[headline.Cell]:
         """The backbone's measured runs against concatenation."""
-        return headline_page.cells(self.asked.store, self.backbone)
+        return headline_page.cells(self.parameters.store, self.backbone)
+
+    @property
+    def ours(self) -> dict[str, Compared]:
+        """The reader's own runs of the backbone on `dataset`, but those that the headline's cells have."""
+        measured = {run.experiment for cell in self.cells for runs in cell.runs.values() for run in runs}
+        ours = own_runs.compared(self.parameters.store, self.parameters.dataset, self.backbone)
+        return {name: one for name, one in ours.items() if one.fused[0].experiment not in measured}
 
     def answer(self) -> Markdown:
         """The gain on each dataset with interval, seeds, the paper's gain and the word; what is not measured yet."""
-        parts = headline_page.answer(self.cells), headline_page.missing(self.cells, self.asked.store)
+        wanted = [
+            self._arm(dataclasses.replace(self.parameters, profile="full"), fusion) for fusion in ("concat", "lmam")
+        ]
+        covered = self.parameters.dataset in headline.DATASETS  # by the headline's sentences
+        own = "" if covered and not self.ours else own_runs.answer(self.parameters.store, wanted, self.ours)
+        parts = own, headline_page.answer(self.cells), headline_page.missing(self.cells, self.parameters.store)
         return Markdown("\n\n".join(part for part in parts if part))
 
     def gains(self) -> Figure | None:
         """The gains drawn; None without runs."""
-        return headline_page.gains(self.cells)
+        return headline_page.gains(self.cells, own_runs.gains(self.parameters.dataset, self.ours))
+
+    def by_class(self) -> Markdown:
+        """What `classes` draws, in a sentence, or that there are no runs yet."""
+        drawn = (
+            "The measured runs by class, with the reading that gained most. Bars are 95 % intervals over seeds alone."
+        )
+        return Markdown(
+            drawn if headline_page.by_class(self.cells) else "No run of the second protocol has classes yet."
+        )
 
     def classes(self) -> Figure | None:
         """The gain in each class; None without runs."""
-        return headline_page.classes(self.cells)
+        return headline_page.classes(self.cells, own_runs.classes(self.parameters.dataset, self.ours))
 
     def where(self) -> Figure:
         """Where LMAM stands in the live run's model, drawn."""
         multimodal = BACKBONES[self.backbone].multimodal
         return figures.embeddings(
-            run_names.title(self.backbone), tuple(self.data.widths), multimodal, (self.asked.embedding,)
+            run_names.title(self.backbone), tuple(self.data.widths), multimodal, (self.parameters.embedding,)
         )
 
     def parts(self) -> HTML:
         """The parameters of the live run's two models by part."""
-        arms = (self._arm(self.asked, fusion).resolved() for fusion in ("concat", "lmam"))
-        return parts({run_names.arm(e): build(e, self.data) for e in arms}, self._arm(self.asked, "lmam"))
+        arms = (self._arm(self.parameters, fusion).resolved() for fusion in ("concat", "lmam"))
+        return parts({run_names.arm(e): build(e, self.data) for e in arms}, self._arm(self.parameters, "lmam"))
 
     def original(self) -> HTML:
         """What the comparison with the original gave, in a sentence, with tables of it and of the sizes folded away."""
@@ -141,7 +161,7 @@ class Card:
     @property
     def trained(self) -> dict[str, tuple[Embedded, Dataset, Training]]:
         """The live run: the backbone without and with LMAM, trained once for the same parameters."""
-        now = dataclasses.replace(self.asked, store="")
+        now = dataclasses.replace(self.parameters, store="")
         if now not in self._trained:
             arms = [self._arm(now, fusion) for fusion in ("concat", "lmam")]
             self._trained[now] = live_runs.train({run_names.arm(e.resolved()): e for e in arms}, now.device)
@@ -149,7 +169,7 @@ class Card:
 
     def live(self) -> HTML:
         """Test scores, parameters and times of the live run, below what no training reaches."""
-        now, constant = self.asked, _constant(self.data)
+        now, constant = self.parameters, _constant(self.data)
         rows = [live_runs.scored(name, *trained) for name, trained in self.trained.items()]
         metric, sign = selection_metric(self.data)
         enough = 5 if self.data.classes else 0.05  # points of F1, or of the scale of the labels
@@ -170,9 +190,9 @@ class Card:
 
     def _full(self) -> str:
         """How long the full profile would take, judged by the updates of the quick one."""
-        if self.asked.profile == "full":
+        if self.parameters.profile == "full":
             return ""
-        return live_runs.full(self.trained, self._arm(self.asked, "lmam").resolved().batch_size or 1)
+        return live_runs.full(self.trained, self._arm(self.parameters, "lmam").resolved().batch_size or 1)
 
     def curves(self) -> Figure:
         """Loss and validation score of the live run by epoch."""
@@ -183,7 +203,7 @@ class Card:
         """Loss and validation score by epoch of two measured runs, without and with LMAM; None where there are none."""
         runs = [run for cell in self.cells for some in cell.runs.values() for run in some]
         groups: dict[tuple[str, str, int], dict[str, Training]] = {}
-        for run in runs + stored_runs(self.backbone, Store(paths.store(self.asked.store))):
+        for run in runs + stored_runs(self.backbone, Store(paths.store(self.parameters.store))):
             e = run.experiment
             groups.setdefault((e.dataset, e.protocol, e.seed), {})[run_names.arm(e)] = run.training
         for (dataset, *_), arms in sorted(groups.items(), key=lambda group: group[0][0] != "iemocap"):
@@ -194,7 +214,7 @@ class Card:
 
     def first_protocol(self) -> HTML:
         """The paper's numbers beside those of the first protocol's runs, folded away; nothing without runs."""
-        store = Store(paths.store(self.asked.store))
+        store = Store(paths.store(self.parameters.store))
         runs = stored_runs(self.backbone, store) + [
             r for r in stored_runs("meld", store) if r.experiment.backbone == self.backbone
         ]
@@ -205,14 +225,14 @@ class Card:
         for dataset in frame.dataset.unique():
             beside = beside_paper.beside(frame, self.backbone, dataset)
             first, *metrics = dict.fromkeys(beside.columns.get_level_values(0))
-            for k in range(0, len(metrics), 3):  # which is what a page is wide enough for
-                shown = beside[[first, *metrics[k : k + 3]]]
+            for k in range(0, len(metrics), 2):  # which is what a page is wide enough for
+                shown = beside[[first, *metrics[k : k + 2]]]
                 folded.append(reporting.table(shown, "" if k else headline.DATASETS[dataset]))
         return reporting.fold("Runs of the first protocol", *folded)
 
     def footer(self) -> HTML:
         """Where the page's numbers came from."""
-        now = self.asked
+        now = self.parameters
         return reporting.footer(Store(paths.store(now.store)), dataclasses.asdict(now))
 
 
@@ -250,14 +270,14 @@ def _compared(timings: pd.DataFrame) -> str:
     return sentences + str(times.data)
 
 
-def parts(models: Mapping[str, Embedded], asked: Experiment) -> HTML:
-    """The parameters of named models by part; `asked` is the one with LMAM."""
+def parts(models: Mapping[str, Embedded], experiment: Experiment) -> HTML:
+    """The parameters of named models by part; `experiment` is the one with LMAM."""
     rows = []
     for name, model in models.items():
         modules = {"fusion": model.fusion, "backbone": model.backbone, "classifier": model.classifier}
         counts = {part: sum(p.numel() for p in module.parameters()) for part, module in modules.items()}
         rows.append({"arm": name} | {part: f"{n:,}" for part, n in (counts | {"all": sum(counts.values())}).items()})
-    caption = f"Parameters of {run_names.title(asked.backbone)} on {asked.dataset}, rank {asked.rank}"
+    caption = f"Parameters of {run_names.title(experiment.backbone)} on {experiment.dataset}, rank {experiment.rank}"
     return reporting.table(pd.DataFrame(rows), caption)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
     """The place of an arm by its mean among those with five seeds, over the seeds that all of them have.
 
     Variants of the arm itself, whose names go on behind a comma, are no rivals and are left out. Rivals that were
-    stopped before they had learned are named.
+    stopped before they had learned are named (`Cells.short`).
     """
     metric = beside_paper.HEADLINE[dataset]
     scores = beside_paper.values(cells.frame, dataset, metric) if cells.runs else {}
@@ -93,23 +93,31 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
         return ""
     means = {arm: float(np.mean([v[seed] for seed in seeds])) for arm, v in rivals.items()}
     order = sorted(means, key=lambda arm: -means[arm])
-    gains = [gain for arm in order if arm != other and (gain := cells.gain(other, dataset, metric, arm))]
+    stopped = [arm for arm in order if arm in cells.short(dataset)]
+    learned = [arm for arm in order if arm not in (other, *stopped)]
+    gains = [gain for arm in learned if (gain := cells.gain(other, dataset, metric, arm))]
     ahead, behind = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
     unit = beside_paper.TITLES[metric].split(" %")[0]
     place = order.index(other) + 1
-    text = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean "
-    text += f"({means[other]:.1f} {unit}, {len(seeds)} seeds), reliably ahead of {ahead} and behind {behind}."
+    text = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean"
+    text += ", its variants left out " if any(arm.startswith(f"{other}, ") for arm in scores) else " "
+    text += f"({means[other]:.1f} {unit} over the {len(seeds)} seeds that all have), reliably ahead of {ahead} and "
+    text += f"behind {behind}{f' of the {len(learned)} others that learned' if stopped else ''}."
     text += "" if place == 1 else f" The best is {order[0]} ({means[order[0]]:.1f})."
-    stopped = [arm for arm in order if beside_paper.shortfall(cells.frame, dataset, arm)]
     return text + (f" Stopped before they had learned, so perhaps better: {', '.join(stopped)}." if stopped else "")
 
 
 def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> Figure | None:
-    """Every run as a dot, the best arm first, and a line at the mean of runs that fuse nothing; None without runs."""
-    metric = beside_paper.HEADLINE[dataset]
+    """Every run as a dot, and a line at the mean of runs that fuse nothing, which stand first; None without runs.
+
+    The best arm stands above the others. Variants of an arm are left out; arms that fell short are named and not drawn.
+    """
+    metric, short = beside_paper.HEADLINE[dataset], cells.short(dataset)
     scores = {arm: list(v.values()) for arm, v in beside_paper.values(cells.frame, dataset, metric).items()}
+    scores = {arm: values for arm, values in scores.items() if arm not in short and ", " not in arm}
     if not scores:
         return None
+    axis += f"\nnot drawn, as they did not learn: {', '.join(short)}" if short else ""
     rows = {"text alone": [run.metrics[metric] for run in alone]} if alone else {}
     rows |= dict(sorted(scores.items(), key=lambda row: -np.mean(row[1])))
     figure = figures.seeds(rows, axis)
@@ -120,8 +128,11 @@ def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> F
     return figure
 
 
-def claims(cells: Cells, other: str, dataset: str) -> HTML:
-    """One row per arm: the paper's number and ours, and of "`other` beats this arm" both gains and the word."""
+def claims(cells: Cells, other: str, dataset: str, later: Collection[str] = ()) -> HTML:
+    """One row per arm: the paper's number and ours, and of "`other` beats this arm" both gains and the word.
+
+    Of arms in `later` the word is that of newer runs, which another table has: this one refers to it.
+    """
     beside = cells.beside(dataset).set_index("arm")
     words = cells.verdicts(other, [dataset])
     words = words.set_index(words.claim.str.removeprefix(f"{other} beats "))
@@ -141,7 +152,8 @@ def claims(cells: Cells, other: str, dataset: str) -> HTML:
         }
         known = words.loc[arm] if arm in words.index else None
         shown |= {"paper's gain": "–" if known is None else known.paper}
-        rows.append(shown | {"word": "–" if known is None else reporting.badge(known.verdict)})
+        word = "–" if known is None else reporting.badge(known.verdict)
+        rows.append(shown | {"word": "second protocol, above" if known is not None and arm in later else word})
     if not rows:
         return HTML("")
     metric = beside_paper.TITLES[beside_paper.HEADLINE[dataset]]
@@ -157,5 +169,5 @@ def trade(cells: Cells, dataset: str, costs: Mapping[str, float], axis: str) -> 
     metric = beside_paper.HEADLINE[dataset]
     scores = beside_paper.values(cells.frame, dataset, metric) if cells.runs else {}
     points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in scores.items() if arm in costs}
-    points = {arm: point for arm, point in points.items() if not beside_paper.shortfall(cells.frame, dataset, arm)}
+    points = {arm: point for arm, point in points.items() if arm not in cells.short(dataset)}
     return figures.trade(points, axis, beside_paper.TITLES[metric]) if len(points) > 1 else None

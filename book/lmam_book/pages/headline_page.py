@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
+from lmam_book.plans.plans import command
 from lmam_book.verdicts import beside_paper, headline
 from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
@@ -27,6 +29,8 @@ from lmam_core.runs.store import Store
 
 Row = dict[Any, Any]
 """A row of `headline.table`."""
+Panels = Mapping[str, Mapping[str, Gain]]
+"""What `figures.gains.forest` draws."""
 
 
 @lru_cache(maxsize=4)
@@ -37,8 +41,8 @@ def cells(store: str, *backbones: str) -> list[Cell]:
 
 def answer(cells: Sequence[Cell]) -> str:
     """One backbone's gains, a Markdown line per dataset, and what its level says; empty for cells without runs."""
-    rows = _ready(cells).to_dict("records")
-    lines = [_line(row) for row in rows]
+    rows, by_dataset = _ready(cells).to_dict("records"), {cell.dataset: cell for cell in cells}
+    lines = [_line(row, by_dataset[row["dataset"]]) for row in rows]
     below = [row for row in rows if row["margin over probe"] < 0]
     return "\n".join(lines) + (f"\n\n{_below(below)}" if below else "")
 
@@ -48,13 +52,18 @@ def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
     return table[table.seeds > 0]
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, cell: Cell) -> str:
     text = (
-        f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} (interval "
-        f"{row['low']:+.1f} to {row['high']:+.1f}, {row['seeds']} seeds); the paper reports "
+        f"- **{DATASETS[row['dataset']]}**: {row['gain']:+.1f} points of {UNITS[row['metric']]} "
+        f"({row['low']:+.1f} to {row['high']:+.1f}, {_corrected(cell)}, {row['seeds']} seeds); the paper reports "
         f"{row['reported gain']:+.1f}: {reporting.badge(row['word'])}"
     )
     return text + (f" ({row['would decide']})" if row["would decide"] else "")
+
+
+def _corrected(cell: Cell) -> str:
+    """What the intervals of `Cell.effects` are corrected for: the readings that are planned."""
+    return f"corrected for {len(cell.runs) - 1}"
 
 
 def _below(rows: Sequence[Row]) -> str:
@@ -90,12 +99,13 @@ def missing(cells: Sequence[Cell], store: str) -> str:
     if not absent:
         return ""
     names = ", ".join(absent[:-1]) + f" and {absent[-1]}" if absent[1:] else absent[0]
-    return f"Not measured yet on {names}: `lmam sweep headline_{cells[0].backbone} --store {store}` makes the runs."
+    made_by = command(f"headline_{cells[0].backbone}", Store(paths.store(store)))
+    return f"Not measured yet on {names}: `{made_by}` makes the runs."
 
 
-def gains(cells: Sequence[Cell]) -> Figure | None:
-    """The gain of every reading on every dataset of one backbone; None without runs."""
-    panels = {
+def gains(cells: Sequence[Cell], more: Panels | None = None) -> Figure | None:
+    """The gain of every reading on every dataset of one backbone, behind `more` panels; None without runs."""
+    panels = dict(more or {}) | {
         f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}": {n: Gain(e, cell.reported) for n, e in effects.items()}
         for cell in cells
         if (effects := cell.effects())
@@ -103,9 +113,9 @@ def gains(cells: Sequence[Cell]) -> Figure | None:
     return forest(panels, "gain of LMAM in points (right of 0: better with it)") if panels else None
 
 
-def classes(cells: Sequence[Cell]) -> Figure | None:
+def classes(cells: Sequence[Cell], more: Panels | None = None) -> Figure | None:
     """The gain of a backbone's best reading in the F1 of each class, over seeds alone; None without runs."""
-    panels = by_class(cells)
+    panels = dict(more or {}) | by_class(cells)
     return forest(panels, "gain of LMAM in points of F1 of the class") if panels else None
 
 
@@ -117,14 +127,21 @@ def by_class(cells: Sequence[Cell]) -> dict[str, dict[str, Gain]]:
         if not effects or not cell.runs["concatenation"][0].classes:
             continue
         best = max(effects, key=lambda name: effects[name].mean)
-        base, mine = ({r.experiment.seed: _f1(r) for r in cell.runs[name]} for name in ("concatenation", best))
-        gain = np.array([mine[seed] - base[seed] for seed in sorted(cell.shared(best))])  # (seeds, C)
-        names = cell.runs["concatenation"][0].classes
-        panels[f"{DATASETS[cell.dataset]}, {best}"] = {
-            name: Gain(interval(column), _printed_class(cell, name))
-            for name, column in zip(names, gain.T.tolist(), strict=True)
-        }
+        printed = partial(_printed_class, cell)
+        panels[f"{DATASETS[cell.dataset]}, {best}"] = class_gains(cell.runs["concatenation"], cell.runs[best], printed)
     return panels
+
+
+def class_gains(
+    plain: Sequence[Run], fused: Sequence[Run], printed: Callable[[str], float] = lambda name: float("nan")
+) -> dict[str, Gain]:
+    """The gain in the F1 of each class over the seeds that two arms share, and the paper's, by the class's name."""
+    base, mine = ({r.experiment.seed: _f1(r) for r in runs} for runs in (plain, fused))
+    gain = np.array([mine[seed] - base[seed] for seed in sorted(base.keys() & mine.keys())])  # (seeds, C)
+    return {
+        name: Gain(interval(column), printed(name))
+        for name, column in zip(plain[0].classes or (), gain.T.tolist(), strict=True)
+    }
 
 
 def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML:
@@ -135,21 +152,24 @@ def tabs(cells: Sequence[Cell], table: Callable[[Sequence[Cell]], HTML]) -> HTML
 
 
 def readings_table(cells: Sequence[Cell]) -> HTML:
-    """One backbone on every dataset, by reading: gain, interval, seeds, what the paper reports, both scores, the word.
+    """One backbone on every dataset, by reading: gain, interval, seeds, both scores.
 
-    A dataset without runs has the reported gain alone.
+    What the paper reports and the word, which rests on all readings, stand once per dataset, also without runs.
     """
-    columns = ["data", "keys", "gain (interval)", "reported", "word", "without", "with LMAM", "seeds"]
+    columns = ["data, reported gain, word", "keys", "gain (corrected interval)", "with LMAM", "without", "seeds"]
     rows = []
     for cell in cells:
-        reported, word = f"{cell.reported:+.1f}", reporting.badge(str(headline.row(cell)["word"]))
-        data, effects = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}", cell.effects()
-        for name, e in effects.items():
-            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in ("concatenation", name)]
-            rows.append([data, name, _interval(e), reported, word, *scores, str(e.seeds)])
-        if not effects:
-            rows.append([data, "–", "–", reported, word, "–", "–", "–"])
-    return reporting.table(pd.DataFrame(rows, columns=columns))
+        word = reporting.badge(str(headline.row(cell)["word"]))
+        data = f"{DATASETS[cell.dataset]}, {UNITS[cell.metric]}, reported {cell.reported:+.1f}: "
+        first: str | Markup = Markup("{}{}").format(data, word)
+        for name, e in cell.effects().items():
+            scores = [f"{cell.mean(arm, cell.shared(name)):.1f}" for arm in (name, "concatenation")]
+            rows.append([first, name, _interval(e), *scores, str(e.seeds)])
+            first = ""
+        if first:
+            rows.append([first, "–", "–", "–", "–", "–"])
+    many = " or ".join(sorted({str(len(cell.runs) - 1) for cell in cells}))
+    return reporting.table(pd.DataFrame(rows, columns=columns), f"Intervals are corrected for {many} readings")
 
 
 def classes_table(cells: Sequence[Cell]) -> HTML:
@@ -159,7 +179,7 @@ def classes_table(cells: Sequence[Cell]) -> HTML:
         for where, gains in by_class(cells).items()
         for name, gain in gains.items()
     ]
-    columns = ["data, keys", "class", "gain (interval)", "reported"]
+    columns = ["data, keys", "class", "gain (95 %, over seeds)", "reported"]
     return reporting.table(pd.DataFrame(rows, columns=columns)) if rows else HTML("<p>Not measured yet.</p>")
 
 

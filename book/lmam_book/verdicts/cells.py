@@ -17,7 +17,7 @@ from lmam_book.plans.plans import FIRST, PLANS, stored_runs
 from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import FEW, TOO_FEW
+from lmam_book.verdicts.rule import FEW, NOT_WORKING, TOO_FEW
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -29,7 +29,7 @@ class Cells:
 
     `where` says in words what all arms share; `label(experiment)` names the arm of a run, None leaves it out;
     `printed(arm, dataset, metric)` is the paper's number beside it, NaN where it prints none; gains are counted from
-    the arm `baseline`.
+    the arm `baseline`. Arms in `broken` were trained in a way that is known to be wrong: as baselines they do not work.
     """
 
     where: str
@@ -39,6 +39,7 @@ class Cells:
     printed: Callable[[str, str, str], float] = lambda arm, dataset, metric: np.nan
     store: Store = field(default_factory=Store)
     protocol: int = 1
+    broken: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -126,10 +127,16 @@ class Cells:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
                 word = beside_paper.word(self.frame, dataset, arm, other, claimed) if ours else TOO_FEW
+                word = NOT_WORKING if arm in self.broken and word != TOO_FEW else word
                 row: dict[str, object] = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
                 row |= {"paper": f"{claimed:+.2f}", "ours": beside_paper.signed(ours), "n": ours.seeds if ours else 0}
                 rows.append(row)
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
+
+    def short(self, dataset: str) -> list[str]:
+        """The arms that were stopped before they had learned, or are broken."""
+        known = [arm for arm in self.arms(dataset) if self.of(arm, dataset)]
+        return [arm for arm in known if arm in self.broken or beside_paper.shortfall(self.frame, dataset, arm)]
 
     def parameters(self, dataset: str) -> dict[str, float]:
         """The parameters that each arm with runs trained."""

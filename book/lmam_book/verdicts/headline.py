@@ -337,7 +337,7 @@ def arms_fold(rows: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     lines = [
-        f":::{{dropdown}} Every measured arm ({len(rows)}), by its margin over the probe",
+        f":::{{dropdown}} Every measured arm ({len(rows)}) over all its seeds, by its margin over the probe",
         "| backbone, data | arm | mean (interval over seeds) | over probe | seeds | rate, dropout, decay |",
         "|---|---|---:|---:|---:|---|",
     ]
@@ -375,12 +375,12 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
         if gains
     ]
     head = [
-        "## Context or fusion?",
+        "## Is it fusion?",
         "",
         "TextCNN sees three utterances; LMAM lets each of them see its conversation. On text alone there is nothing to",
-        "fuse, so that what LMAM gains there is not fusion.",
+        "fuse: what LMAM gains there is not fusion. Whether context or the output layer makes it, this cannot tell.",
         "",
-        "| TextCNN, LMAM as printed | gain on text alone | seeds | gain on text and audio | seeds |",
+        "| TextCNN, LMAM as printed | gain on text alone (95 %) | seeds | gain on text and audio (95 %) | seeds |",
         "|---|---:|---:|---:|---:|",
     ]
     return "\n".join([*head, *lines]) if lines else ""

@@ -7,6 +7,7 @@ import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,22 @@ import torch
 from lmam_book.bench.linear_probes import flat, probe
 from lmam_book.plans import search as plan
 from lmam_book.plans.arms import starred
-from lmam_book.verdicts import beside_paper, rule
-from lmam_book.verdicts.arms_table import DIFFERING, METRICS
+from lmam_book.verdicts import arms_table, beside_paper, rule
+from lmam_book.verdicts.arms_table import DIFFERING, metric
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_core import paths
-from lmam_core.data.dataset import Dataset
+from lmam_core.data import catalogue
 from lmam_core.errors import LmamError
 from lmam_core.runs import names
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.own_backbone import Make, register_own
+from lmam_core.runs.record import CONVERSATION
 from lmam_core.runs.run import Run, build, prepared, run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import POLL_SECONDS
 from lmam_core.runs.training import UNTESTED
 
-WORDS = {rule.REPRODUCED: "better", rule.EXCLUDED: "worse"}
-"""The rule's words where nothing is reported that could be reproduced: its interval lies above 0, or below."""
 LMAMS = ("variant", "readings")
 """The fields of an experiment that mean something to LMAM alone."""
 _OWN = ("backbone", "dataset", "embedding", "faithful", "fusion", "rank", "seed")
@@ -59,10 +59,19 @@ class Compared:
     recipe: str
     folder: Path
 
+    def mean(self, runs: Sequence[Run]) -> float:
+        """The mean score of an arm's runs, as the metric is written."""
+        return float(np.mean([run.metrics[self.metric] for run in runs]))
+
+    @property
+    def digits(self) -> int:
+        """How many digits the metric is shown with."""
+        return 3 if self.metric in ("mae", "corr") else 1
+
     def __str__(self) -> str:
         e, caution = self.fused[0].experiment, self.fused[0].caution
         score, bar = abs(self.baseline.score), abs(self.baseline.bar)
-        digits, score_below = _digits(self.metric), self.baseline.score < self.baseline.bar
+        digits, score_below = self.digits, self.baseline.score < self.baseline.bar
         lines = {
             "question": f"{names.arm(e)} instead of concatenation in {names.title(e.backbone)}, "
             f"{self.fused[0].dataset}" + f" ({caution})" * bool(caution),
@@ -106,9 +115,11 @@ def compare(
 
     `model` is the name of a registered backbone, or a class or function `make(width, outputs)` that returns a new
     module: forward(x, mask) turns x (B, L, width) into (B, L, outputs), with a mask (B, L), true where an utterance
-    stands. `embedding` is the place of LMAM (Fig. 4 of the paper): `early` and `early_residual` put it in front of one
-    module that makes the logits; `late` makes one module per modality, 100 `outputs` wide or `width`, then LMAM, then a
-    linear layer. Default early_residual, of a registered backbone the way that stands for it in the book.
+    stands. A parameter `speaker` of forward is given who speaks, (B, L), 0 for whoever speaks first in a conversation,
+    and a parameter `speakers` of make how many there are at most. `embedding` is the place of LMAM (Fig. 4 of the
+    paper): `early` and `early_residual` put it in front of one module that makes the logits; `late` makes one module
+    per modality, 100 `outputs` wide or `width`, then LMAM, then a linear layer. Default early_residual, of a registered
+    backbone the way that stands for it in the book.
 
     `dataset` is a name or folder that `lmam data` knows, with two modalities at least. `seeds` are a number of them or
     whole numbers, two at least. Both arms have one recipe: the defaults of `Experiment` or what `recipe` says, such as
@@ -153,7 +164,7 @@ def _compared(
     wanted = [dataclasses.replace(arm, seed=seed).resolved() for seed in numbers for arm in arms]
     _carry_out(wanted, store, device)
     runs = [store.get(e) for e in wanted]
-    return _judged(runs[::2], runs[1::2], searched=search, folder=store.path(wanted[0]).parent)
+    return _judged(runs[::2], runs[1::2], wanted[0], searched=search, folder=store.path(wanted[0]).parent)
 
 
 def _check(recipe: dict[str, Any], search: bool) -> None:
@@ -208,28 +219,44 @@ def _carry_out(wanted: Sequence[Experiment], store: Store, device: str) -> None:
 def _line(result: Run, done: int, of: int) -> str:
     """How far a comparison is, and what a run has; one of a search, in what it is chosen by."""
     e = result.experiment
-    name = _metric(result) if result.metrics else "validation"
+    name = metric(result) if result.metrics else "validation"
     value = result.metrics.get(name, result.training.best_score)
     return f"[{done}/{of}] {names.arm(e)} seed {e.seed}: {name} {value:.3f}, {result.seconds:.0f} s"
 
 
-def _metric(of: Run) -> str:
-    return METRICS.get(of.experiment.dataset, "weighted_f1" if of.classes else "mae")
+def own_runs(store: Store, dataset: str, backbones: Sequence[str]) -> list[Compared]:
+    """Every arm of some registered backbones on a dataset in a store, beside its concatenation (`arms_table.plain`).
+
+    Arms that do not share two seeds with theirs are left out. The dataset must be there, for its linear probe.
+    """
+    label = catalogue.label(dataset)
+    runs = [r for r in store if r.experiment.task == CONVERSATION and r.dataset == label]
+    runs = [r for r in runs if r.experiment.backbone in backbones]
+    compared = []
+    for arms in arms_table.questions(runs).values():
+        for e, mine in arms.items():
+            sides = [{r.experiment.seed: r for r in some} for some in (arms_table.plain(e, arms), mine)]
+            if len(seeds := sorted(set.intersection(*map(set, sides)))) > 1:
+                plain, fused = ([side[seed] for seed in seeds] for side in sides)
+                first = dataclasses.replace(plain[0].experiment, dataset=dataset)  # another path may lead there now
+                compared.append(_judged(plain, fused, first, searched=False, folder=store.root))
+    return compared
 
 
-def _judged(plain: list[Run], fused: list[Run], *, searched: bool, folder: Path) -> Compared:
-    metric = _metric(plain[0])
-    gain = effect(plain, fused, metric)
+def _judged(plain: list[Run], fused: list[Run], first: Experiment, *, searched: bool, folder: Path) -> Compared:
+    """Two arms with the same seeds in the same order; the probe sees the data of `first`."""
+    of = metric(plain[0])
+    gain = effect(plain, fused, of)
     short = [_shortfall(runs) for runs in (plain, fused)]
-    score = beside_paper.sign(metric) * float(np.mean([r.metrics[metric] for r in plain]))
-    baseline = rule.Baseline(score, _probe(prepared(plain[0].experiment), metric), not short[0])
-    word = rule.word([gain], 0.0, baseline, not short[1])
+    score = beside_paper.sign(of) * float(np.mean([r.metrics[of] for r in plain]))
+    baseline = rule.Baseline(score, _probe(_seen(first), catalogue.fingerprint(first.dataset), of), not short[0])
+    word = rule.own(gain, baseline, not short[1])
     return Compared(
         gain=gain,
-        word=WORDS.get(word, word),
+        word=word,
         why=_why(word, gain, baseline, short),
         baseline=baseline,
-        metric=metric,
+        metric=of,
         plain=tuple(plain),
         fused=tuple(fused),
         recipe=_recipe(plain, fused, searched),
@@ -242,9 +269,20 @@ def _shortfall(runs: Sequence[Run]) -> str:
     return beside_paper.shortfall(beside_paper.frame(runs), runs[0].dataset, names.arm(runs[0].experiment))
 
 
-def _probe(data: Dataset, metric: str) -> float:
-    """What a linear probe has on the test set, more for better: logistic, or of real numbers a ridge regression."""
-    if metric != "mae":
+def _seen(e: Experiment) -> Experiment:
+    """An experiment of the same data, which is one for many arms."""
+    fields = ("dataset", "features", "modalities", "protocol", "seed", "dialogues", "shuffled")
+    return Experiment(**{name: getattr(e, name) for name in fields}).resolved()
+
+
+@lru_cache(maxsize=16)
+def _probe(e: Experiment, sha256: str, of: str) -> float:
+    """What a linear probe has on the test set, more for better: logistic, or of real numbers a ridge regression.
+
+    `sha256` keeps the cache from outliving a folder that is built anew.
+    """
+    data = prepared(e)
+    if of != "mae":
         return probe(data)["test_weighted_f1" if data.classes else "test"]
     from sklearn.linear_model import RidgeCV
 
@@ -270,7 +308,3 @@ def _recipe(plain: Sequence[Run], fused: Sequence[Run], searched: bool) -> str:
     if not searched:
         return f"both arms alike, nothing searched: Adam, {arms[0]}"
     return f"each arm searched alike, {len(plan.TRIALS)} trials: Adam, {arms[0]}; with LMAM {arms[1]}"
-
-
-def _digits(metric: str) -> int:
-    return 3 if metric in ("mae", "corr") else 1

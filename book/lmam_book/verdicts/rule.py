@@ -20,6 +20,9 @@ TOO_FEW = "too few runs"
 NOT_TESTABLE = "not testable"
 WORDS = (REPRODUCED, POSITIVE, UNDECIDED, EXCLUDED, NOT_WORKING, TOO_FEW, NOT_TESTABLE)
 """Of measured claims."""
+BETTER = "better"
+WORSE = "worse"
+"""Where nothing is reported that could be reproduced: `own`."""
 HOLDS = "holds"
 IN_PART = "holds in part"
 DOES_NOT_HOLD = "does not hold"
@@ -99,6 +102,15 @@ def word(
         sure = baseline is None or best.low > baseline.edge
         return REPRODUCED if sure and lowered(best, len(readings)) >= half else POSITIVE
     return UNDECIDED
+
+
+def own(gain: Effect, baseline: Baseline | None = None, trained: bool = True) -> str:
+    """The word on "b is better than a" of runs of one's own, for which nothing is reported: `word` with a gain of 0.
+
+    Better or worse where the interval lies above 0 or below, instead of reproduced and excluded.
+    """
+    given = word([gain], 0.0, baseline, trained)
+    return {REPRODUCED: BETTER, EXCLUDED: WORSE}.get(given, given)
 
 
 def half_of(reported: float) -> float:

@@ -24,10 +24,11 @@ from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.intervals import Comparison, Interval, compare
 from lmam_book.verdicts.resampling import draws, resampled, stacked
 from lmam_core.data import catalogue
-from lmam_core.models.backbones import backbone
+from lmam_core.models.backbones import BACKBONES, backbone
 from lmam_core.runs import names as run_names
 from lmam_core.runs.experiment import BUDGETS, EPOCHS, Experiment
 from lmam_core.runs.metrics import per_class
+from lmam_core.runs.record import CONVERSATION
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 
@@ -103,22 +104,24 @@ def label(e: Experiment) -> str:
     return name + (f", {e.shuffled} shuffled" if e.shuffled else "")
 
 
-def setting(e: Experiment) -> str:
-    """What arms share: `mosi · text, audio, video · bc-LSTM`."""
+def setting(e: Experiment, dataset: str) -> str:
+    """What arms share, `dataset` being its label: `mosi · text, audio, video · bc-LSTM`."""
     name = e.backbone.removesuffix("_att")
     sets = ", ".join(pair.split("=")[1] for pair in e.features.split(","))
-    return f"{e.dataset} · {sets} · {run_names.title(name)}"
+    return f"{dataset} · {sets} · {run_names.title(name)}"
 
 
 def settings(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
     """Runs by setting and arm; of arms that would share a name, the later ones say what they are and their key.
 
-    A run that is given twice counts once; tuning runs and those of the released protocol are left out.
+    A run that is given twice counts once; tuning runs, those of the released protocol, of other tasks, and of models
+    that are not registered here are left out.
     """
+    mine = (r for r in runs if r.experiment.task == CONVERSATION and r.experiment.backbone in BACKBONES)
     by_setting: dict[str, dict[str, list[Run]]] = {}
     names: dict[Experiment, str] = {}
-    for e, run in {r.experiment: r for r in runs if r.experiment.protocol in ("honest", "protocol1")}.items():
-        arm, arms = dataclasses.replace(e, seed=0), by_setting.setdefault(setting(e), {})
+    for e, run in {r.experiment: r for r in mine if r.experiment.protocol in ("honest", "protocol1")}.items():
+        arm, arms = dataclasses.replace(e, seed=0), by_setting.setdefault(setting(e, run.dataset), {})
         if arm not in names:
             name = label(e)
             names[arm] = f"{name} ({e.learning_rate:g}, {e.arm}, {arm.key[:6]})" if name in arms else name

@@ -66,7 +66,7 @@ def _resume(url: str, part: Path, recorded: PublicFile) -> None:
         served = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
         if answer.status != 206 or served is None or int(served[1]) != have:
             if answer.status == 206:
-                part.unlink()
+                part.unlink(missing_ok=True)  # a part was perhaps not even asked for
                 raise LmamError(f"{url} went on elsewhere than it was asked to; ask again, from the start.")
             have = 0  # the server sends all of it, whatever was asked
         length = answer.headers.get("Content-Length")
@@ -123,12 +123,12 @@ def _opened(url: str, have: int) -> http.client.HTTPResponse:
     """The server's answer, from byte `have` on if it can; raises LmamError where there is none, or an error."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     answers: list[http.client.HTTPResponse] = []
-    errors: list[OSError | http.client.HTTPException] = []
+    errors: list[OSError | http.client.HTTPException | ValueError] = []
 
     def ask() -> None:
         try:
             answers.append(urllib.request.urlopen(request, timeout=SILENCE))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # sent on to what is no address
             errors.append(error)
 
     # In a thread, because looking a name up has no time limit of its own, and headers can come byte by byte.
@@ -139,7 +139,7 @@ def _opened(url: str, have: int) -> http.client.HTTPResponse:
         return answers[0]
     if errors and isinstance(errors[0], urllib.error.HTTPError):
         raise LmamError(f"{url} cannot be had: {_refusal(errors[0])}.")
-    reason = getattr(errors[0], "reason", errors[0]) if errors else "no answer"
+    reason = " ".join(str(getattr(errors[0], "reason", errors[0])).split())[:200] if errors else "no answer"
     raise LmamError(
         f"{urlsplit(url).hostname} cannot be reached ({reason}); go online, or name a folder with the original files "
         "in LMAM_SOURCES."
@@ -161,7 +161,8 @@ def _refusal(error: urllib.error.HTTPError) -> str:
         )
     if code == 429:
         wait = error.headers.get("Retry-After", "")
-        return f"the server was asked too often (HTTP 429); ask again {f'in {wait} s' if wait.isdecimal() else 'later'}"
+        known = wait.isdecimal() and len(wait) < 7
+        return f"the server was asked too often (HTTP 429); ask again {f'in {wait} s' if known else 'later'}"
     if code >= 500:
         return f"the server has a fault of its own (HTTP {code}); ask again later"
     return f"the server answers HTTP {code}"

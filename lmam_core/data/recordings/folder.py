@@ -143,6 +143,8 @@ def _label(rows: Sequence[Row], allowed: list[str] | None, notes: list[str]) -> 
             f"{len(again)} of {len(usable)} utterances have the dialogue and the turn of another; do the ids of "
             "dialogues start again in each film, season or file? Then name that in the id too."
         )
+    if classes is not None:
+        notes += labels.spellings(r.label for r, _ in usable)
     if classes is None:
         notes += labels.remarks(np.array([v for _, v in usable]))
     elif allowed is None and all("." in c and labels.number(c) is not None for c in classes):

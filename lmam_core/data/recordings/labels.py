@@ -20,14 +20,17 @@ _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "te
 )
 
 
+_MARKS = re.compile(r"^['\"`\u2018-\u201f]+|['\"`\u2018-\u201f.,;:]+$")
+
+
 def kind(cells: Sequence[str], allowed: Sequence[str] | None = None) -> tuple[str, ...] | None:
     """The classes that the labels are, or None where they are real numbers.
 
     Given `allowed`, these are the classes. Otherwise labels are real numbers when more than half of those that say
     something are numbers and one in twenty of them is written with decimals or an exponent (`-1.0`), unless they are
     but two whole numbers; whole numbers alone are class codes. Classes are sorted, codes by size. Spellings that differ
-    in case alone, or are one number, are one class, written as the most frequent one. `nan`, `None`, `-` and the like
-    (`table.missing`) are no label.
+    in case, quotation marks or a point at the end alone, or are one number, are one class, written as the most frequent
+    one. `nan`, `None`, `-` and the like (`table.missing`) are no label.
     """
     if allowed is not None:
         return tuple(allowed)
@@ -52,9 +55,22 @@ def number(cell: str) -> float | None:
 
 
 def _folded(cell: str) -> str:
-    """What is equal for two spellings of one class: `Sad` and `sad`, `1` and `1.0`."""
+    """What is equal for two spellings of one class: `Sad`, `sad.` and `'sad'`, `1` and `1.0`."""
     value = number(cell)
-    return cell.casefold() if value is None else repr(value + 0.0)
+    return (_MARKS.sub("", cell) or cell).casefold() if value is None else repr(value + 0.0)
+
+
+def spellings(cells: Iterable[str]) -> list[str]:
+    """A sentence for each class that is written in several ways, and one for labels that look like numbers."""
+    spelt: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        spelt.setdefault(_folded(cell), {})[cell] = None
+    several = (" and ".join(f"'{cell:.60}'" for cell in alike) for alike in spelt.values() if len(alike) > 1)
+    notes = [f"The labels {alike} are read as one class." for alike in several]
+    strange = [cell for of in spelt.values() for cell in of if re.match(r"[+-]?\d", cell) and number(cell) is None]
+    if strange:
+        notes.append(f"Labels such as '{strange[0]:.60}' are no numbers and are read as names of classes.")
+    return notes
 
 
 def reader(classes: Sequence[str] | None) -> Callable[[str], int | float | str]:

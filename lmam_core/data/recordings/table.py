@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from lmam_core import file_errors
 from lmam_core.data.notes import reasons
 from lmam_core.errors import LmamError
+from lmam_core.limits import TABLE_BYTES as LARGEST
 
 TABLE = "utterances.csv"
 REQUIRED = ("dialogue", "turn", "speaker", "label")
@@ -28,6 +29,8 @@ _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # Windows-1252 has no sign for five of them.
 _CONTROLS = {i: bytes([i]).decode("cp1252") for i in range(0x80, 0xA0) if i not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+# What joins two files leaves byte order marks within, web pages zero-width blanks.
+_AROUND = re.compile(r"^[\s\u200b\u200e\u200f\u2060\ufeff]+|[\s\u200b\u200e\u200f\u2060\ufeff]+$")
 _NOTHING = re.compile(
     r"[-\u2013\u2014?.\s]*|nan|<?na>?|n[./] ?[ad]\.?|k\. ?a\.?|none|null|\\n|#\S+[!?]|#n/?[adv]+", re.IGNORECASE
 )
@@ -112,6 +115,8 @@ def _text(path: Path) -> tuple[str, list[str]]:
     try:
         if path.exists() and not path.is_file():
             raise LmamError(f"{path} is not a file.")
+        if path.exists() and (size := path.stat().st_size) > LARGEST:
+            raise LmamError(f"{path} has {size:,} bytes; a table of utterances may have {LARGEST:,}.")
         raw = path.read_bytes()
     except FileNotFoundError:
         others = (
@@ -177,7 +182,7 @@ def _cells(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     header = lines[at] if at < len(lines) else ""
     separator = separator or max(",;\t|", key=header.count)
     split = _splitter(separator)
-    names = [unicodedata.normalize("NFC", name.strip()).casefold() for name in split(header)[0]]
+    names = [_stripped(name).casefold() for name in split(header)[0]]
     while len(names) > 1 and not names[-1]:
         del names[-1]
     return names, _rows(lines, at + 1, len(names), separator)
@@ -222,7 +227,12 @@ def _rows(lines: list[str], at: int, width: int, separator: str) -> Iterator[tup
         if any(cell.strip() for cell in cells):
             while len(cells) > width and not cells[-1].strip():
                 del cells[-1]
-            yield first + 1, [unicodedata.normalize("NFC", cell.strip()) for cell in cells]
+            yield first + 1, [_stripped(cell) for cell in cells]
+
+
+def _stripped(cell: str) -> str:
+    """A cell without blanks and signs that nobody sees around it, in Unicode's form C."""
+    return unicodedata.normalize("NFC", _AROUND.sub("", cell))
 
 
 def _check_header(path: Path, names: list[str], labelled: bool) -> None:
@@ -344,7 +354,8 @@ def _quoted(names: Sequence[str]) -> str:
 def recording(folder: Path, name: str, opened: dict[str, Path | str]) -> tuple[Path, str] | str:
     """The recording that a cell names, with its span (`#t=12.5,16`, in s, or ""), or why it cannot be taken.
 
-    Only a wav or mp4 file inside the folder is taken, by its name and its first bytes: a name that leads out of it, by
+    Parts of a path are separated by / or, as on Windows, by backslashes. Only a wav or mp4 file inside the folder is
+    taken, by its name and its first bytes: a name that leads out of it, by
     `..`, as an absolute path or through a link, is refused. `opened` keeps what was found, so that a film of many
     utterances is opened once.
     """
@@ -352,9 +363,16 @@ def recording(folder: Path, name: str, opened: dict[str, Path | str]) -> tuple[P
     if (match := _SPAN.fullmatch(name)) and not os.path.exists(folder / name):
         name, span = match["path"], match["span"]
     if name not in opened:
-        opened[name] = _file(folder, name)
+        opened[name] = _file(folder, name if os.path.exists(folder / name) else name.replace("\\", "/"))
     path = opened[name]
     return path if isinstance(path, str) else (path, span)
+
+
+def _spelt(folder: Path, name: str) -> str:
+    """Where a file differs from a name in case alone, as one on Windows may, a hint at it."""
+    there = (f for f in (folder / name).parent.glob("*") if f.name.casefold() == PurePosixPath(name).name.casefold())
+    found = next(there, None)
+    return f" (there is '{found.name}')" if found else ""
 
 
 def _file(folder: Path, name: str) -> Path | str:
@@ -367,7 +385,7 @@ def _file(folder: Path, name: str) -> Path | str:
         if not path.is_relative_to(folder.resolve()):
             return f"'{name}' is a link that leads out of the folder; copy the file into it"
         if not path.is_file():
-            return f"there is no file '{name}'"
+            return f"there is no file '{name}'{_spelt(folder, name)}"
         with path.open("rb") as file:
             start = file.read(8)
     except (OSError, ValueError, RuntimeError):

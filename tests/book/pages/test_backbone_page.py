@@ -45,7 +45,7 @@ def test_the_answer_has_gain_interval_seeds_print_and_word() -> None:
     found = cell("text_cnn", {"concatenation": 0.6, "own": 0.8, "released": 0.7})
     said = headline_page.answer([found])
     gain = found.effects()["own"]
-    assert f"{gain.mean:+.1f} points of weighted F1 (interval {gain.low:+.1f} to {gain.high:+.1f}, 6 seeds)" in said
+    assert f"points of weighted F1 ({gain.low:+.1f} to {gain.high:+.1f}, corrected for 2, 6 seeds)" in said
     assert "the paper reports +10.0" in said
     assert "verdict-reproduced" in said
     assert "below a linear probe" not in said
@@ -81,7 +81,8 @@ def test_the_tables_of_a_backbone_say_what_its_answer_says() -> None:
     for name, e in measured.effects().items():
         assert f"<td>{name}</td>" in text
         assert f"<td>{e.mean:+.1f} ({e.low:+.1f} to {e.high:+.1f})</td>" in text
-    assert text.count("verdict-reproduced") == 2
+    assert text.count("verdict-reproduced") == 1  # the word is the dataset's
+    assert "corrected for 2 readings" in text
     assert text.count("verdict-too-few-runs") == 1
     assert "happy" in headline_page.classes_table([measured]).data.lower()
     assert "Not measured yet" in headline_page.classes_table([cell("emocaps", {})]).data

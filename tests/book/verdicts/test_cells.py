@@ -71,7 +71,9 @@ def test_the_answer_says_where_an_arm_stands(cells: Cells) -> None:
     assert cells_page.standing(cells, "TFN", "mosi") == ""  # nothing was run
     best = np.mean([r.metrics["weighted_f1"] for r in cells.runs if r.experiment.fusion == "lmam"])
     # Alike but for the runs' noise: LMAM is ten points above, LFM ten below.
-    assert re.search(r"Behind bc-LSTM, IEMOCAP: TFN is number [23] of 4 by mean \([\d.]+ weighted F1, 6 seeds\)", place)
+    assert re.search(
+        r"Behind bc-LSTM, IEMOCAP: TFN is number [23] of 4 by mean \([\d.]+ weighted F1 over the 6 ", place
+    )
     assert place.endswith(f"reliably ahead of 1 and behind 1. The best is LMAM ({best:.1f}).")
 
 
@@ -82,7 +84,9 @@ def test_places_are_over_the_seeds_that_all_arms_have(store: Store) -> None:
     store.add(made(dataclasses.replace(e, seed=6), 0.0))
     again = dataclasses.replace(cells)
     assert again.beside("iemocap").set_index("arm").n.to_dict() == {"Concatenate": 6, "LMAM": 7, "TFN": 6, "LFM": 6}
-    assert re.search(r"LMAM is number 1 of 4 by mean .*, 6 seeds", cells_page.standing(again, "LMAM", "iemocap"))
+    assert re.search(
+        r"LMAM is number 1 of 4 by mean .* over the 6 seeds", cells_page.standing(again, "LMAM", "iemocap")
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> 
 def test_variants_of_an_arm_are_no_rivals_of_it(cells: Cells) -> None:
     named = dataclasses.replace(cells, label=lambda e: "TFN, less" if (n := cells.label(e)) == "LFM" else n)
     said = cells_page.standing(named, "TFN", "iemocap")
-    assert re.search("TFN is number [23] of 3 by mean", said)
+    assert re.search("TFN is number [23] of 3 by mean, its variants left out ", said)
     assert "of 4 by mean" in cells_page.standing(named, "LMAM", "iemocap")
 
 
@@ -180,6 +184,23 @@ def test_verdicts_follow_the_runs(cells: Cells) -> None:
         path.unlink()
     again = dataclasses.replace(cells)
     assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"too few runs"}
+
+
+def test_against_a_broken_arm_nothing_is_decided_and_no_figure_shows_it(cells: Cells) -> None:
+    broken = dataclasses.replace(cells, broken=frozenset({"LFM"}))
+    for known, word in ((cells, "reproduced"), (broken, "baseline not working")):
+        assert known.verdicts("LMAM", ["iemocap"]).set_index("claim").verdict["LMAM beats LFM"] == word
+    assert broken.short("iemocap") == ["LFM"]
+    (ax,) = cells_page.seeds(broken, "iemocap", "weighted F1 %").axes
+    assert "LFM" not in " ".join(t.get_text() for t in ax.get_yticklabels())
+    assert ax.get_xlabel().endswith("not drawn, as they did not learn: LFM")
+    assert "LFM" not in cells_page.trade(broken, "iemocap", cells.parameters("iemocap"), "parameters").data
+
+
+def test_a_word_of_newer_runs_is_referred_to(cells: Cells) -> None:
+    said = cells_page.claims(cells, "LMAM", "iemocap", later={"TFN"}).data
+    assert said.count("second protocol, above") == 1
+    assert said.count("reproduced") == 4
 
 
 def test_gains_over_other_runs_wait_for_five_seeds_and_leave_variants_out(cells: Cells) -> None:

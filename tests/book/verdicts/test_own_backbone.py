@@ -106,6 +106,7 @@ def test_a_search_is_the_same_for_both_arms(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(search, "TRIALS", search.TRIALS[:3])
     monkeypatch.setattr(search, "SEEDS", search.SEEDS[:1])
     monkeypatch.setattr(search, "SHORT", 4)
+    monkeypatch.setattr(search._tuning, "__defaults__", (8,))
     monkeypatch.setitem(experiment.BUDGETS, "tuning", {"batch_size": 8, "updates": 8, "patience": 8})
     compared = compare(Linear, GAIN.name, seeds=2, rank=4, updates=8, search=True, store=tmp_path, device="cpu")
     tried = [r.experiment for r in Store(tmp_path) if r.experiment.protocol == "tuning"]

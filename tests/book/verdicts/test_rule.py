@@ -279,7 +279,7 @@ def test_context_is_told_from_fusion(store: Store) -> None:
     gains = headline.context(store)
     assert gains["text"].mean == pytest.approx(12, abs=3)
     assert gains["text + audio"].mean == pytest.approx(13, abs=3)
-    assert f"{gains['text'].mean:+.1f} points on IEMOCAP's text" in findings.context(store)
+    assert f"**{gains['text'].mean:+.1f} points on IEMOCAP's text alone**" in findings.context(store)
     assert f"| IEMOCAP | {gains['text'].mean:+.1f}" in headline.context_or_fusion(store)
 
 

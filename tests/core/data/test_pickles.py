@@ -250,7 +250,13 @@ MANY = [
     # All of these have one hash, so that a dict of n of them takes n * n steps.
     ("numbers as keys", b"\x80\x02}(" + COLLIDING + b"u.", "over and over"),
     ("numbers in tuples as keys", b"\x80\x02}(" + COLLIDING_TUPLES + b"u.", "over and over"),
+    ("fewer numbers as keys", b"\x80\x02}(" + COLLIDING[: len(COLLIDING) // 3] + b"u.", "over and over"),
     ("numbers in a set", b"\x80\x04\x8f(" + COLLIDING + b"\x90.", "over and over"),
+    (
+        "long strings",
+        b"\x80\x02](X\x40\x42\x0f\x00" + b"x" * 1_000_000 + b"q\x00" + b"h\x00" * 9_999 + b"e.",
+        "16 times",
+    ),
     ("lists of lists", b"\x80\x02]" + b"q\x000](h\x00h\x00e" * 40 + b".", "16 times"),
     ("dicts of dicts", b"\x80\x02}" + b"q\x000}(K\x01h\x00K\x02h\x00u" * 40 + b".", "16 times"),
     ("objects of objects", b"\x80\x02]" + OBJECTS * 40 + b".", "16 times"),

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from lmam_core import paths
 from lmam_core.data import catalogue, stored
 from lmam_core.errors import LmamError
+from lmam_core.limits import DESCRIPTION_BYTES
 
 
 def utterances(**changed: Any) -> stored.Utterances:
@@ -131,6 +133,8 @@ def test_a_damaged_archive_is_a_sentence(toy, damage):
         ({"label": np.array(["a"] * 6)}, "dataset.json says"),
         ({"label": np.array([{}] * 6, object)}, "allow_pickle"),
         ({"speaker": np.zeros(5, int)}, "of different lengths"),
+        ({"speaker": np.array(["a"] * 6)}, "speaker does not hold real numbers"),
+        ({"text_words4": np.ones((6, 4), complex)}, "text does not hold real numbers"),
         ({"text_words4": np.ones((7, 4))}, "of different lengths"),
         ({"text_words4": np.ones(6)}, "dataset.json says"),
         ({"text_words4": np.full((6, 4), np.nan)}, "holds NaN or infinity"),
@@ -210,6 +214,12 @@ def test_a_description_with_another_field_is_a_sentence(toy, described):
 def test_a_description_that_is_none_is_a_sentence(toy, content):
     (toy / "dataset.json").write_bytes(content)
     with pytest.raises(LmamError, match=r"dataset\.json"):
+        catalogue.load(str(toy))
+
+
+def test_a_description_without_end_is_not_read(toy):
+    os.truncate(toy / "dataset.json", DESCRIPTION_BYTES + 1)
+    with pytest.raises(LmamError, match=r"dataset\.json has 67,108,865 bytes and may have 67,108,864"):
         catalogue.load(str(toy))
 
 

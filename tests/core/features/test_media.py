@@ -291,6 +291,20 @@ def raw_wav(path, rate=RATE, channels=1, bits=16, tag=1, claims=None, riff=b"RIF
     path.write_bytes(riff + sizes[0] + b"WAVEfmt " + sizes[1] + about + b"data" + sizes[2] + data)
 
 
+def test_a_wav_that_was_not_copied_to_its_end_is_named(tmp_path):
+    raw_wav(tmp_path / "a.wav")
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "half.wav").write_bytes(content[: len(content) // 2])
+    with pytest.raises(MediaError, match=r"half\.wav is cut off: its header promises 1 s"):
+        whole(tmp_path / "half.wav")
+    assert len(whole(f"{tmp_path / 'half.wav'}#t=0.1,0.3")) == pytest.approx(0.2 * RATE, abs=20)
+    (tmp_path / "odd.wav").write_bytes(content[:-2])  # a writer that miscounts by a sample
+    assert len(whole(tmp_path / "odd.wav")) == pytest.approx(RATE, abs=20)
+    for claims in (0, 0x7FFFF000, 0xFFFFFFFF):  # written into a pipe
+        raw_wav(tmp_path / "pipe.wav", claims=claims)
+        assert len(whole(tmp_path / "pipe.wav")) == pytest.approx(RATE, abs=20)
+
+
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [

@@ -476,7 +476,7 @@ def test_a_program_made_at_one_length_runs_at_another(keys: str, how: str) -> No
         return torch.randn(*mask.shape, 6), torch.randn(*mask.shape, 4), mask
 
     if how == "trace":
-        program = torch.jit.trace(module, arguments(5, 3), check_trace=False)
+        program = torch.jit.trace(module, arguments(5, 3))
     else:
         shape = {0: torch.export.Dim("B"), 1: torch.export.Dim("L")}
         program = torch.export.export(module, arguments(5, 3), dynamic_shapes=(shape,) * 3).module()

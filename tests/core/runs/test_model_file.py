@@ -268,7 +268,8 @@ def new(sample: Path, folder: Path, change=lambda table: table) -> tuple[Path, p
 
 def test_recordings_become_predictions_in_the_order_of_their_table(sample: tuple[Path, Model], tmp_path: Path) -> None:
     folder, model = sample
-    unlabelled, table = new(folder, tmp_path / "new", lambda t: t.sample(frac=1, random_state=1))
+    timed = lambda t: t.assign(turn=[f"0:{n:02}" for n in t.turn])  # noqa: E731
+    unlabelled, table = new(folder, tmp_path / "new", lambda t: timed(t).sample(frac=1, random_state=1))
     found = Model.load(model.save(tmp_path / "m")).predict(unlabelled)
     assert found.dialogue.tolist() == table.dialogue.astype(str).tolist()
     assert found.turn.tolist() == table.turn.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from unittest import mock
 
@@ -94,6 +95,14 @@ def gru(width: int, outputs: int) -> nn.Module:
     return nn.GRU(width, outputs, batch_first=True, bidirectional=True)
 
 
+def normed(width: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(width, outputs), nn.BatchNorm1d(outputs))
+
+
+def into(mask: Tensor, y: Tensor) -> Tensor:
+    return y.new_zeros(*mask.shape, y.shape[-1]).masked_scatter(mask[..., None], y)
+
+
 def random_start(width: int, outputs: int) -> nn.Module:
     net = nn.Linear(width, outputs)
     nn.init.constant_(net.weight, float(np.random.default_rng().random()))
@@ -120,6 +129,12 @@ def random_start(width: int, outputs: int) -> nn.Module:
         ),
         (wrong(linear, lambda self, x, mask: self.net(x - x.mean(0))), "another output when a longer one"),
         (wrong(linear, lambda self, x, mask: self.net(x) / mask[..., None]), None),
+        (
+            wrong(normed, lambda self, x, mask: self.net[1](self.net[0](x).transpose(1, 2)).transpose(1, 2)),
+            "of its Batch",
+        ),
+        (wrong(normed, lambda self, x, mask: into(mask, self.net(x[mask]))), None),
+        (wrong(linear, lambda self, x, mask, who: self.net(x)), r"forward\(x, mask\), and may take speaker"),
         (wrong(random_start, lambda self, x, mask: self.net(x)), "another model each time it is made"),
     ],
 )
@@ -130,6 +145,32 @@ def test_what_does_not_fit_is_told(data: Dataset, make: object, sentence: str | 
     with pytest.raises(LmamError, match=sentence):
         register_own(make, data, "early")
     assert not [name for name, of in BACKBONES.items() if of.__module__.endswith("own_backbone")]
+
+
+class Voices(Net):
+    """`Net` that adds a vector of whoever speaks."""
+
+    def __init__(self, width: int, outputs: int, speakers: int) -> None:
+        super().__init__(width, outputs)
+        self.voice = nn.Embedding(speakers, width)
+
+    def forward(self, x: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
+        return super().forward(x + self.voice(speaker), mask)
+
+
+@pytest.mark.parametrize("embedding", ["early", "late"])
+def test_a_model_that_asks_for_it_is_told_who_speaks(data: Dataset, embedding: str) -> None:
+    def make(width: int, outputs: int, speakers: int) -> nn.Module:
+        assert speakers == data.speakers
+        return Voices(width, outputs, speakers)
+
+    kind = BACKBONES[register_own(make, data, embedding)]
+    model = embed(data.widths, data.outputs, kind, lambda w: build("concat", w), embedding, data.speakers, seed=0)
+    model.eval()
+    batch = next(data.batches("test", 4))
+    assert batch.speaker.max() == data.speakers - 1
+    other = dataclasses.replace(batch, speaker=torch.zeros_like(batch.speaker), who=None)
+    assert not torch.allclose(model(batch), model(other))
 
 
 def test_a_failure_within_the_model_is_shown_as_it_is(data: Dataset) -> None:

@@ -1,4 +1,7 @@
-"""Sweeps: what is done once, what a failure costs, and how they end, here and on a cluster."""
+"""Sweeps: what is done once, what a failure costs, and how they end, here and on a cluster.
+
+That a killed one goes on where it stopped is tried at random moments in `tests.hostile`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def start() -> Iterator[Start]:
             *options,
         ]
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        started.append(subprocess.Popen([*command, *options], preexec_fn=before, **how))
+        started.append(subprocess.Popen(command, preexec_fn=before, **how))
         return started[-1]
 
     yield start
@@ -70,7 +73,7 @@ def until(what: Callable[[], object], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
+        time.sleep(0.2)  # each look goes through all processes of the machine
 
 
 def trainers(process: psutil.Process) -> list[psutil.Process]:
@@ -85,25 +88,8 @@ def leftovers(pid: int) -> list[Path]:
     return [path for place in places for name in names for path in place.glob(name)]
 
 
-def test_a_killed_sweep_goes_on_where_it_stopped(store: Store, start: Start) -> None:
-    first = start(store.root, "--epochs", "3", "--seeds", "0-4")
-    until(lambda: len(files(store.root)) >= 2)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    held = files(store.root)
-    assert 2 <= len(held) < 5, "the kill must fall into the middle of the sweep"
-    assert len(list(store)) == len(held)
-    again = start(store.root, "--epochs", "3", "--seeds", "0-4")
-    out, _ = again.communicate(timeout=180)
-    assert again.returncode == 0
-    assert f"{5 - len(held)} of 5 runs to do, 2 at a time." in out
-    after = files(store.root)
-    assert len(after) == 5
-    assert all(after[path] == written for path, written in held.items()), "a run that was held was made again"
-
-
 def test_two_sweeps_on_one_store_share_the_work(store: Store, start: Start) -> None:
-    both = [start(store.root, "--epochs", "2", "--seeds", "0-5") for _ in range(2)]
+    both = [start(store.root, "--epochs", "2", "--seeds", "0-5", "--jobs", "1") for _ in range(2)]
     outputs = [p.communicate(timeout=180)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0]
     done = [line for text in outputs for line in text.splitlines() if line.startswith("[") and "seed" in line]
@@ -136,7 +122,7 @@ def test_a_run_that_cannot_be_kept_ends_the_sweep(store: Store, start: Start) ->
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 
-    full = start(store.root, "--epochs", "1", "--seeds", "0-99", prepare=limited)
+    full = start(store.root, "--epochs", "1", "--seeds", "0-99", "--jobs", "1", prepare=limited)
     _, error = full.communicate(timeout=60)
     assert full.returncode == 2
     assert "could not be written" in error
@@ -144,13 +130,15 @@ def test_a_run_that_cannot_be_kept_ends_the_sweep(store: Store, start: Start) ->
     assert files(store.root) == {}
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "SIGKILL"])
-def test_an_ended_sweep_keeps_what_is_finished_and_leaves_nothing_behind(store: Store, start: Start, how: str) -> None:
+@pytest.mark.parametrize(("how", "jobs"), [("SIGTERM", 1), ("SIGHUP", 1), ("Ctrl-C", 2), ("SIGKILL", 1)])
+def test_an_ended_sweep_keeps_what_is_finished_and_leaves_nothing_behind(
+    store: Store, start: Start, how: str, jobs: int
+) -> None:
     store.add(run(Experiment(embedding="early", rank=4, dialogues=12, epochs=1, seed=7)))
     held = files(store.root)
-    going = start(store.root, *LONG, "--seeds", "0-3")
+    going = start(store.root, *LONG, "--seeds", "0-3", "--jobs", str(jobs))
     parent = psutil.Process(going.pid)
-    until(lambda: len(trainers(parent)) == 2)
+    until(lambda: len(trainers(parent)) == jobs)
     children = trainers(parent)
     assert leftovers(going.pid) or sys.platform != "linux"
     if how == "Ctrl-C":  # the terminal tells everyone
@@ -177,12 +165,12 @@ def test_ctrl_c_while_workers_start_is_one_sentence(store: Store, start: Start) 
 
 
 def test_a_worker_that_is_ended_costs_no_run(store: Store, start: Start) -> None:
-    going = start(store.root, "--epochs", "25", "--seeds", "0-3")
+    going = start(store.root, "--epochs", "25", "--seeds", "0-1")
     until(lambda: trainers(psutil.Process(going.pid)))
     trainers(psutil.Process(going.pid))[0].kill()
     out, error = going.communicate(timeout=180)
     assert (going.returncode, error) == (0, "")
-    assert "[4/4]" in out
+    assert "[2/2]" in out
 
 
 def test_an_experiment_that_ends_its_workers_is_named(store: Store, start: Start) -> None:
@@ -218,7 +206,8 @@ def test_a_cluster_gives_the_same_numbers_once(
 ) -> None:
     asked = [dataclasses.replace(quick, seed=seed, epochs=3) for seed in range(6)]
     here = Store(tmp_path / "here")
-    assert sweep(asked, here, jobs=2) == []
+    for e in asked:
+        here.add(run(e))
     store.add(here.get(asked[1]))  # from a sweep that was ended
     held = files(store.root)
     with store.claim(asked[2].resolved()) as mine:  # by somebody else, who will have done it in a while
@@ -251,8 +240,11 @@ def test_a_clusters_failures_are_as_here(store: Store, quick: Experiment, cluste
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "here"])
 def test_a_cluster_that_does_not_answer_is_one_sentence(
-    store: Store, address: str, capsys: pytest.CaptureFixture[str]
+    store: Store, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr("distributed.Client", lambda *at, **how: Client(*at, **how | {"timeout": 1}))  # of ten seconds
     assert main(["sweep", *QUICK, "--store", str(store.root), "--cluster", address]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"lmam: No Dask scheduler answers at {address}")

@@ -18,6 +18,7 @@ from lmam_core.runs.metrics import total
 from lmam_core.runs.record import TASKS, record
 from lmam_core.runs.run import run
 from lmam_core.runs.store import Store
+from lmam_core.runs.training import Checkpoint
 from lmam_core.tasks.recommendation import experiment, ranking, sessions
 from lmam_core.tasks.recommendation.dhcn import DHCN, line_graph
 from lmam_core.tasks.recommendation.experiment import BestOnTest, Recommendation, evaluate, fit
@@ -301,6 +302,16 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(shop: sessions.Se
     assert rest[2].selection_score == whole[2].selection_score
     outcomes = [found[3].outcomes() for found in (whole, rest)]
     assert all((outcomes[0][k] == outcomes[1][k]).all() for k in outcomes[0])
+
+
+@pytest.mark.parametrize(
+    "state", [b"junk", b"", [1, 2], {"model": {}}, {"model": {"weight": torch.ones(9), "bias": 1}}]
+)
+def test_a_damaged_state_of_a_training_is_one_sentence(tmp_path: Path, state: object) -> None:
+    path, model = tmp_path / "state.pt", torch.nn.Linear(2, 3)
+    path.write_bytes(state) if isinstance(state, bytes) else torch.save(state, path)
+    with pytest.raises(LmamError, match=r"state\.pt is no state of this training .*delete it to start again"):
+        Checkpoint(path, torch.Generator()).read(model)
 
 
 def test_best_on_test_takes_each_metric_from_its_best_epoch() -> None:

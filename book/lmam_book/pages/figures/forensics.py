@@ -39,7 +39,9 @@ def heat(cells: pd.DataFrame, title: str = "") -> Figure:
         x, y = heads.index((c.dataset, c.column, c.metric)), rows.index(c.row)
         faint = FAINT if c.verdict == "not checkable" else 0.9
         ax.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, color=COLOUR[c.verdict], alpha=faint, lw=0))
-        ax.text(x + 0.5, y + 0.53, c.value, ha="center", va="center", fontsize=6, color=INK if faint < 0.5 else "white")
+        ax.text(
+            x + 0.5, y + 0.53, c.value, ha="center", va="center", fontsize=7.5, color=INK if faint < 0.5 else "white"
+        )
     alone = len({h[0] for h in heads}) == 1
     names = [
         f"{'' if alone else d + ' '}{c}\n{m}" if c != "overall" else f"{'' if alone else d}\n{m}" for d, c, m in heads

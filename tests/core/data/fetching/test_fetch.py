@@ -369,6 +369,26 @@ def test_a_server_that_goes_on_elsewhere(server, tmp_path):
     check(fetch.fetch("toy", tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda h: h.send([b"x"], 302, Location="http://[::bad", Content_Length=0), "cannot be reached .Invalid IPv6"),
+        (lambda h: h.send([b"x" * 100], 206, Content_Length=100), "went on elsewhere"),
+        (lambda h: h.wfile.write(b"HTTP/9.9 abc \x1b[31m\r\n\r\n"), r"\\x1b"),
+        (lambda h: h.send([], 302, Location=h.path + "x", Content_Length=0), "cannot be had: "),
+        (lambda h: h.send([], 429, Retry_After="9" * 400, Content_Length=0), "ask again later"),
+    ],
+    ids=["sent on to no address", "a part unasked", "a terminal's commands", "sent on for ever", "wait for ever"],
+)
+def test_odd_answers_are_one_sentence(server, tmp_path, answer, sentence):
+    server.hostile = answer
+    with pytest.raises(LmamError, match=sentence) as told:
+        fetch.fetch("toy", tmp_path)
+    assert str(told.value).isprintable()
+    server.hostile = None
+    check(fetch.fetch("toy", tmp_path))
+
+
 def test_a_part_that_is_too_long_is_none(server, tmp_path):
     part = tmp_path / "sources" / f"{key('numbers.txt')}.part"
     part.parent.mkdir(parents=True)

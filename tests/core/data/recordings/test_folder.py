@@ -530,6 +530,17 @@ def test_one_class_and_nothing_to_extract(tmp_path):
         build(write(tmp_path / "a", [c | {"label": "happy"} for c in tidy()]))
     with pytest.raises(LmamError, match="has no features at all: text is left out: no utterance has a transcript"):
         build(write(tmp_path / "b", [c | {"text": "", "file": ""} for c in tidy()]))
+    with pytest.raises(LmamError, match=r"there is no file 'x\.mp3'\. \.\.\. and 17 more like these, 20 in all"):
+        build(write(tmp_path / "c", [c | {"text": "", "file": "x.mp3"} for c in tidy()]))
+
+
+def test_spellings_of_a_class_are_one_and_said(tmp_path):
+    told = {0: "happy.", 1: "'Happy'", 2: "12%"}
+    cells = [c | {"label": told.get(i, "happy" if i % 2 else "sad")} for i, c in enumerate(tidy())]
+    described, _ = build(write(tmp_path, cells))
+    assert "The labels 'happy.' and ''Happy'' and 'happy' are read as one class." in described["notes"]
+    assert "Labels such as '12%' are no numbers and are read as names of classes." in described["notes"]
+    assert set(described["classes"]) - {"12%"} == {"happy", "sad"}
 
 
 # The catalogue takes the folder wherever it takes a name.
@@ -604,12 +615,14 @@ def test_a_folder_that_is_built_anew_is_read_anew(own):
 def test_the_command(tmp_path, monkeypatch, capsys):
     lines = tidy()
     lines[3]["file"] = "../out.wav"
+    lines[4]["file"] = "\x1b[2Jgone.wav"
     write(tmp_path, lines)
     monkeypatch.setattr(folder, "_extract", Fake)
     assert main(["data", "build", str(tmp_path), "--video", ""]) == 0
     printed = capsys.readouterr()
     assert "line 5 (dialogue d0, turn 3) has no recording: '../out.wav' leads out of the folder" in printed.err
-    assert "audio: acoustic96, weights: weights of acoustic96, 1 filled with the training mean" in printed.out
+    assert r"there is no file '\x1b[2Jgone.wav'" in printed.err
+    assert "audio: acoustic96, weights: weights of acoustic96, 2 filled with the training mean" in printed.out
     assert f"lmam run --dataset {tmp_path}" in printed.out
     assert main(["data", "build", str(tmp_path / "nowhere")]) == 2
     assert "holds no utterances.csv" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from lmam_core.data.recordings import table
 from lmam_core.errors import LmamError
+from lmam_core.limits import TABLE_BYTES as LARGEST
 
 HEADER = ("dialogue", "turn", "speaker", "text", "label")
 
@@ -182,6 +183,26 @@ def test_one_spelling_of_dialogues_and_speakers(tmp_path):
     ]
 
 
+def test_signs_that_nobody_sees_are_not_read(tmp_path):
+    """Files that were joined hold byte order marks within, texts of web pages blanks without width."""
+    found, notes = read(
+        tmp_path, lines(("1", "1", "A", "x", "sad"), ("\ufeff1", "2", "A\u200b", "a\u200bb", " \u2060sad"))
+    )
+    assert [(r.dialogue, r.speaker, r.text, r.label) for r in found] == [
+        ("1", "A", "x", "sad"),
+        ("1", "A", "a\u200bb", "sad"),
+    ]
+    assert notes == []
+
+
+def test_a_path_as_windows_writes_it_and_one_in_another_case(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(b"RIFF    ")
+    assert table.recording(tmp_path, "clips\\a.wav", {}) == (tmp_path / "clips" / "a.wav", "")
+    assert table.recording(tmp_path, "clips/A.WAV", {}) == "there is no file 'clips/A.WAV' (there is 'a.wav')"
+    assert "leads out of the folder" in table.recording(tmp_path / "clips", "..\\clips\\a.wav", {})
+
+
 def test_cells_that_say_nothing(tmp_path):
     found, notes = read(
         tmp_path, lines(("NaN", "1", "A", "x", "sad"), ("d", "2", "nan", "None", "sad"), ("d", "-", "A", "x", "y"))
@@ -202,6 +223,13 @@ def test_a_row_that_stands_there_twice_counts_once(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / table.TABLE)
     with pytest.raises(LmamError, match=r"utterances\.csv is not a file"):
+        table.read(tmp_path / table.TABLE)
+
+
+def test_a_table_without_end_is_not_read(tmp_path):
+    (tmp_path / table.TABLE).write_text(lines(*TWO))
+    os.truncate(tmp_path / table.TABLE, LARGEST + 1)
+    with pytest.raises(LmamError, match=r"has 268,435,457 bytes; a table of utterances may have 268,435,456"):
         table.read(tmp_path / table.TABLE)
 
 

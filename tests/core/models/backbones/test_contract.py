@@ -22,6 +22,8 @@ FUSIONS = [
     ("lmam", {"rank": 3, "keys": "others"}),
     ("lmam", {"variant": "released"}),
 ]
+MODELS = [(backbone, *fusion) for backbone in backbones() for fusion in FUSIONS[: None if backbone == "bc_lstm" else 2]]
+"""Every backbone with concatenation and with LMAM; one with each kind of LMAM."""
 
 
 def batch(lengths: tuple[int, ...] = (6, 4, 1), pad: int = 0, fill: float = 0.0) -> Conversations:
@@ -44,9 +46,8 @@ def model(backbone: str, fusion: str, options: dict, embedding: str, speakers: i
     return made.double().eval()
 
 
-@pytest.mark.parametrize("backbone", backbones())
+@pytest.mark.parametrize(("backbone", "fusion", "options"), MODELS)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-@pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: dict, embedding: str) -> None:
     made = model(backbone, fusion, options, embedding)
     plain, padded = batch(), batch(pad=5, fill=50.0)
@@ -69,9 +70,9 @@ def test_padding_and_order_change_nothing(backbone: str, fusion: str, options: d
 
 @pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-@pytest.mark.parametrize("lengths", [(1,), (5,), (3, 0, 4), (0,), (0, 0)], ids=str)
+@pytest.mark.parametrize("lengths", [(1,), (3, 0, 4), (0, 0)], ids=str)
 def test_odd_batches_have_finite_outputs_and_gradients(backbone: str, embedding: str, lengths: tuple) -> None:
-    """One utterance, one conversation, a conversation without utterances, nothing at all."""
+    """One utterance, a conversation without utterances, nothing at all."""
     made = model(backbone, "lmam", {"rank": 3}, embedding)
     some = batch(lengths, pad=2)
     out = made(some)
@@ -106,7 +107,7 @@ def test_who_speaks_matters_where_the_model_knows_speakers(backbone: str) -> Non
 
 @pytest.mark.parametrize("backbone", backbones())
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-@pytest.mark.parametrize("kept", [("text",), ("audio",), ("text", "video"), ("audio", "video")], ids="+".join)
+@pytest.mark.parametrize("kept", [("text",), ("audio", "video")], ids="+".join)
 def test_any_subset_of_modalities(backbone: str, embedding: str, kept: tuple[str, ...]) -> None:
     some = batch()
     some = dataclasses.replace(some, features={m: x for m, x in some.features.items() if m in kept})
@@ -136,9 +137,8 @@ def test_faithful_padding_is_zeros_as_in_the_originals(backbone: str) -> None:
     torch.testing.assert_close(made({"text": noisy}, turns)["text"], made({"text": x}, turns)["text"])
 
 
-@pytest.mark.parametrize("backbone", backbones())
+@pytest.mark.parametrize(("backbone", "fusion", "options"), MODELS)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-@pytest.mark.parametrize(("fusion", "options"), FUSIONS)
 def test_every_parameter_gets_a_gradient(backbone: str, fusion: str, options: dict, embedding: str) -> None:
     made = model(backbone, fusion, options, embedding).train()
     some = batch()
