@@ -82,7 +82,7 @@ def lmam_commands() -> list[str]:
 
 @pytest.mark.parametrize("line", lmam_commands())
 def test_lmam_commands_parse(line):
-    command, words = lmam, shlex.split(re.sub(r"\{.*?\}", "NAME", line).replace("NAME", "bc_lstm"))
+    command, words = lmam, shlex.split(re.sub(r"\{.*?\}", "NAME", line).replace("NAME", "bc_lstm").replace("...", ""))
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     try:
@@ -91,7 +91,7 @@ def test_lmam_commands_parse(line):
         return
     plans = [*PLANS, *STUDIES, *tasks.PLANS, "traits", "all"]
     for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
-        folder = given.get(name) in ("bc_lstm", "FOLDER") or catalogue.is_path(given.get(name) or "")
+        folder = given.get(name) in ("bc_lstm", "FOLDER", "mine") or catalogue.is_path(given.get(name) or "")
         assert (name == "dataset" and folder) or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}
 
 
