@@ -141,8 +141,10 @@ def test_plans_tables_and_pages_have_it(store: Store) -> None:
     assert cost.parameters("mean", WIDTHS, 7) == 7 * (101 + 41)
     assert cost.multiply_adds("mean", WIDTHS, 9, 7) == 9 * 7 * 140
     page = with_register_names("| --backbone | <!-- backbones --> | --fusion | <!-- fusion methods --> |")
-    assert "`narrow`" in page
-    assert "`mean`" in page
+    assert "`bc_lstm`" in page
+    assert "`lmam`" in page
+    assert "`narrow`" not in page
+    assert "`mean`" not in page
 
 
 def test_the_tests_of_the_contracts_run_over_it() -> None:

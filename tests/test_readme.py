@@ -1,5 +1,6 @@
 """What the README and the prose pages say can be done: commands parse, code runs, links and paths lead somewhere."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -30,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "book").glob("*.md"))
 PROSE = [README, *PAGES]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CODE = sorted(path for folder in ("lmam_core", "book/lmam_book") for path in (ROOT / folder).rglob("*.py"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
@@ -63,16 +66,23 @@ def test_make_commands_are_targets(path):
 
 
 def lmam_commands() -> list[str]:
-    """Every `lmam ...` of a bash block or of the running text, where NAME stands for a name."""
+    """Every `lmam ...` of a bash block, of the running text, a chapter or a sentence of the package.
+
+    NAME, and what stands in braces, stands for a name.
+    """
     shown = {shlex.join(c[1:]) for path in PROSE for c in commands(path) if c[0] == "lmam"}
-    for path in PROSE:
-        shown |= set(re.findall(r"`lmam ([a-z][^`|]*)`", path.read_text(encoding="utf-8")))
+    texts = [path.read_text(encoding="utf-8") for path in [*PROSE, *CODE]]
+    for path in CHAPTERS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    for one in texts:
+        shown |= set(re.findall(r"`lmam ([a-z][^`|\n]*)`", one))
     return sorted(shown)
 
 
 @pytest.mark.parametrize("line", lmam_commands())
 def test_lmam_commands_parse(line):
-    command, words = lmam, shlex.split(line.replace("NAME", "bc_lstm"))
+    command, words = lmam, shlex.split(re.sub(r"\{.*?\}", "NAME", line).replace("NAME", "bc_lstm").replace("...", ""))
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     try:
@@ -81,8 +91,8 @@ def test_lmam_commands_parse(line):
         return
     plans = [*PLANS, *STUDIES, *tasks.PLANS, "traits", "all"]
     for name, known in {"backbone": BACKBONES, "dataset": catalogue.names(None), "plan": plans}.items():
-        own = name == "dataset" and given.get(name) and catalogue.is_path(given[name])
-        assert own or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}
+        folder = given.get(name) in ("bc_lstm", "FOLDER", "mine") or catalogue.is_path(given.get(name) or "")
+        assert (name == "dataset" and folder) or {*(given.get(name) or next(iter(known))).split(",")} <= {*known}
 
 
 def test_every_lmam_command_has_an_example():

@@ -71,8 +71,9 @@ def entry(name: str) -> Record:
         raise LmamError(f"A dataset is named by a string; got {reprlib.repr(name)}.")
     if is_path(name):
         return stored.record(name)
+    there = [record.name for record in _RECORDS if record.feature_sets]
     raise LmamError(
-        f"There is no dataset {reprlib.repr(name)}{suggestion(name, names())}; the datasets are {', '.join(names())}, "
+        f"There is no dataset {reprlib.repr(name)}{suggestion(name, there)}; the datasets are {', '.join(there)}, "
         "and folders made by `lmam data build`."
     )
 

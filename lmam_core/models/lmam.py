@@ -18,8 +18,8 @@ Three places of the equations decide the cost, and the code keeps to them:
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
-from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ VARIANTS: dict[str, dict[str, str]] = {
     "released": {"keys": "text", "scale": "none", "weight": "full", "combine": "sum"},
 }
 """The default readings of each variant; in `released` they are what the code does, so they are not open."""
+
+TAKEN = "LMAM takes True or 1 where an utterance stands, False or 0 for padding"
 
 PACKED = 100_000
 """Numbers in the padding of a modality from which on Eq. 7 is carried out for utterances alone; fewer do not pay."""
@@ -210,7 +212,8 @@ class LMAM(Fusion):
     all do, as there; so does a concatenation of another width than `width`. The ones column is left out of V and I:
     through Eq. 6 it stays 1.
     `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d, an unknown
-    variant, reading or modality, and for features or a mask of another shape or meaning.
+    variant, reading or modality, and for features or a mask of another kind or shape. Warns of a mask that looks
+    inverted and of features that look like (L, B, d_m), though not on a GPU, for which that would mean waiting.
 
     >>> streams = {"text": torch.randn(2, 9, 100), "audio": torch.randn(2, 9, 40)}
     >>> mask = torch.ones(2, 9, dtype=torch.bool)
@@ -321,7 +324,9 @@ class LMAM(Fusion):
         if isinstance(turns, Mapping):
             O = {i: o * masks[i][..., None] for i, o in O.items()}
             mask = torch.stack(list(masks.values())).any(0)
-        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else reduce(torch.add, O.values())
+        # The sum starts from 0, so that that of one stream is a new tensor, too.
+        zero = mask.new_zeros((), dtype=torch.float32)
+        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values(), zero)
         if self.variant == "released":
             fused = F.gelu(fused) + x["text"]
         # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
@@ -415,7 +420,7 @@ class LMAM(Fusion):
 
         Not for `Turns`, by which the runs of a store come: sums over fewer rows are rounded otherwise.
         """
-        if turns is None or isinstance(turns, Turns) or not _legible(*masks.values()):
+        if turns is None or isinstance(turns, Turns) or not all(map(_legible, masks.values())):
             return {}
         places: dict[int, Places] = {}
         for m, mask in masks.items():
@@ -447,6 +452,8 @@ class LMAM(Fusion):
             x[m] = features[m] if clean else features[m].masked_fill(~masks[m][..., None], 0)
             if m in self.streams:
                 x[m] = self._projected(m, x[m], None if clean else masks[m])
+        if isinstance(masks_of, Tensor) and not trusted and _legible(masks_of):
+            self._doubt(features, masks_of.bool())
         if self.keys == CONCATENATED:
             _share_time_steps(x)
             # An utterance that lacks a modality has zeros in its place.
@@ -465,6 +472,10 @@ class LMAM(Fusion):
     def _check(self, m: str, features: Mapping[str, Tensor], mask: Tensor | None, trusted: bool) -> None:
         """Raise LmamError where features or mask are not what they are taken for."""
         x, d = features[m], self.widths[m]
+        for what, given in ((m, x), ("a mask", mask)):
+            if given is not None and not isinstance(given, Tensor):
+                kind = type(given).__name__
+                raise LmamError(f"LMAM takes {what} as a tensor, which torch.as_tensor makes of a {kind}.")
         if x.dim() != 3 or x.shape[2] != d:
             hint = "; x[:, None] makes a conversation of one utterance of every row" if x.dim() == 2 else ""
             raise LmamError(f"LMAM takes {m} as (B, L, {d}), conversations first; it is {_shape(x)}{hint}.")
@@ -478,25 +489,31 @@ class LMAM(Fusion):
                 f"LMAM takes {m} as (B, L, {d}) with a mask (B, L), conversations first; they are {_shape(x)} and "
                 f"{_shape(mask)}."
             )
-        if not _legible(mask):
-            return
-        taken = "LMAM takes True or 1 where an utterance stands, False or 0 for padding"
-        if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
-            raise LmamError(f"The mask holds other numbers than 0 and 1: {taken}; `mask == 0` reads an additive one.")
-        keep = mask.bool()
-        if mask.numel() and not keep[:, 0].any() and not keep.any(1).all():
-            raise LmamError(f"By its mask a conversation has no utterance and none has a first: {taken}.")
-        if mask.shape[0] == mask.shape[1] and not torch.equal(keep, keep.T):
-            empty = (x == 0).all(2)
-            if empty[~keep.T].all() and not empty[~keep].all():
-                raise LmamError(f"The padding of {m} lies where the transposed mask has it: LMAM takes (B, L, {d}).")
+        # The one look at values that a GPU waits for: no bool holds another number.
+        if mask.dtype != torch.bool and _legible(mask, waiting=True) and not ((mask == 0) | (mask == 1)).all():
+            raise LmamError(f"The mask holds other numbers than 0 and 1: {TAKEN}; `mask == 0` reads an additive one.")
+
+    def _doubt(self, features: Mapping[str, Tensor], mask: Tensor) -> None:
+        """Warn of a mask (B, L) that allows what it says and hardly means it."""
+        spoken = mask.any(1)  # (B,)
+        if mask.numel() and not mask[:, 0].any() and not spoken.all():
+            b = int(spoken.int().argmin())
+            warnings.warn(f"The mask is false everywhere in conversation {b}; is it inverted? {TAKEN}.", stacklevel=2)
+        if mask.shape[0] == mask.shape[1] and not torch.equal(mask, mask.T):
+            silent = torch.stack([(features[m] == 0).all(2) for m in self.modalities]).all(0)  # (B, L)
+            if torch.equal(silent, ~mask.T):
+                warnings.warn(
+                    "The features are 0 exactly where the transposed mask has padding; are they (L, B, d)? LMAM takes "
+                    "(B, L, d), conversations first.",
+                    stacklevel=2,
+                )
 
 
-def _legible(*tensors: Tensor) -> bool:
-    """Whether values can be looked at now, and not only when a traced or captured program runs."""
+def _legible(mask: Tensor, waiting: bool = False) -> bool:
+    """Whether a mask can be looked at now: not in a traced or captured program, and only `waiting` on a GPU."""
     if blockwise.is_traced() or torch.compiler.is_compiling():
         return False
-    return not (tensors[0].is_cuda and torch.cuda.is_current_stream_capturing())
+    return mask.device.type == "cpu" or (waiting and not torch.cuda.is_current_stream_capturing())
 
 
 def _share_time_steps(x: Mapping[str, Tensor]) -> None:

@@ -148,8 +148,10 @@ class Experiment(Record):
             raise unknown("LMAM has no variant", variant, VARIANTS)
         readings = self.reading_options
         for name, value in readings.items():
-            if name not in options or value not in READINGS.get(name, ()):
+            if name not in options:
                 raise LmamError(f"Fusion '{self.fusion}' has no reading '{name}={value}'.")
+            if value not in READINGS[name]:
+                raise unknown("LMAM has no reading", f"{name}={value}", [f"{name}={v}" for v in READINGS[name]])
         # A reading that is the variant's own is no other question.
         readings = {k: v for k, v in readings.items() if VARIANTS[variant or "paper"][k] != v}
         if variant == "released" and readings:
@@ -170,8 +172,10 @@ class Experiment(Record):
                 raise LmamError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise LmamError(f"learning_rate must be a positive number; got {self.learning_rate}.")
-        if not 0 <= self.weight_decay < math.inf or self.dialogues < 0:
-            raise LmamError("weight_decay and dialogues must not be negative.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise LmamError(f"weight_decay must be a number from 0; got {self.weight_decay}.")
+        if self.dialogues < 0:
+            raise LmamError(f"dialogues must be at least 0; got {self.dialogues}.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise LmamError(f"dropout must lie from 0 to below 1; got {self.dropout}.")
         if not 0 <= self.seed < 2**63:

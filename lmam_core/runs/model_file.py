@@ -154,8 +154,8 @@ class Model:
         splits), or conversations whose features are as their source has them, not standardised; their labels are not
         looked at. Recordings become features by the extractors that the features of training are named after;
         `weights` is theirs as in `lmam data build`, and must be the ones of training. `missing` names the modalities
-        that an utterance has not, where the training mean stands; `attrs["notes"]` says why, and which lines of the
-        table could not be used.
+        that an utterance has not, where the training mean stands; `attrs["notes"]` says why, which lines of the table
+        could not be used, and that a dataset has other labels than the model.
 
         Raises LmamError for a modality that no utterance has, features of another name, width or encoder, and more
         speakers or a longer conversation than the model was built for.
@@ -168,13 +168,16 @@ class Model:
         loaded = catalogue.load(str(data), self.features, self.experiment.modalities)
         for m, of in loaded.encoders.items():
             self._check_encoder(m, of)
-        parts = []
+        same, parts = (loaded.classes, loaded.traits) == (self.classes, self.traits), []
         for split, talks in loaded.splits.items():
-            same = (loaded.classes, loaded.traits) == (self.classes, self.traits)
             part = table(talks, self._outputs(talks), self.classes, self.traits, labelled=same)
             part.insert(0, "split", split)
             parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+        frame = pd.concat(parts, ignore_index=True)
+        if not same:
+            theirs, own = (", ".join(of.traits or of.classes or ("real numbers",)) for of in (loaded, self))
+            frame.attrs["notes"] = [f"{loaded.name} has the labels {theirs}; the model predicts its own: {own}."]
+        return frame
 
     def _of_recordings(self, folder: Path, weights: str | None, progress: bool) -> pd.DataFrame:
         encoders = {self.features[m]: of for m, of in self.encoders.items()}

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 DEFAULT = paths.STORE
 """The store that comes with the book; outside of a checkout, that of one's own runs."""
 
+READ: dict[Path, str] = {}
+"""The runs that were read in this process, and the version of the code that made each."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -251,7 +254,9 @@ def read(path: Path) -> Run:
             raise TypeError("it is no regular file")
         if status.st_size > LARGEST:
             raise TypeError(f"it has more than {LARGEST:,} bytes")
-        return _parsed(path, status.st_mtime_ns, status.st_size)
+        run = _parsed(path, status.st_mtime_ns, status.st_size)
+        READ[path] = str(run.provenance.get("code", ""))
+        return run
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise LmamError(f"{path} is not a run of this store ({why}); restore it from git or delete it.") from error

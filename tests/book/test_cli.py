@@ -23,9 +23,11 @@ import torch
 import lmam_core
 from lmam_book.cli import lmam, main
 from lmam_book.cli import options as shared
+from lmam_book.cli.run import show
 from lmam_book.cli.sweep import numbered
 from lmam_book.plans import studies
 from lmam_book.verdicts.effects import effect
+from lmam_book.verdicts.headline import cells
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.stored import Utterances, write
@@ -34,7 +36,7 @@ from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS
 from lmam_core.models.fusion import FUSIONS
 from lmam_core.models.lmam import VARIANTS
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.experiment import BUDGETS, EPOCHS, Experiment
 from lmam_core.runs.record import TASKS, record
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import PROTOCOLS
@@ -47,7 +49,8 @@ def test_run_keeps_its_result_and_does_not_repeat_it(tmp_path: Path, capsys: pyt
     assert main(command) == 0
     assert "weighted_f1" in (first := capsys.readouterr().out)
     assert "kept in" in first
-    assert "happy" in first
+    assert re.search(r"  happy .* support +\d+\n", first)
+    assert re.search(r", peak memory \d+ MB\n", first)
     assert main(command) == 0
     assert "holds this run already" in capsys.readouterr().out
     assert main(["results", "--csv", "--store", str(tmp_path)]) == 0
@@ -59,8 +62,13 @@ def test_run_keeps_its_result_and_does_not_repeat_it(tmp_path: Path, capsys: pyt
 
 
 def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And an option that means nothing for a part of them is left out there."""
     command = [
         "sweep",
+        "--fusion",
+        "lmam,concat",
+        "--readings",
+        "keys=others",
         "--rank",
         "2,3",
         "--embedding",
@@ -73,13 +81,23 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         "0",
     ]
     assert main([*command, "--jobs", "1", "--store", str(tmp_path)]) == 0
-    assert len(list(tmp_path.glob("*/*/*.json"))) == 4
+    arms = {path.name.partition(".honest")[0] for path in tmp_path.glob("*/*/*.json")}
+    lmam = {f"lmam.{way}.paper.r{rank}.keys-others" for way in ("early", "late") for rank in (2, 3)}
+    assert arms == lmam | {"concat.early", "concat.late"}
 
 
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
         (["run", "--dataset", "iemocpa"], "no dataset 'iemocpa'"),
+        (["run", "--dataset", "nosuch"], "synthetic-meld, pom, and folders"),
+        (["run", "--fusion", "concat", "--rank", "8"], "--rank means nothing with --fusion concat; leave it out"),
+        (["run", "--fusion", "concat", "--readings", "keys=own"], "--readings means nothing with --fusion concat"),
+        (["run", "--fusion", "concat", "--variant", "paper"], "--variant means nothing with --fusion concat"),
+        (["run", "--variant", "released", "--rank", "20"], "--rank means nothing with --variant released"),
+        (["run", "--readings", "keys=other"], "no reading 'keys=other' (did you mean 'keys=others'?); choose one of"),
+        (["run", "--weight-decay", "-1"], "weight_decay must be a number from 0; got -1.0"),
+        (["sweep", "--fusion", "concat,add", "--rank", "8"], "--rank means nothing with --fusion concat"),
         (["run", "--rank", "0"], "rank must be at least 1"),
         (["run", *QUICK, "--rank", "101"], "from 1 to 100"),
         (["run", "--modalities", "smell"], "no modality 'smell'"),
@@ -94,7 +112,8 @@ def test_sweep_takes_every_combination(tmp_path: Path, capsys: pytest.CaptureFix
         (["sweep", "--seeds", "4-0"], "--seeds is written like"),
         (["sweep", "--seeds", "0-2-5"], "--seeds is written like"),
         (["sweep", "--jobs", "0"], "--jobs must be at least 1"),
-        (["results"], "holds no runs yet"),
+        (["results", "--task", "humour"], "holds no runs of the task humour yet"),
+        (["results", "--task", "humor"], "There is no task 'humor' (did you mean 'humour'?)"),
         (["run", "--device", "cuda:99"], "no CUDA device 'cuda:99'"),
     ],
 )
@@ -179,6 +198,13 @@ def test_results_are_means_with_intervals_gains_and_words(several: Path, capsys:
     assert f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" in four
 
 
+def test_a_class_that_no_test_utterance_has_is_named(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = next(iter(Store(several)))
+    counts = np.eye(len(run.classes), dtype=int)
+    show(dataclasses.replace(run, outcomes={"d": (counts - np.diag(counts[:, 1])).ravel()}))
+    assert f"no test utterance is {run.classes[1]}, which macro_f1 counts as 0" in capsys.readouterr().out
+
+
 def test_results_are_filtered_and_gains_stay(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def shown(*filters: str) -> list[str]:
         assert main(["results", "--store", str(several), *filters]) == 0
@@ -208,6 +234,39 @@ def test_results_of_the_book_fit_a_terminal_and_show_no_hash(capsys: pytest.Capt
     assert len(out.splitlines()) > 20
     assert max(map(len, out.splitlines())) <= 100
     assert not re.search(r"[0-9a-f]{12}", out)
+
+
+def test_results_of_the_book_show_its_finding_on_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """The gain of arms that were searched apart is the headline's."""
+    assert main(["results", "--store", "book"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 100
+    assert max(map(len, lines)) <= 100
+    store = Store()
+    for cell in (c for c in cells(store) if (c.backbone, c.dataset) in (("bc_lstm", "mosi"), ("text_cnn", "iemocap"))):
+        block = lines[next(i for i, line in enumerate(lines) if line.startswith(f"{cell.dataset}  honest")) :]
+        (row,) = (line for line in block[: block.index("")] if re.match(rf"  {cell.backbone} +lmam", line))
+        gain = effect(cell.runs["concatenation"], cell.runs["own"], cell.metric)
+        assert f" {gain.mean:+.2f} ± {gain.half:.2f} " in row
+    there = ["--dataset", "iemocap", "--backbone", "bc_lstm", "--protocol", "honest", "--variant", "released"]
+    assert main(["results", "--store", "book", *there]) == 0
+    assert re.search("better|worse|undecided", capsys.readouterr().out.split("Mean")[0])
+
+
+def test_results_show_ones_own_runs_where_there_are_some(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-runs/.locks").mkdir(parents=True)
+    assert main(["results", "--backbone", "text_cnn", "--fusion", "concat"]) == 0
+    assert capsys.readouterr().err == "Runs of the book; there are none in my-runs.\n"
+    shutil.copytree(several, "my-runs", dirs_exist_ok=True)
+    assert main(["results"]) == 0
+    done = capsys.readouterr()
+    assert done.out.startswith("synthetic-iemocap")
+    assert done.err == "Runs of my-runs; --store book names the book's own.\n"
+    assert main(["results", "--store", "nowhere"]) == 2
+    assert "The store nowhere holds no runs yet" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -402,12 +461,22 @@ def test_from_a_folder_of_wavs_to_predictions_in_three_commands(
     assert main(["predict", "model", "new", "--to", "predictions.csv"]) == 0
     assert "12 utterances of 4 dialogues in predictions.csv" in capsys.readouterr().out
     frame = pd.read_csv("predictions.csv")
+    assert frame.turn.dtype == int
     assert list(frame.columns[:6]) == ["line", "dialogue", "turn", "speaker", "missing", "prediction"]
     assert len(frame) == 12
     assert main(["run", "--dataset", "labelled", "--rank", "4", "--updates", "4", "--save", "again"]) == 0
     assert "trained again for its model" in capsys.readouterr().out
     first, second = (Path(name, "model.safetensors").read_bytes() for name in ("model", "again"))
     assert first == second
+    other = ["--dataset", "synthetic-meld", "--modalities", "text", *QUICK, "--store", "other"]
+    assert main(["run", *other, "--save", "other-model"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "other-model", "synthetic-meld", "--to", "p.csv"]) == 0
+    done = capsys.readouterr()
+    assert "Trained on: synthetic-meld is generated" in done.out
+    assert done.err == ""
+    assert main(["predict", "other-model", "synthetic-iemocap", "--to", "p.csv"]) == 0
+    assert "synthetic-iemocap has the labels happy, sad," in capsys.readouterr().err
     for wrong, sentence in (
         (["nothing", "new", "--to", "p.csv"], "nothing is no model"),
         (["model", "new", "--to", "there/is/none.csv"], "must be a file in a folder that is there"),
@@ -453,6 +522,23 @@ def test_help_is_quick_and_tells_every_option(command: list[str]) -> None:
         assert re.search(r"[a-z]{3}", option[1]) or f"{option[0]} " in done.stdout, option
 
 
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_help_has_the_numbers_of_the_protocols(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    honest, tuning = BUDGETS["honest"], BUDGETS["tuning"]
+    assert f"(default {honest['batch_size']}; under released, protocol1, tuning1: {EPOCHS['batch_size']})" in out
+    assert f"(default {EPOCHS['epochs']} under released" in out
+    assert f"(default {honest['updates']} and {tuning['updates']})" in out
+    assert f"(default {honest['patience']}); under released, protocol1, tuning1 epochs ({EPOCHS['patience']})" in out
+    r, h = record("recommendation")(), record("humour")()
+    assert f"(batch size {r.batch_size}, epochs {r.epochs}, patience {r.patience}, width {r.width})" in out
+    assert f"(batch size {h.batch_size}, epochs {h.epochs}, patience {h.patience}, width {h.width}, dropout" in out
+    assert f"of humour {h.learning_rate})" in out
+    assert f"of humour {h.weight_decay})" in out
+    assert all(f"{name} {meaning}" in out for name, meaning in shared.PROTOCOLS.items())
+
+
 def test_every_option_has_a_meaning() -> None:
     commands = [*lmam.commands.values(), *lmam.commands["data"].commands.values()]
     for command in commands:
@@ -490,6 +576,7 @@ def test_names_are_those_of_the_register_before_it_is_loaded(
     [
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["run", "--bakbone", "x"], "No such option '--bakbone'. Did you mean '--backbone'?"),
+        (["run", "--nosuch", "x"], "No such option '--nosuch'.\n"),
         (["run", "--rank", "few"], "'few' is not a valid integer"),
         (["data", "biuld", "x"], "No such command 'biuld'. Did you mean 'build'?"),
         (["bench", "--only", "atention"], "'atention' is not one of 'attention', 'released'"),

@@ -241,8 +241,15 @@ def _tags(cell: Json) -> list[str]:
 
 
 def with_register_names(text: str) -> str:
-    """A page with the names in the place of the comments `<!-- backbones -->` and `<!-- fusion methods -->`."""
-    registers = {"backbones": list(BACKBONES), "fusion methods": list(FUSIONS)}
-    for what, names in registers.items():
+    """A page with the names in the place of the comments `<!-- backbones -->` and `<!-- fusion methods -->`.
+
+    Those of the package: chapters that run in the same process register others.
+    """
+    registers = {
+        "backbones": {name: kind.__module__ for name, kind in BACKBONES.items()},
+        "fusion methods": {name: method.make.__module__ for name, method in FUSIONS.items()},
+    }
+    for what, modules in registers.items():
+        names = [name for name, module in modules.items() if module.startswith("lmam_core.")]
         text = text.replace(f"<!-- {what} -->", ": " + ", ".join(f"`{name}`" for name in names))
     return text

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 import click
 from click.shell_completion import shell_complete
@@ -29,6 +30,8 @@ INTERRUPTED = dict.fromkeys(("sweep", "data", "book"), "the same command goes on
     "run": "no run was kept; the same command begins anew, a recommendation after its last whole epoch",
 }
 """What an interruption leaves, by command; the others keep nothing."""
+ALIKE = 0.7
+"""Of two options' names, from which on one may be meant by the other."""
 COMPLETION = "_LMAM_COMPLETE"
 """The variable by which a shell asks for completions, or for the script that makes it ask."""
 
@@ -59,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(code)
     except click.exceptions.Exit as done:  # after --help and --version
         return done.exit_code
+    except click.NoSuchOption as error:
+        name = error.option_name.lstrip("-")
+        near = [p for p in error.possibilities or () if SequenceMatcher(None, name, p.lstrip("-")).ratio() >= ALIKE]
+        print(f"lmam: {click.NoSuchOption(error.option_name, possibilities=near).format_message()}", file=sys.stderr)
+        return 2
     except (LmamError, click.ClickException) as error:
         sentence = error.format_message() if isinstance(error, click.ClickException) else error
         print(f"lmam: {sentence}", file=sys.stderr)

@@ -43,4 +43,4 @@ def predict(model: str, data: str, to: str, weights: str | None) -> None:
     caution = f" ({loaded.caution})" if loaded.caution else ""
     dialogues = len(predictions.drop_duplicates([c for c in ("split", "dialogue") if c in predictions]))
     click.echo(f"{len(predictions)} utterances of {dialogues} dialogues in {path}{caution}")
-    click.echo(f"The model was trained on {loaded.about}")
+    click.echo(f"Trained on: {loaded.about}")

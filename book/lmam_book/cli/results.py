@@ -28,15 +28,22 @@ def _filters(command: options.Command) -> options.Command:
 @_filters
 @click.option("--metric", help="of the table (default weighted_f1, of CMU-MOSI acc2, of other real numbers mae)")
 @click.option("--csv", is_flag=True, help="one row per run as CSV on the output stream")
-@options.store("the book's own")
+@options.store("my-runs where it holds runs, else the book's own")
 def results(of: str, root: str | None, metric: str | None, csv: bool, **filters: str | None) -> None:
-    """Show means, intervals and gains of a store."""
-    from lmam_book.verdicts.arms_table import lines
+    """Show means, intervals and gains of a store.
+
+    Of a large store without a filter, an overview: one line per dataset, backbone and fusion method.
+    """
+    from lmam_book.verdicts import arms_table
+    from lmam_core.runs.record import CONVERSATION, record
     from lmam_core.runs.store import row
 
-    runs = [r for r in options.opened(root) if r.experiment.task == of]
+    record(of)
+    store = options.read(root)
+    runs = [r for r in store if r.experiment.task == of]
     if not runs:
-        raise LmamError("The store holds no runs yet; make some with `lmam run` or `lmam sweep`.")
+        task = "" if of == CONVERSATION else f" of the task {of}"
+        raise LmamError(f"The store {store.root} holds no runs{task} yet; make some with `lmam run` or `lmam sweep`.")
     there = runs
     for name, wanted in filters.items():
         if wanted is not None:
@@ -46,7 +53,11 @@ def results(of: str, root: str | None, metric: str | None, csv: bool, **filters:
 
         pd.DataFrame(map(row, runs)).to_csv(sys.stdout, index=False)
         return
-    for line in lines(runs, there, metric):
+    if not any(filters.values()) and arms_table.arms(runs) > arms_table.SCREEN:
+        lines = arms_table.overview(runs, metric)
+    else:
+        lines = arms_table.lines(runs, there, metric)
+    for line in lines:
         click.echo(line)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmam_core.runs.run import Run
 
 
-@click.command()
+@click.command(cls=options.Grouped)
 @options.task
 @options.fields(list(options.FIELDS))
 @options.device
@@ -34,7 +34,7 @@ def run(of: str, device: str, root: str | None, save: str | None, predictions: b
     from lmam_core.runs.record import CONVERSATION
 
     fields = options.given_fields(given)
-    experiment, store = options.records(of, fields)(**fields).resolved(), options.own(root)
+    experiment, store = options.experiments(of, [fields])[0], options.own(root)
     if save is not None and of != CONVERSATION:
         raise LmamError(f"Of the task {of} no models are kept; leave out --save.")
     if save is not None:
@@ -89,10 +89,13 @@ def show(result: Run) -> None:
         C = len(result.classes)
         table = per_class(result.total.reshape(C, C))
         for k, name in enumerate(result.classes):
-            click.echo(f"  {name:12}" + "  ".join(f"{column} {values[k]:6.2f}" for column, values in table.items()))
+            scores = "".join(f"{column} {table[column][k]:6.2f}  " for column in ("precision", "recall", "f1"))
+            click.echo(f"  {name:12}{scores}support {table['support'][k]:5.0f}")
+        if none := [name for k, name in enumerate(result.classes) if not table["support"][k]]:
+            click.echo(f"no test utterance is {' or '.join(none)}, which macro_f1 counts as 0")
     if notes := result.provenance.get("notes"):
         click.echo(notes)
     click.echo(
         f"{result.parameters:,} parameters, best epoch {result.training.best_epoch}, "
-        f"{result.training.seconds_per_epoch:.2f} s per epoch, {result.peak_memory_mb:.0f} MB"
+        f"{result.training.seconds_per_epoch:.2f} s per epoch, peak memory {result.peak_memory_mb:.0f} MB"
     )

@@ -15,7 +15,7 @@ from lmam_core import paths
 from lmam_core.errors import LmamError
 
 
-@click.command()
+@click.command(cls=options.Grouped)
 @click.argument("plan", required=False)
 @click.option("--plan-cost", is_flag=True, help="print what is left of the plan in core-hours, run nothing")
 @options.task
@@ -64,8 +64,8 @@ def sweep(
     else:
         lists = {n: _values(n, fields.pop(n)) for n in options.LISTS if n in fields}
         combined = itertools.product(numbered(seeds or "0-9"), *lists.values())
-        record = options.records(of, fields | lists)
-        experiments = [record(**fields, seed=seed, **dict(zip(lists, v, strict=True))) for seed, *v in combined]
+        cells = [fields | {"seed": seed} | dict(zip(lists, v, strict=True)) for seed, *v in combined]
+        experiments = options.experiments(of, cells)
         failures = carried_out(experiments, options.own(root), *where, predictions=predictions)
     for failure in failures:
         print(f"lmam: {failure}", file=sys.stderr)

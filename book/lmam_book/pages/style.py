@@ -40,8 +40,8 @@ TONES = {
     }.items()
 }
 """What takes a colour's place in a published figure, by scheme; one tone for both would have less than 4.5 : 1."""
-CODE = re.compile(r'"code": "(\w+)"')
-"""What a run's file says of the code that made it."""
+NAMED = 3
+"""Versions of the code that a footer names; of more it gives the number."""
 SENTENCE = 40
 """Cells of more characters are sentences, which wrap at a width that reads well."""
 
@@ -167,12 +167,14 @@ def note(data: Dataset) -> HTML:
 def footer(store: Store | None = None, parameters: dict[str, Any] | None = None) -> HTML:
     """Where a page's numbers came from: package version, code, libraries, machine and the notebook's parameters.
 
+    Of a `store` the runs that this process has read, at its end those that the page used.
     The code is the one that ran the page, which is not run again as long as what it imported and read stays as it is.
     """
     import torch
 
     from lmam_core import __version__
     from lmam_core.runs.provenance import code_version
+    from lmam_core.runs.store import READ
 
     rows: dict[str, Any] = {
         "lmam_core": f"{__version__}, run with code {code_version()}",
@@ -184,9 +186,9 @@ def footer(store: Store | None = None, parameters: dict[str, Any] | None = None)
     if parameters:
         rows["parameters"] = ", ".join(f"{k}={v}" for k, v in parameters.items())
     if store is not None:
-        # By their text: most pages read few of these runs, and to parse the others takes longer than all else here.
-        codes = [code for path in store.paths() if (code := CODE.search(path.read_text(encoding="utf-8")))]
-        versions = ", ".join(sorted({code[1] for code in codes})) or "none"
-        rows["stored runs"] = f"{len(codes)}, made by code {versions}"
+        codes = [code for path, code in READ.items() if path.is_relative_to(store.root)]
+        versions = sorted({*codes} - {""})
+        named = ", ".join(versions) if len(versions) <= NAMED else f"{len(versions)} versions (data/code_versions.csv)"
+        rows["stored runs"] = f"{len(codes)} read" + (f", made by code {named}" if versions else "")
     cells = "".join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(k, v) for k, v in rows.items())
     return HTML(f"<table class='provenance'>{cells}</table>")

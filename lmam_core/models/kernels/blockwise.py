@@ -39,8 +39,13 @@ COLUMNS = 128
 
 
 def is_long(L: int, device: torch.device) -> bool:
-    """Whether conversations of L utterances are matched in blocks on this device; not within an exported program."""
-    return not is_traced() and not torch.compiler.is_exporting() and shortest(device) <= L
+    """Whether conversations of L utterances are matched in blocks on this device; not within an exported program.
+
+    Below `LONG` nobody asks for the number of threads, which ends a graph of torch.compile.
+    """
+    if is_traced() or torch.compiler.is_exporting():
+        return False
+    return min(LONG, LONG_ON_GPU, LONG_ON_THREADS) <= L and shortest(device) <= L
 
 
 def is_traced() -> bool:

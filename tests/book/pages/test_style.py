@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +21,7 @@ from lmam_book.pages.figures import common, features
 from lmam_book.verdicts.intervals import interval
 from lmam_core.data import catalogue
 from lmam_core.features.extract import Extracted
+from lmam_core.runs.store import Store, read
 
 
 def test_a_table_rounds_and_wraps_sentences_alone() -> None:
@@ -58,6 +60,20 @@ def test_an_empty_text_leaves_nothing_on_a_page() -> None:
     assert reporting.prose("some *words*").data == "some *words*"
     bundle, _ = DisplayFormatter().format(reporting.prose(""))
     assert bundle["text/html"] == ""  # pages prefer it to the name of the class
+
+
+def test_a_footer_counts_the_runs_that_were_read(tmp_path: Path) -> None:
+    few = Store().paths()[:5]
+    for k, path in enumerate(few):
+        copied = tmp_path / "mosi/bc_lstm" / path.name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_text(re.sub(r'"code": "\w+"', f'"code": "version{k}"', path.read_text(encoding="utf-8")))
+    store = Store(tmp_path)
+    assert "0 read<" in reporting.footer(store).data
+    read(store.paths()[0])
+    assert re.search(r"1 read, made by code version\d<", reporting.footer(store).data)
+    assert len(list(store)) == 5
+    assert "5 read, made by code 5 versions (data/code_versions.csv)" in reporting.footer(store).data
 
 
 HOSTILE = "<img src=x onerror='alert(1)'>"

@@ -332,8 +332,8 @@ MASK = torch.tensor([[True, True, True], [True, False, False]])
         ((1, 3, 6), None, "text 1, audio 2, video 2"),
         ((2, 3, 6), MASK.T, r"they are \(2, 3, 6\) and \(3, 2\)"),
         ((2, 3, 6), torch.zeros(2, 3).masked_fill(~MASK, -torch.inf), "other numbers than 0 and 1.*`mask == 0`"),
-        ((2, 3, 6), torch.zeros(2, 3), "no utterance and none has a first"),
-        ((2, 3, 6), ~MASK, "no utterance and none has a first"),
+        ((2, 3, 6), MASK.numpy(), "a mask as a tensor, which torch.as_tensor makes of a ndarray"),
+        ((2, 3, 6), MASK.tolist(), "a mask as a tensor, which torch.as_tensor makes of a list"),
     ],
 )
 def test_features_and_masks_of_another_form_are_told_in_a_sentence(
@@ -344,13 +344,47 @@ def test_features_and_masks_of_another_form_are_told_in_a_sentence(
         LMAM(WIDTHS, rank=3)(features, mask)
 
 
-def test_time_first_is_told_even_where_as_many_utterances_as_conversations_are() -> None:
+@pytest.mark.parametrize("mask", [~MASK, torch.zeros(2, 3)], ids=["inverted", "additive"])
+def test_a_mask_that_looks_inverted_is_warned_of(mask: Tensor) -> None:
+    with pytest.warns(UserWarning, match="false everywhere in conversation 0; is it inverted"):
+        LMAM(WIDTHS, rank=3)({m: torch.randn(2, 3, 6) for m in WIDTHS}, mask)
+
+
+def test_left_padding_beside_an_empty_conversation_is_no_error() -> None:
+    module, x = LMAM({"text": 6}, rank=3), torch.randn(2, 4, 6)
+    mask = torch.tensor([[False, False, True, True], [False] * 4])
+    with pytest.warns(UserWarning, match="false everywhere in conversation 1"):
+        out = module({"text": x}, mask)
+    torch.testing.assert_close(out[0, 2:], module({"text": x[:1, 2:]})[0])
+    assert (out[0, :2] == 0).all()
+    assert (out[1] == 0).all()
+
+
+def test_time_first_is_warned_of_even_where_as_many_utterances_as_conversations_are() -> None:
+    """And a modality that nobody recorded in those places is not: the others have it."""
     features, mask = batch(lengths=(3, 1, 2))
     features = {m: (x * mask[..., None]).float() for m, x in features.items()}
     module = LMAM(WIDTHS, rank=3)
     module(features, mask)
-    with pytest.raises(LmamError, match="where the transposed mask has it"):
+    module(features | {"audio": features["audio"] * mask.T[..., None]}, mask)
+    with pytest.warns(UserWarning, match="exactly where the transposed mask has padding"):
         module({m: x.transpose(0, 1) for m, x in features.items()}, mask)
+
+
+@pytest.mark.parametrize("keys", ["own", "others"])
+def test_nobody_waits_for_a_device_to_read_its_mask(keys: str) -> None:
+    """As on a GPU; the device `meta` has no values to read."""
+    with torch.device("meta"):
+        x = {m: torch.randn(3, 3, 6) for m in WIDTHS}
+        assert LMAM(WIDTHS, rank=3, keys=keys)(x, torch.ones(3, 3, dtype=torch.bool)).shape == (3, 3, 18)
+
+
+@pytest.mark.parametrize("keys", ["own", "others"])
+def test_it_compiles_to_one_graph(keys: str) -> None:
+    torch.manual_seed(0)
+    module, (features, mask) = LMAM(WIDTHS, rank=3, keys=keys).double(), batch()
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(features, mask), module(features, mask))
 
 
 @pytest.mark.parametrize("reading", [*READ, {"variant": "released"}], ids=lambda r: "-".join(r.values()))
