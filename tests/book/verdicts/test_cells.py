@@ -226,12 +226,15 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     low = np.array([plugin.values(cells.frame, "iemocap", "weighted_f1")["LFM"][seed] for seed in range(6)])
     assert 0 <= figure.axes[0].get_xlim()[0] < low.min()
     drawn = cells_page.trade(cells, "iemocap", cells.parameters("iemocap"), "parameters").data
-    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
+    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 8  # wide, and for a phone
+    ids = re.findall(r' id="([^"]*)"', drawn)
+    assert len(ids) == len(set(ids))
     by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
     assert cells.parameters("iemocap") == by_arm.to_dict()
     assert cells_page.trade(cells, "iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds") is None  # nothing to compare
     one = cells_page.trade(cells, "iemocap", {"LFM": 7.0, "TFN": 9.0, "never run": 1.0}, "seconds\nof a step").data
-    (dot,) = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
+    dot, again = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
+    assert dot == again
     assert re.fullmatch(r"LFM; weighted F1 %: [\d.]+ \[.*\] \(n = 6\); seconds: 7", dot)
     # What is said is also drawn, where the dot is.
     one = one[one.index(dot) :]
@@ -257,7 +260,7 @@ def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> N
         assert not any(box.contains(*dot) for dot in dots)
     assert all(line.get_linestyle() == ":" for line in ax.lines[len(points) :])
     figures.trade({"alone": (321.0, interval([61.0, 62.0]))}, "ms", "weighted F1 %")
-    (ax,) = drawn[1].axes
+    (ax,) = drawn[2].axes
     assert ax.viewLim.width > 20  # as wide as the dot alone makes it
     assert ax.bbox.padded(2).contains(*ax.texts[0].get_window_extent().min)
 
