@@ -340,22 +340,24 @@ def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
-    start = f"{n[REPRODUCED] or 'None'} of {len(rows)} comparisons reproduce{'' if n[REPRODUCED] > 1 else 's'}"
+    waiting = n[NOT_TESTABLE]
+    made = len(rows) - waiting
+    if not made:
+        return f"**No comparison has been made yet**: all {waiting} wait for runs."
     parts = {
         POSITIVE: ("gains,", "gain,", "perhaps less than half of what is reported"),
         UNDECIDED: ("is", "are", "undecided"),
         EXCLUDED: ("rules", "rule", "out half of the reported gain"),
-        NOT_WORKING: ("decides", "decide", "nothing, as the model without LMAM is below a linear probe"),
-        NOT_TESTABLE: ("waits", "wait", "for runs"),
+        NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is below a linear probe"),
     }
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    return f"**{start} the reported gain{' so far' if n[NOT_TESTABLE] else ''}.** {_listed(clauses)}."
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+    start = f"{n[REPRODUCED] or 'None'} of {made} comparison{'s' * (made > 1)}{' so far' if waiting else ''}"
+    sentences = [f"**{start} reproduce{'s' * (n[REPRODUCED] < 2)} the reported gain.**"]
+    sentences += [f"{'; '.join(clauses)}."] if clauses else []
+    sentences += [f"{waiting} more wait{'s' * (waiting == 1)} for runs."] if waiting else []
+    return " ".join(sentences)
 
 
 def _open(ready: pd.DataFrame) -> str:

@@ -231,8 +231,8 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
     assert rows.loc[("emocaps", "mosi")].word == rule.NOT_TESTABLE
     every = headline.arms(store)
     text = headline.page(cells, every)
-    assert text.startswith("**1 of 18 comparisons reproduces the reported gain so far.** 1 ")
-    assert "15 wait for runs" in text
+    assert text.startswith("**1 of 3 comparisons so far reproduces the reported gain.** 1 ")
+    assert " 15 more wait for runs." in text
     assert "over 3 backbones" in text
     assert f"Every measured arm ({len(every)})" in text
     plain = every[(every.backbone == "text_cnn") & every.arm.str.startswith("concat")].iloc[0]
@@ -243,9 +243,15 @@ def test_the_headline_follows_the_runs_without_a_hand_on_the_text(store: Store) 
         if run.experiment.backbone == "text_cnn" and run.experiment.fusion == "lmam" and run.outcomes:
             store.path(run.experiment).unlink()
     fewer = headline.page(headline.cells(store), headline.arms(store))
-    assert fewer.startswith("**None of 18 comparisons reproduces")
-    assert "16 wait for runs" in fewer
+    assert fewer.startswith("**None of 2 comparisons so far reproduces the reported gain.**")
+    assert " 16 more wait for runs." in fewer
     assert "TextCNN, IEMOCAP | positive" not in fewer
+
+
+def test_without_runs_the_answer_says_so_and_no_more(tmp_path: Path) -> None:
+    assert (
+        headline.answer(headline.cells(Store(tmp_path))) == "**No comparison has been made yet**: all 18 wait for runs."
+    )
 
 
 def test_a_mean_at_the_border_is_decided_by_nothing() -> None:
