@@ -217,7 +217,7 @@ def numbered(html: Path) -> None:
 
 
 HEAD = re.compile(r"<thead>.*?</thead>", re.S)
-CAPTION = re.compile(r"<p class='lmam-caption'>(.*?)</p>(<table[^>]*>)", re.S)
+CAPTION = re.compile(r"<p class='lmam-caption'>(.*?)</p>\s*(<table[^>]*>)", re.S)
 """A table's caption as `pages.style.table` writes it, which every notebook shows."""
 
 
