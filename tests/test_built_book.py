@@ -69,10 +69,13 @@ def test_the_answer_comes_soon(pages, source):
     assert len(words) < (60 if source == SOURCES[0] else 160)
 
 
+HIDDEN = "details, .cell_input, table, pre, figcaption, svg, script, style, .headerlink, .math, .sd-hide-link-text"
+
+
 def prose(page: BeautifulSoup) -> int:
     """Words of running text: no code, tables, captions, figures, nor what is folded away."""
     article = copy.copy(page.select_one("article"))
-    for part in article.select("details, .cell_input, table, pre, figcaption, svg, script, style, .headerlink, .math"):
+    for part in article.select(HIDDEN):
         part.decompose()
     return len(article.get_text(" ").split())
 
@@ -85,12 +88,12 @@ def test_a_page_is_short(pages, source):
 @pytest.mark.parametrize("source", CHAPTERS)
 def test_an_answer_has_at_most_three_points_and_a_number(pages, source):
     """From the question to the first heading below it; a chapter whose runs are missing has no number."""
-    start = pages[source].select_one("article h1")
-    answer = [part for part in start.find_all_next(["h2", "ul"]) if not part.find_parent("details")]
-    points = [] if answer[0].name == "h2" else answer[0].find_all("li", recursive=False)
+    title = pages[source].select_one("article h1")
+    parts = [part for part in title.find_all_next(["h2", "img", "table", "ul"]) if not part.find_parent("details")]
+    points = parts[0].find_all("li", recursive=False) if parts[0].name == "ul" else []
     assert len(points) <= 3
-    heading = next(part for part in answer if part.name == "h2")
-    text = " ".join(p.get_text() for p in heading.find_all_previous(["p", "li"]) if start in p.find_all_previous("h1"))
+    end = next(part for part in parts if part.name != "ul")
+    text = " ".join(p.get_text() for p in end.find_all_previous(["p", "li"]) if title in p.find_all_previous("h1"))
     assert re.search(r"\d", text) or "Not measured yet" in text
 
 
