@@ -99,10 +99,19 @@ HAS_SIZE = """figure => {
 }"""
 
 
+OTHER_FORM = """figure => {
+    const form = figure.closest(".lmam-wide, .lmam-narrow");
+    return form !== null && getComputedStyle(form).display === "none";
+}"""
+"""Whether a figure is the one for screens of another width."""
+
+
 def blank_figures(page) -> list[str]:
     """Name the figures without a size or with hardly more than one colour."""
     blank = []
     for figure in page.locator(FIGURES).all():
+        if figure.evaluate(OTHER_FORM):
+            continue
         name = figure.get_attribute("src") or "inline svg"
         if not figure.evaluate(HAS_SIZE):
             blank.append(f"{name}: no size")
