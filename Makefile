@@ -21,7 +21,7 @@ help:
 setup: $(STAMP)
 
 book: $(STAMP)
-	@$(BIN)/python -m lmam_book.build
+	@$(BIN)/lmam book
 
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
@@ -30,10 +30,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@said="$$($(BIN)/lint-imports --no-logo)" || { echo "$$said"; exit 1; }
-	@$(BIN)/python -m tests.typed
+	@$(BIN)/python -m mypy --no-error-summary
 
 verdicts: $(STAMP)
-	@$(BIN)/python -m lmam_book.build.written
+	@$(BIN)/python -m lmam_book.build.generated
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .mypy_cache

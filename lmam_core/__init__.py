@@ -1,6 +1,6 @@
 """Low-rank matching attention (LMAM) and cross-attention (LMCM) for conversations, with what it takes to measure them.
 
-Three lines put LMAM into your model. Streams are (B, L, d), with one row an utterance:
+Three lines put LMAM into your model. Streams are (B, L, d), with one row per utterance:
 
     >>> from lmam_core import LMAM
     >>> fuse = LMAM({"text": 100, "audio": 100, "video": 512}, rank=45)
@@ -26,11 +26,11 @@ The names:
     Store          a folder of runs, in which one question is answered once
     LmamError      a mistake in what was asked for, told in one sentence
 
-The rooms, in the order of their dependencies; each imports only those listed before it:
+The parts, each of which imports only those listed before it:
 
     errors         the exception that the user is meant to read
     limits         what a file, a server or a chapter may take
-    doors          what other libraries raise, as sentences
+    file_errors    what other libraries raise over a file, as sentences
     hashing        the digest by which a file is known
     paths          where the checkout, the data, the caches and the stores of runs lie
     batch          the batch, and the conversations that it is made of

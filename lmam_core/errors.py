@@ -34,10 +34,10 @@ def unknown(what: str, name: object, known: Iterable[object]) -> LmamError:
     lmam_core.errors.LmamError: There is no backbone 'bc_lst' (did you mean 'bc_lstm'?); choose one of bc_lstm, m2fnet.
     """
     there = [str(one) for one in known]
-    return LmamError(f"{what} {name!r:.80}{alike(name, there)}; choose one of {', '.join(there)}.")
+    return LmamError(f"{what} {name!r:.80}{suggestion(name, there)}; choose one of {', '.join(there)}.")
 
 
-def alike(name: object, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
     """` (did you mean 'bc_lstm'?)` for the known name that is spelt most like `name`, or nothing."""
     close = difflib.get_close_matches(str(name).strip().casefold(), list(known), 1)
     return f" (did you mean '{close[0]}'?)" if close else ""

@@ -173,7 +173,8 @@ def of_the_book(root: Path) -> list[psutil.Process]:
 def killed_builds(tries: int, rng: random.Random, folder: Path) -> Iterator[bool]:
     """At any moment the last good book is there and whole, no process is left, and the next build makes the new one."""
     write = tiny_book(folder)
-    code = "import sys, pathlib; from lmam_book import build; sys.exit(build.main([], pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from lmam_book import build, cli; build.ROOT = pathlib.Path(sys.argv[1])"
+    code += "; sys.exit(cli.main(['book']))"
     write(0)
     begun, whole = time.monotonic(), started(code, folder)
     assert (whole.communicate(timeout=600)[1], whole.returncode) == ("", 0)

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmam_book.forensics import examination, supports
+from lmam_book.forensics import error_rates, supports
 from lmam_book.verdicts.headline import DATASETS
 from lmam_core.data import stored
 from lmam_core.features import weights
@@ -33,7 +33,7 @@ from lmam_core.runs import names
 from lmam_core.runs import run as live
 from lmam_core.runs.run import build, prepared
 from lmam_core.runs.training import Training
-from lmam_core.tasks.humour import asked as humour
+from lmam_core.tasks.humour import experiment as humour
 from tests.notebooks.here import NOTEBOOKS, run, words
 
 CARDS = ("03-bc-lstm", "04-text-cnn", "05-dialogue-rnn", "06-dialogue-gcn", "07-mm-dfn", "08-m2fnet", "09-emocaps")
@@ -190,10 +190,10 @@ def _smaller(m: pytest.MonkeyPatch) -> None:
     """Live runs end before their first update, recordings and simulated tables are few, and the hub can be reached."""
     training = Training(1, 50.0, [1.0], [50.0], 0.1, 1)
     m.setattr(live, "_fit", lambda e, *how: (build(e, prepared(e)), prepared(e), training))
-    make, find, examined, arbitrary = sample.make_sample, weights.find, examination.examination, supports.arbitrary
+    make, find, examined, arbitrary = sample.make_sample, weights.find, error_rates.error_rates, supports.arbitrary
     few = lambda folder, seed, dialogues, turns: make(folder, seed, 5 + dialogues // 20, 2)  # noqa: E731
     m.setattr(sample, "make_sample", few)
-    m.setattr(examination, "examination", lambda s, rows, tables, planted: examined(s, 4, min(tables, 2), 2))
+    m.setattr(error_rates, "error_rates", lambda s, rows, tables, planted: examined(s, 4, min(tables, 2), 2))
     funny = humour.fit
     m.setattr(humour, "fit", lambda e, device: funny(dataclasses.replace(e, epochs=e.epochs // 12), device))
     m.setattr(supports, "arbitrary", lambda table, draws, seed: arbitrary(table, 2 if draws == 25 else draws, seed))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+import lmam_book
+import lmam_core
 from lmam_book.bench import cost
+from lmam_book.build.pages import with_register_names
 from lmam_book.cli import main
-from lmam_book.pages.choices import listed
 from lmam_book.plans import plans, studies
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts import sizes
@@ -73,6 +79,7 @@ class Narrow(backbones.Backbone):
     def classifier(self, width, outputs):
         return Classifier(width, self.hidden, outputs, self.dropout)
 '''
+BOOK = Path(lmam_book.__file__).parents[1]
 MINE = Experiment(backbone="narrow", fusion="mean", dialogues=12, epochs=1)
 WIDTHS = {"text": 100, "audio": 40}
 
@@ -108,6 +115,20 @@ def test_the_command_line_offers_it_and_keeps_its_run(tmp_path: Path, capsys: py
     assert ", narrow (default bc_lstm)" in told
 
 
+def test_one_file_in_the_package_is_all_that_a_sweep_needs(tmp_path: Path) -> None:
+    """Its workers are processes of their own, which import the package anew."""
+    shutil.copytree(Path(lmam_core.__file__).parent, tmp_path / "lmam_core", ignore=shutil.ignore_patterns("__py*"))
+    (tmp_path / "lmam_core" / "models" / "fusion" / "mean.py").write_text(FILE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, BOOK)))}
+    options = "--fusion mean,concat --backbone narrow --seeds 0 --dialogues 12 --epochs 1 --jobs 1 --store runs"
+    code = f"import sys; from lmam_book.cli import main; sys.exit(main('sweep {options}'.split()))"
+    sweep = [sys.executable, "-c", code]
+    done = subprocess.run(sweep, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stderr) == (0, "")
+    kept = [path.name.split(".honest")[0] for path in (tmp_path / "runs").glob("synthetic-iemocap/narrow/*.json")]
+    assert sorted(kept) == ["concat.late", "mean.late.r5"]
+
+
 def test_plans_tables_and_pages_have_it(store: Store) -> None:
     assert "mean" in {e.fusion for e in plans.plan("fusions_bc_lstm").arms()}
     assert {e.fusion for e in plans.plan("narrow").arms()} == {"concat", "lmam"}
@@ -119,7 +140,7 @@ def test_plans_tables_and_pages_have_it(store: Store) -> None:
     assert (row["backbone"], row["Table VI"]) == ("Narrow", "–")
     assert cost.parameters("mean", WIDTHS, 7) == 7 * (101 + 41)
     assert cost.multiply_adds("mean", WIDTHS, 9, 7) == 9 * 7 * 140
-    page = listed("| --backbone | <!-- backbones --> | --fusion | <!-- fusion methods --> |")
+    page = with_register_names("| --backbone | <!-- backbones --> | --fusion | <!-- fusion methods --> |")
     assert "`narrow`" in page
     assert "`mean`" in page
 

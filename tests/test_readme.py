@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from lmam_book.build.written import BLOCK
+from lmam_book.build.generated import BLOCK
+from lmam_book.build.pages import with_register_names
 from lmam_book.cli import lmam
-from lmam_book.pages.choices import listed
 from lmam_book.paper.printed import table
 from lmam_book.plans import tasks
 from lmam_book.plans.plans import PLANS
@@ -215,7 +215,7 @@ def test_pages_name_every_choice():
         "data-statement": [name for record in records for sets in record.feature_sets.values() for name in sets],
     }
     for page, names in pages.items():
-        source = listed(text(f"book/{page}.md"))
+        source = with_register_names(text(f"book/{page}.md"))
         assert [name for name in names if not re.search(rf'[`"]{name}[`",=]', source)] == [], page
     assert [word for word in rule.WORDS if word not in text("book/headline.md").lower()] == []
 

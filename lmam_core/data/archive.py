@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 import psutil
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.errors import LmamError
 
 
@@ -62,4 +62,4 @@ class Archive(Mapping[str, np.ndarray]):
             return array
 
     def _door(self) -> AbstractContextManager[None]:
-        return doors.door(self.path, "an npz archive", b"PK\x03\x04")
+        return file_errors.explained(self.path, "an npz archive", b"PK\x03\x04")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import reprlib
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data import stored, synthetic
 from lmam_core.data.archive import Archive
@@ -24,7 +24,7 @@ from lmam_core.data.dataset import Dataset
 from lmam_core.data.fetching import gather
 from lmam_core.data.sources import diginetica, iemocap, meld, mosi, mustard, pom, synthetic_humour, ur_funny
 from lmam_core.data.sources.base import Extra, Record, combined
-from lmam_core.errors import LmamError, alike
+from lmam_core.errors import LmamError, suggestion
 from lmam_core.hashing import sha256
 
 _RECORDS = (
@@ -72,8 +72,8 @@ def entry(name: str) -> Record:
     if is_path(name):
         return stored.record(name)
     raise LmamError(
-        f"There is no dataset {reprlib.repr(name)}{alike(name, names())}; the datasets are {', '.join(names())}, and "
-        "folders made by `lmam data build`."
+        f"There is no dataset {reprlib.repr(name)}{suggestion(name, names())}; the datasets are {', '.join(names())}, "
+        "and folders made by `lmam data build`."
     )
 
 
@@ -149,7 +149,8 @@ def load(name: str, features: dict[str, str] | None = None, modalities: Sequence
     files = [_verified(record, part) for part in record.parts(sets)]
     path = files[0][0]
     with ExitStack() as stack:
-        arrays = ChainMap(*(stack.enter_context(Archive(file)) for file, _ in files))
+        archives = [stack.enter_context(Archive(file)) for file, _ in files]
+        arrays = ChainMap[str, np.ndarray](*archives)  # type: ignore[arg-type]  # nobody writes into it
         for m, features_of in sets.items():
             if record.feature_sets[m][features_of] not in arrays:
                 raise LmamError(
@@ -204,11 +205,12 @@ def _data_folder() -> str:
 
 def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
     """The path of one of a record's files and the sha256 of its content, compared with the recorded one."""
-    path = _find(part.file)
+    file, recorded = str(part.file), part.bytes or 0
+    path = _find(file)
     if path is None:
         hint = f"; `lmam data fetch {record.name}` gathers it" if _recipe(record, part) else ""
         raise LmamError(
-            f"The dataset {record.name} needs the file {part.file} ({part.bytes:,} bytes, sha256 "
+            f"The dataset {record.name} needs the file {file} ({recorded:,} bytes, sha256 "
             f"{part.sha256[:12]}...) in the folder that the environment variable LMAM_DATA names, or in "
             f"{paths.CACHE}; {_data_folder()}{hint}."
         )
@@ -219,21 +221,21 @@ def _verified(record: Record, part: Record | Extra) -> tuple[Path, str]:
     if digest != part.sha256 and (states := _gathered(record, part, path)):
         return path, digest if states.get(gather.EMBEDDING) == "close" else part.sha256
     if digest != part.sha256:
-        size, own = path.stat().st_size, Path(part.file).is_absolute()
+        size, own = path.stat().st_size, Path(file).is_absolute()
         describes, again = ("dataset.json beside it", "build") if own else ("the catalogue", "copy")
         cause = (
             f"it is {kind}"
-            if (kind := doors.instead(path, b"PK"))
-            else ("it is truncated" if size < part.bytes else "it is another file or another version")
+            if (kind := file_errors.mistaken_for(path, b"PK"))
+            else ("it is truncated" if size < recorded else "it is another file or another version")
         )
         raise LmamError(
             f"{path} is not the file that {describes} describes: {cause}, with {size:,} bytes and sha256 "
-            f"{digest[:12]}... where {part.bytes:,} bytes and {part.sha256[:12]}... were expected; {again} it again."
+            f"{digest[:12]}... where {recorded:,} bytes and {part.sha256[:12]}... were expected; {again} it again."
         )
     return path, digest
 
 
-def _gathered(record: Record, part: Record | Extra, path: Path) -> dict[str, str]:
+def _gathered(record: Record, part: Record | Extra, path: Path) -> Mapping[str, str]:
     """How the arrays of a file that `lmam data fetch` made compare with the recorded ones; empty for another file."""
     if (recipe := _recipe(record, part)) is None:
         return {}

@@ -17,11 +17,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FunctionType
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.errors import LmamError
 from lmam_core.limits import PICKLE_DEPTH as DEEPEST
 from lmam_core.limits import PICKLE_KEYS as IN_KEYS
@@ -49,7 +49,7 @@ def load(path: Path | str) -> Any:
     path = Path(path)
     if path.exists() and not path.is_file():
         raise LmamError(f"{path} is not a file.")
-    with doors.door(path, "a whole pickle of arrays and containers", b"\x80"), path.open("rb") as file:
+    with file_errors.explained(path, "a whole pickle of arrays and containers", b"\x80"), path.open("rb") as file:
         budget = _Budget(path.stat().st_size)
         try:
             value = _plain(_Unpickler(file, budget).load(), {}, [], budget)
@@ -117,9 +117,16 @@ class _Steps(dict[int, Any]):
         raise pickle.UnpicklingError(f"it has the opcode {bytes([code])!r}")
 
 
+_load_mark = pickle._Unpickler.dispatch[pickle.MARK[0]]
+
+
 class _Unpickler(pickle._Unpickler):
     """Python's reader in Python, each step of which asks before it sets memory aside, makes a key or calls."""
 
+    stack: list[Any]
+    metastack: list[list[Any]]
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
     dispatch: ClassVar[dict[int, Any]] = _Steps(
         (code, step) for code, step in pickle._Unpickler.dispatch.items() if bytes([code]) not in _REFUSED
     )
@@ -160,7 +167,7 @@ class _Unpickler(pickle._Unpickler):
     def load_mark(self) -> None:
         if len(self.metastack) > 2 * DEEPEST:
             raise LmamError(_DEEP)
-        super().load_mark()
+        _load_mark(self)  # type: ignore[arg-type]
 
 
 def _checked(code: bytes, size: int, keys: Callable[[list[Any]], list[Any]] | None = None) -> None:
@@ -213,6 +220,7 @@ class _Array:
     """An array in the making: `items` are bytes, or a list for an array of objects."""
 
     __slots__ = ("items", "order", "shape", "type")
+    order: Literal["C", "F"]
 
     def set(self, state: tuple[Any, ...]) -> None:
         _, self.shape, dtype, fortran, self.items = state
@@ -221,7 +229,7 @@ class _Array:
         if self.type.hasobject and not isinstance(self.items, list):
             raise LmamError("it holds an array of objects that lists none.")
 
-    def build(self, memo: dict, above: list, budget: _Budget) -> np.ndarray:
+    def build(self, memo: dict[int, Any], above: list[int], budget: _Budget) -> np.ndarray:
         """The array itself, in memory of its own."""
         count = math.prod(self.shape)
         if self.type.hasobject:
@@ -292,23 +300,23 @@ def _bytearray(budget: _Budget, text: Any = b"", encoding: str = "latin1") -> by
     return bytearray(_bytes(budget, text, encoding))
 
 
-def _dict(budget: _Budget, *arguments: Any) -> dict:
+def _dict(budget: _Budget, *arguments: Any) -> dict[Any, Any]:
     pairs = _listed(arguments[0], (list, tuple)) if arguments else ()
     budget.check_keys(key for key, _ in pairs)
     return {key: value for key, value in pairs}
 
 
-def _defaultdict(budget: _Budget, factory: Any = None, *arguments: Any) -> dict:
+def _defaultdict(budget: _Budget, factory: Any = None, *arguments: Any) -> dict[Any, Any]:
     return _dict(budget, *arguments)
 
 
-def _set(budget: _Budget, items: Any = ()) -> set:
+def _set(budget: _Budget, items: Any = ()) -> set[Any]:
     budget.spend(216)
     budget.check_keys(_listed(items, (list, tuple)))
     return set(items)
 
 
-def _frozenset(budget: _Budget, items: Any = ()) -> frozenset:
+def _frozenset(budget: _Budget, items: Any = ()) -> frozenset[Any]:
     budget.spend(216)
     budget.check_keys(_listed(items, (list, tuple)))
     return frozenset(items)
@@ -358,6 +366,7 @@ def _plain(value: Any, memo: dict[int, Any], above: list[int], budget: _Budget) 
     if id(value) in above or len(above) >= DEEPEST:
         raise LmamError(_DEEP)
     above.append(id(value))
+    built: object
     if type(value) is dict:
         built = {_plain(k, memo, above, budget): _plain(v, memo, above, budget) for k, v in value.items()}
     elif type(value) in (list, tuple, set, frozenset):

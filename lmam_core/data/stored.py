@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.batch import MODALITIES
 from lmam_core.data.dataset import Dataset
 from lmam_core.data.sources.base import Arrays, Record, by_split, conversations
@@ -137,7 +137,7 @@ def _filled(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray | None, int]:
     return np.where(present[:, None], x, mean).astype(np.float32), int((~present).sum())
 
 
-def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict, notes: list[str]) -> None:
+def _save(folder: Path, arrays: dict[str, np.ndarray], u: Utterances, sets: dict[str, Any], notes: list[str]) -> None:
     counts = {s: u.splits.count(s) for s in SPLITS if s in u.splits}
     with written(folder, ARRAYS, DESCRIPTION, "dataset") as (npz, description):
         with npz.open("wb") as file:
@@ -222,7 +222,7 @@ def place(path: Path | str) -> Path:
 def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
     """The content of a description, read again when the file has changed."""
     path = folder / DESCRIPTION
-    with doors.door(path, "the description of a dataset", b"{", "build the dataset again"):
+    with file_errors.explained(path, "the description of a dataset", b"{", "build the dataset again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise LmamError(f"{path} has the format {content['format']!r:.50}; build the dataset again.")
@@ -236,14 +236,14 @@ def _described(folder: Path, changed: int, size: int) -> dict[str, Any]:
                 wrong += [key for key, kind in of_set.items() if not isinstance(described[key], kind)]
         if wrong or not content["feature_sets"] or not re.fullmatch("[0-9a-f]{64}", content["sha256"]):
             raise TypeError(f"{wrong[0] if wrong else 'feature_sets or sha256'!r:.50} cannot stand there")
-        return content  # type: ignore[no-any-return]
+        return content
 
 
 def _build(path: str, arrays: Arrays, features: dict[str, str]) -> Dataset:
     """A stored dataset's conversations."""
     this, described = record(path), description(path)["feature_sets"]
     encoders = {m: str(described[m][name].get("weights", "")) for m, name in features.items()}
-    with doors.door(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
+    with file_errors.explained(Path(this.file or path), f"what its {DESCRIPTION} says", b"PK", "build it again"):
         classes = tuple(str(c) for c in arrays["classes"]) or None
         owner, split, ids, raw = (arrays[name] for name in ("utt_dialogue", "dialogue_split", "dialogue_id", "label"))
         x, speaker = this.read(arrays, features), arrays["speaker"]

@@ -179,7 +179,7 @@ def _sizes(config: SyntheticConfig) -> dict[str, int]:
     total = sum(config.sizes.values())
     wanted = config.conversations or total
     sizes = {split: max(1, round(count * wanted / total)) for split, count in config.sizes.items()}
-    largest = max(sizes, key=sizes.get)
+    largest = max(sizes, key=sizes.__getitem__)
     return sizes | {largest: sizes[largest] + wanted - sum(sizes.values())}
 
 

@@ -1,1 +1,1 @@
-"""From media to features; `extract.extract` is the door."""
+"""From media to features: `extract.extract`."""

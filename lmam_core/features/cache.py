@@ -13,6 +13,7 @@ import numpy as np
 
 from lmam_core.errors import LmamError
 from lmam_core.features.media import MediaError, parse
+from lmam_core.features.registry import Extractor
 from lmam_core.hashing import sha256
 
 SETTINGS = {"text": "v1 512 tokens", "audio": "v2 16 kHz 60 s", "video": "v2 16 and 8 frames"}
@@ -47,22 +48,22 @@ class Digest:
 class Rows:
     """One small `.npy` file for each row, so that an interrupted run keeps what it has; no folder, no cache."""
 
-    def __init__(self, folder: Path | None, extractor, identity: str) -> None:
+    def __init__(self, folder: Path | None, extractor: Extractor, identity: str) -> None:
         self.folder = None if folder is None else Path(folder) / extractor.name
         self.width = extractor.width
         numbers = {k: v for k, v in asdict(extractor).items() if k not in ("about", "paper")}
         self.settings = json.dumps([numbers, SETTINGS[extractor.modality], identity], sort_keys=True)
 
-    def _path(self, key: str) -> Path:
+    def _path(self, folder: Path, key: str) -> Path:
         name = hashlib.sha256(f"{self.settings}\0{key}".encode()).hexdigest()
-        return self.folder / name[:2] / f"{name}.npy"
+        return folder / name[:2] / f"{name}.npy"
 
     def get(self, key: str) -> np.ndarray | None:
         """The row, float32 (width,), or None where there is none; a damaged file counts as none."""
         if self.folder is None:
             return None
         try:
-            row = np.load(self._path(key), allow_pickle=False)
+            row = np.load(self._path(self.folder, key), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
         return row if row.shape == (self.width,) and row.dtype == np.float32 else None
@@ -71,7 +72,7 @@ class Rows:
         """Keep a row; it appears whole or not at all. Raises LmamError where the folder cannot be written."""
         if self.folder is None:
             return
-        path = self._path(key)
+        path = self._path(self.folder, key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:

@@ -1,7 +1,7 @@
 """Reading media through FFmpeg's libraries (PyAV), by the file's own clock, a block of sound or one frame at a time.
 
-These functions decode in the process that calls them. `isolated` has the same two in a process of their own, which is
-what extractors use: a library in C that meets a damaged file can end the process that it runs in.
+These functions decode in the process that calls them. `decoder_process` has the same two in a process of their own,
+which is what extractors use: a library in C that meets a damaged file can end the process that it runs in.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Weights:
 
 
 @contextmanager
-def told(name: str, path: Path | None) -> Iterator[None]:
+def checkpoint_errors(name: str, path: Path | None) -> Iterator[None]:
     """Whatever a library raises against the checkpoint at `path` becomes one LmamError of one line.
 
     A damaged checkpoint can end in any exception, so none is named here.

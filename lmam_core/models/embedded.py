@@ -139,21 +139,21 @@ def embed(
         raise unknown("There is no embedding way", embedding, EMBEDDINGS)
     match = None
     if embedding == "late":
-        start(seed, "backbone")
+        seed_part(seed, "backbone")
         encoder = backbone(widths, speakers, **options)
-        start(seed, "fusion")
+        seed_part(seed, "fusion")
         fused = fusion(encoder.d_out)
         width = fused.d_out
     else:
-        start(seed, "fusion")
+        seed_part(seed, "fusion")
         fused = fusion(widths)
         stream, total = fused.d_out, sum(widths.values())
         if stream != total and (backbone.multimodal or embedding == "early_residual"):
             match, stream = nn.Linear(stream, total, bias=False), total
-        start(seed, "backbone")
+        seed_part(seed, "backbone")
         encoder = backbone(widths if backbone.multimodal else {"fused": stream}, speakers, **options)
         width = sum(encoder.d_out.values())
-    start(seed, "classifier")
+    seed_part(seed, "classifier")
     classifier = encoder.classifier(width, outputs)
     auxiliary = nn.Linear(fused.d_auxiliary, outputs) if fused.d_auxiliary else None
     return Embedded(
@@ -170,7 +170,7 @@ def embed(
     )
 
 
-def start(seed: int | None, part: str) -> None:
+def seed_part(seed: int | None, part: str) -> None:
     """Start torch's random numbers from a seed and the name of a part of a model; without a seed they go on."""
     if seed is not None:
         torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed} {part}".encode()).digest()[:7]))

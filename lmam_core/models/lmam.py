@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -27,16 +28,18 @@ from torch.nn import functional as F
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError, unknown
 from lmam_core.models.contracts.fusion import Fusion, named, register
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.kernels import blockwise
 from lmam_core.models.layers.transformer import Places
 
 READINGS: dict[str, tuple[str, ...]] = {
-    "keys": ("own", "others", "all", "text"),
+    "keys": ("own", "others", "all", "text", "concatenated"),
     "scale": ("length", "width", "none"),
     "weight": ("factors", "full", "vector"),
     "combine": ("concat", "sum"),
 }
 """What the text leaves open, and the readings on offer; `LMAM` says what each means."""
+CONCATENATED = "concatenated"
 
 VARIANTS: dict[str, dict[str, str]] = {
     "paper": {"keys": "own", "scale": "length", "weight": "factors", "combine": "concat"},
@@ -65,8 +68,13 @@ def readings(variant: str, **options: str | None) -> dict[str, str]:
     return resolved
 
 
+def streams(widths: Mapping[str, int], keys: str) -> dict[str, int]:
+    """The width of each stream that is matched: of every modality, or of all concatenated."""
+    return {CONCATENATED: sum(widths.values())} if keys == CONCATENATED else dict(widths)
+
+
 def matched_widths(widths: Mapping[str, int], readings: Mapping[str, str], width: int | None) -> dict[str, int]:
-    """The width in which each modality is matched: one for all where they meet, in a score, a mean or a sum."""
+    """The width in which each stream is matched: one for all where they meet, in a score, a mean or a sum."""
     if readings["keys"] == "own" and readings["combine"] == "concat" and width is None:
         return dict(widths)
     return dict.fromkeys(widths, width or max(widths.values()))
@@ -169,6 +177,9 @@ class ReleasedWeight(nn.Module):
         return x.view_as(x)  # (B, L, d)
 
 
+Weight = FactorWeight | FullWeight | VectorWeight | ReleasedWeight
+
+
 @register("lmam", title="LMAM", options=("rank", "variant", "keys", "scale", "weight", "combine"), rank=45)
 class LMAM(Fusion):
     """Low-rank matching attention over modalities that share their time steps.
@@ -186,7 +197,9 @@ class LMAM(Fusion):
     Readings, for what the paper leaves open (None takes the variant's own):
 
     * `keys`: `own` (Eq. 4 to 6 as printed, K_i = V_i = ξ_i), `others` (Section I: the other modalities, under one
-      softmax), `all` (both), `text` (the text for every query, as the released code does).
+      softmax), `all` (both), `text` (the text for every query, as the released code does), `concatenated` (Section
+      IV-D: the modalities concatenated are one stream ξ, (L, Σ d_m), with K = V = M = ξ, so that every score has terms
+      between modalities).
     * `scale`: `length` (d_k is "the sequence length", Section IV-A: how many utterances the conversation has in the
       query's modality), `width` (d_k = d, as in Eq. 2), `none`.
     * `weight`: `factors` (W = U V^T), `full` (Eq. 4 before Eq. 8), `vector` (Eq. 8 and 9 as printed).
@@ -194,7 +207,8 @@ class LMAM(Fusion):
 
     Attention across modalities, and a sum, need one width: unless `keys` is `own`, `combine` is `concat` and no `width`
     is given, modalities whose width differs from `width` (default: the widest) first pass a linear layer; in `released`
-    all do, as there. The ones column is left out of V and I: through Eq. 6 it stays 1.
+    all do, as there; so does a concatenation of another width than `width`. The ones column is left out of V and I:
+    through Eq. 6 it stays 1.
     `output=False` leaves out the linear layer and ReLU of Eq. 7. Raises LmamError for a rank outside 1..d, an unknown
     variant, reading or modality, and for features or a mask of another shape or meaning.
 
@@ -226,13 +240,14 @@ class LMAM(Fusion):
         self.keys, self.scale, self.weight, self.combine = (resolved[name] for name in READINGS)
         if self.keys == "text" and "text" not in widths:
             raise LmamError(f"keys='text' needs a modality called text; there are {', '.join(widths)}.")
-        self.width = matched_widths(self.widths, resolved, width)
+        self.streams = streams(self.widths, self.keys)
+        self.width = matched_widths(self.streams, resolved, width)
         # As audio and video in the authors' models, where text comes out of an encoder in that width already.
         always = variant == "released"
         self.project = nn.ModuleDict(
             {
                 m: nn.Linear(d, self.width[m]) if always or d != self.width[m] else nn.Identity()
-                for m, d in self.widths.items()
+                for m, d in self.streams.items()
             }
         )
         self._build_weights(rank)
@@ -252,13 +267,13 @@ class LMAM(Fusion):
 
         Σ_m of a weight, 2 r (1 + d) + (1 + d) for `factors`, (1 + d)^2 for `full`, r (1 + d) + (1 + d) for `vector`;
         in `paper` 2 d for the norm, and (d + 1) d_m for the linear layer of Eq. 7; (d_m + 1) d where a linear layer
-        brings d_m to d. In `released` one weight d^2 + d. Source: Eq. 3 to 9.
+        brings d_m to d. In `released` one weight d^2 + d. With `concatenated` m is the one stream. Source: Eq. 3 to 9.
         """
         resolved = readings(variant, **options)
         released, paper = variant == "released", variant == "paper"
-        total = 0
-        for m, d in matched_widths(widths, resolved, width).items():
-            d_m = widths[m]
+        total, entering = 0, streams(widths, resolved["keys"])
+        for m, d in matched_widths(entering, resolved, width).items():
+            d_m = entering[m]
             of = {"factors": (2 * rank + 1) * (1 + d), "full": (1 + d) ** 2, "vector": (rank + 1) * (1 + d)}
             total += 0 if released else of[resolved["weight"]]
             total += (d_m + 1) * d if released or d != d_m else 0
@@ -269,9 +284,9 @@ class LMAM(Fusion):
     def _build_weights(self, rank: int) -> None:
         self.rank: int | None = None
         if self.variant == "released":
-            self.weights = nn.ModuleDict({"shared": ReleasedWeight(self.width[self.modalities[0]])})
+            self.weights: ModuleDict[Weight] = ModuleDict({"shared": ReleasedWeight(self.width[self.modalities[0]])})
         elif self.weight == "full":
-            self.weights = nn.ModuleDict({m: FullWeight(d) for m, d in self.width.items()})
+            self.weights = ModuleDict({m: FullWeight(d) for m, d in self.width.items()})
         else:
             narrowest = min(self.width.values())
             try:
@@ -283,15 +298,15 @@ class LMAM(Fusion):
                     f"LMAM's rank must be a whole number from 1 to {narrowest}, the narrowest width; got {rank!r}."
                 )
             kind = FactorWeight if self.weight == "factors" else VectorWeight
-            self.weights = nn.ModuleDict({m: kind(d, self.rank) for m, d in self.width.items()})
+            self.weights = ModuleDict({m: kind(d, self.rank) for m, d in self.width.items()})
 
     def _build_output(self, output: bool) -> None:
         paper = self.variant == "paper"
         # O_i goes back to the width that modality i came with; a sum needs one width for all.
-        out = self.width if self.combine == "sum" or not (paper and output) else self.widths
+        out = self.width if self.combine == "sum" or not (paper and output) else self.streams
         self.norm = nn.ModuleDict({m: nn.LayerNorm(d) for m, d in self.width.items()} if paper else {})
         self.output = nn.ModuleDict(
-            {m: nn.Linear(self.width[m], out[m]) for m in self.modalities} if paper and output else {}
+            {m: nn.Linear(self.width[m], out[m]) for m in self.streams} if paper and output else {}
         )
         self.d_out = sum(out.values()) if self.combine == "concat" else next(iter(out.values()))
 
@@ -300,18 +315,13 @@ class LMAM(Fusion):
     ) -> Tensor:
         """Fuse the modalities to (B, L, d_out), by a mask, one per modality, or `Turns`; without, none is missing."""
         x, masks = self._inputs(features, turns)
-        mask = masks[self.modalities[0]]
-        if not torch.jit.is_tracing() and any(x[m].shape[1] != mask.shape[1] for m in self.modalities):
-            lengths = ", ".join(f"{m} {x[m].shape[1]}" for m in self.modalities)
-            raise LmamError(
-                f"LMAM puts modalities side by side that share their time steps; here they have {lengths}. "
-                "`each` gives what each modality becomes, in its own."
-            )
+        mask = next(iter(masks.values()))
+        _share_time_steps(x)
         O = self._equations(x, masks, self._places(turns, masks))
         if isinstance(turns, Mapping):
             O = {i: o * masks[i][..., None] for i, o in O.items()}
             mask = torch.stack(list(masks.values())).any(0)
-        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else sum(O.values())
+        fused = torch.cat(list(O.values()), -1) if self.combine == "concat" else reduce(torch.add, O.values())
         if self.variant == "released":
             fused = F.gelu(fused) + x["text"]
         # In place where autograd allows it: a (B, L, 3 d) tensor costs as much to allocate as to compute.
@@ -320,10 +330,10 @@ class LMAM(Fusion):
     def each(
         self, features: Mapping[str, Tensor], masks: Turns | Tensor | Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """O_i of Eq. 7 per modality, (B, L_i, d_i), before they are combined.
+        """O_i of Eq. 7 per stream, (B, L_i, d_i), before they are combined.
 
-        Modalities may have time steps and masks (B, L_m) of their own: with `keys="others"`, tokens (B, 20, 768) look
-        at the 300 frames of the same B recordings, and frames at tokens.
+        A stream is a modality, or `concatenated`. Modalities may have time steps and masks (B, L_m) of their own: with
+        `keys="others"`, tokens (B, 20, 768) look at the 300 frames of the same B recordings, and frames at tokens.
         """
         x, each = self._inputs(features, masks)
         O = self._equations(x, each, self._places(masks, each))
@@ -332,10 +342,10 @@ class LMAM(Fusion):
     def attention(
         self, features: Mapping[str, Tensor], mask: Turns | Tensor | Mapping[str, Tensor] | None = None
     ) -> dict[tuple[str, str], Tensor]:
-        """α of Eq. 5 by (query modality i, key modality j), (B, L_i, L_j); over all keys of a query they sum to 1."""
+        """α of Eq. 5 by (query stream i, key stream j), (B, L_i, L_j); over all keys of a query they sum to 1."""
         x, masks = self._inputs(features, mask)
-        alpha = {}
-        for i in self.modalities:
+        alpha: dict[tuple[str, str], Tensor] = {}
+        for i in self.streams:
             Q, K = self._queries_and_keys(i, x, masks)
             parts = _split(self._weights_of(Q, K, [masks[j] for j in self._matched(i)]), K)
             alpha |= {(i, j): part * masks[i][..., None] for j, part in zip(self._matched(i), parts, strict=True)}
@@ -346,7 +356,7 @@ class LMAM(Fusion):
     ) -> dict[str, Tensor]:
         """O_i of each modality; M_i = K_i = V_i = [1, x_i] of Eq. 3, whose ones are the biases of the weights."""
         # For all modalities first: autograd adds up the gradients of x in the order of these products.
-        QK = {i: self._queries_and_keys(i, x, masks) for i in self.modalities}  # Eq. 4, 8 and 9
+        QK = {i: self._queries_and_keys(i, x, masks) for i in self.streams}  # Eq. 4, 8 and 9
         O = {}
         for i, (Q, K) in QK.items():
             V, seen = [x[j] for j in self._matched(i)], [masks[j] for j in self._matched(i)]
@@ -362,7 +372,8 @@ class LMAM(Fusion):
     def _matched(self, query: str) -> tuple[str, ...]:
         """The modalities whose utterances the queries of `query` are matched with; alone, a modality has itself."""
         others = tuple(m for m in self.modalities if m != query)
-        return {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}[self.keys]
+        matched = {"own": (query,), "others": others or (query,), "all": self.modalities, "text": ("text",)}
+        return matched.get(self.keys, (query,))
 
     def _queries_and_keys(
         self, i: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]
@@ -370,8 +381,8 @@ class LMAM(Fusion):
         """Q_i / √d_k, and K of each matched modality as Q_i meets it, in rank space; each (B, L, r + 1)."""
         weight = self.weights[i if i in self.weights else "shared"]
         length = masks[i].sum(1).clamp(min=1).to(x[i].dtype)[:, None, None]  # (B, 1, 1)
-        d_k = {"length": length, "width": self.width[i], "none": 1.0}[self.scale]
-        return weight.query(x[i]) * d_k**-0.5, [weight.key(x[j]) for j in self._matched(i)]
+        d_k: dict[str, Tensor | float] = {"length": length, "width": self.width[i], "none": 1.0}
+        return weight.query(x[i]) * d_k[self.scale] ** -0.5, [weight.key(x[j]) for j in self._matched(i)]
 
     @staticmethod
     def _weights_of(Q: Tensor, K: Sequence[Tensor], seen: Sequence[Tensor]) -> Tensor:
@@ -416,7 +427,7 @@ class LMAM(Fusion):
     def _inputs(
         self, features: Mapping[str, Tensor], turns: Turns | Tensor | Mapping[str, Tensor] | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """x_m (B, L, d) as it is matched and mask_m (B, L) for every modality, zero where the mask is."""
+        """x_m (B, L, d) as it is matched and mask_m (B, L) for every stream, zero where the mask is."""
         missing = [m for m in self.modalities if m not in features]
         if missing:
             raise LmamError(f"LMAM was built for {', '.join(self.modalities)}; the batch lacks {', '.join(missing)}.")
@@ -425,7 +436,7 @@ class LMAM(Fusion):
         masks, x = {}, {}
         for m in self.modalities:
             mask = masks_of.get(m) if isinstance(masks_of, Mapping) else masks_of
-            if not torch.jit.is_tracing():
+            if not blockwise.is_traced():
                 self._check(m, features, mask, trusted)
             # 0 times what stands in the padding is not 0 where that is NaN.
             clean = mask is None or trusted or (_legible(mask) and bool(mask.all()))
@@ -433,10 +444,22 @@ class LMAM(Fusion):
                 mask = torch.ones(features[m].shape[:2], dtype=torch.bool, device=features[m].device)
             masks[m] = mask.bool()
             x[m] = features[m] if clean else features[m].masked_fill(~masks[m][..., None], 0)
-            if not isinstance(self.project[m], nn.Identity):
-                x[m] = self.project[m](x[m])
-                x[m] = x[m] if clean else x[m].masked_fill(~masks[m][..., None], 0)  # its bias is no value either
+            if m in self.streams:
+                x[m] = self._projected(m, x[m], None if clean else masks[m])
+        if self.keys == CONCATENATED:
+            _share_time_steps(x)
+            # An utterance that lacks a modality has zeros in its place.
+            present = torch.stack(list(masks.values())).any(0) if isinstance(masks_of, Mapping) else masks[m]
+            stream = torch.cat(list(x.values()), -1)  # (B, L, Σ d_m)
+            x, masks = {CONCATENATED: self._projected(CONCATENATED, stream, present)}, {CONCATENATED: present}
         return x, masks
+
+    def _projected(self, i: str, x: Tensor, mask: Tensor | None) -> Tensor:
+        """A stream in the width in which it is matched, zero where a mask is; a linear layer's bias is no value."""
+        if isinstance(self.project[i], nn.Identity):
+            return x
+        x = self.project[i](x)
+        return x if mask is None else x.masked_fill(~mask[..., None], 0)
 
     def _check(self, m: str, features: Mapping[str, Tensor], mask: Tensor | None, trusted: bool) -> None:
         """Raise LmamError where features or mask are not what they are taken for."""
@@ -470,9 +493,21 @@ class LMAM(Fusion):
 
 def _legible(*tensors: Tensor) -> bool:
     """Whether values can be looked at now, and not only when a traced or captured program runs."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if blockwise.is_traced() or torch.compiler.is_compiling():
         return False
     return not (tensors[0].is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def _share_time_steps(x: Mapping[str, Tensor]) -> None:
+    """Raise LmamError where streams that stand side by side have different lengths."""
+    first = next(iter(x.values())).shape[1]
+    if blockwise.is_traced() or all(value.shape[1] == first for value in x.values()):
+        return
+    lengths = ", ".join(f"{m} {value.shape[1]}" for m, value in x.items())
+    raise LmamError(
+        f"LMAM puts modalities side by side that share their time steps; here they have {lengths}. "
+        "`each` gives what each modality becomes, in its own, but not with keys='concatenated'."
+    )
 
 
 def _shape(x: Tensor) -> str:
@@ -486,7 +521,8 @@ def _split(alpha: Tensor, K: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _average(alpha: Tensor, V: Sequence[Tensor], I: Tensor | None) -> Tensor:
     """A_i = α V of Eq. 6, and what it is added to, (B, L, d)."""
-    A = I
-    for part, v in zip(_split(alpha, V), V, strict=True):
-        A = torch.bmm(part, v) if A is None else torch.baddbmm(A, part, v)
+    (first, value), *others = zip(_split(alpha, V), V, strict=True)
+    A = torch.bmm(first, value) if I is None else torch.baddbmm(I, first, value)
+    for part, v in others:
+        A = torch.baddbmm(A, part, v)
     return A

@@ -1,18 +1,8 @@
 """LMCM's fusion of text and video (Academic Journal of Science and Technology, doi 10.54097/tzf73f09): our reading.
 
 Only its abstract was available, no code. It says that CLIP gives the visual features and DeBERTa-V3-base the text's,
-and that "a residual cross-attention and a dual-branch parallel cross-attention mechanism" fuse them. It names no
-size. Decided by us:
-
-* sequence: attention runs over the utterances of a conversation, with one vector per utterance and modality. Within an
-  utterance there would be a single key, whose weight is 1 whatever the query; tokens and frames are no part of a batch;
-* order: a residual around each of two parallel branches. Two mechanisms in a row would fit the sentence as well;
-* norm: before the attention, one per modality for queries and keys, none behind. DyT, since reference [18] is the paper
-  that proposes it, and LayerNorm as an option;
-* sizes: 128 columns after a linear map per modality, 4 heads, dropout 0.1 on what attention adds;
-* left out: feed-forward layers, positions, more than one layer, none of which the abstract names;
-* join: the branches side by side. A single branch gives its own output alone;
-* number of modalities: two are meant. With more, each asks each other one; one alone asks itself.
+and that "a residual cross-attention and a dual-branch parallel cross-attention mechanism" fuse them. What it leaves
+open is decided in `book/paper-vs-code.md`.
 """
 
 from __future__ import annotations
@@ -66,7 +56,7 @@ class LMCM(nn.Module):
 
     z_m = W_m x_m + b_m and h_m = Norm_m(z_m); branch (i, j) is u_ij = z_i + Dropout(Attention_ij(h_i, h_j, h_j)). With
     text and video the output is [u_text,video; u_video,text]; `branches=1` keeps the first only. Our reading of an
-    abstract, each decision listed above.
+    abstract.
 
     `features[m]` is (B, L, d_m), `mask` (B, L) is true where an utterance stands, everywhere if None; the output is
     zero where none does and does not depend on padding. `norm` is `dyt` or `layer`. P branches have
@@ -99,9 +89,10 @@ class LMCM(nn.Module):
         if heads < 1 or width % heads:
             raise LmamError(f"LMCM's width must be a multiple of its heads; got width {width} and {heads} heads.")
         self.modalities = tuple(widths)
-        asking = self.modalities if branches == 2 else self.modalities[:1]
+        first = self.modalities[0]
+        asking = self.modalities if branches == 2 else (first,)
         # (who asks, who is asked)
-        self.pairs = [(i, j) for i in asking for j in widths if i != j] or [self.modalities * 2]
+        self.pairs = [(i, j) for i in asking for j in widths if i != j] or [(first, first)]
         self.project = nn.ModuleDict({m: nn.Linear(d, width) for m, d in widths.items()})
         self.norm = nn.ModuleDict({m: NORMS[norm](width) for m in widths})
         self.branches = nn.ModuleList(CrossAttention(width, heads, dropout, residual) for _ in self.pairs)

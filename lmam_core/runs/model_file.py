@@ -146,8 +146,9 @@ class Model:
     def predict(
         self, data: str | Path | Sequence[Conversation], weights: str | None = None, progress: bool = False
     ) -> pd.DataFrame:
-        """A row per utterance, in their order: who it is, `prediction`, and `p_CLASS` for each class; of traits a row
-        per conversation with `prediction_TRAIT` of each.
+        """A row per utterance, in their order: who it is, `prediction`, and `p_CLASS` for each class.
+
+        Of traits there is a row per conversation, with `prediction_TRAIT` of each.
 
         `data` is a folder of recordings with `utterances.csv` and no labels, a dataset (a name or a folder, all of its
         splits), or conversations whose features are as their source has them, not standardised; their labels are not

@@ -20,7 +20,7 @@ def arm(e: Experiment) -> str:
         name = "self-attention" if e.backbone.endswith("_att") else method(e.fusion).title
         name = name if e.embedding == backbone(e.backbone).native else f"{name}, {e.embedding}"
         return f"{name}, faithful" if e.faithful else name
-    name = WAYS[e.embedding]
+    name = WAYS[e.embedding or backbone(e.backbone).native]
     if e.variant != "paper":
         name += f", {e.variant} variant"
     return f"{name}, {e.readings}" if e.readings else name

@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 
 
 class OwnBackbone(Backbone):
-    """A model of the reader's in the ways of Fig. 4; `enter` makes a subclass that has their `make`.
+    """A model of the reader's in the ways of Fig. 4; `register_own` makes a subclass that has their `make`.
 
     Early and early with residual: one module from the fused features to the logits. Late: one module per modality, to
     `hidden` columns each, then fusion and one linear layer. `dropout` is that of the features (`Embedded`): what is in
@@ -76,7 +76,7 @@ class _Masked(nn.Module):
         return y.masked_fill(~turns.mask[..., None], 0.0)  # (B, L, outputs)
 
 
-def enter(make: Make, data: Dataset, embedding: str, width: int | None = None) -> str:
+def register_own(make: Make, data: Dataset, embedding: str, width: int | None = None) -> str:
     """Check a model of the reader's on the shapes of a dataset, and enter it in the register; returns its name there.
 
     The name ends in a digest of what the model computes: outputs in training and in use, and gradients, of

@@ -21,8 +21,8 @@ from lmam_core.runs.training import Training
 CONVERSATION = "conversation"
 TASKS = {
     CONVERSATION: "lmam_core.runs.experiment:Experiment",
-    "recommendation": "lmam_core.tasks.recommendation.asked:Recommendation",
-    "humour": "lmam_core.tasks.humour.asked:Humour",
+    "recommendation": "lmam_core.tasks.recommendation.experiment:Recommendation",
+    "humour": "lmam_core.tasks.humour.experiment:Humour",
 }
 """The record of each task, imported when it is asked for. A new task is one room in `tasks/` and one line here."""
 

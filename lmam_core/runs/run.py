@@ -159,7 +159,7 @@ def assemble(
         outputs,
         kind,
         lambda widths: fusion.build(e.fusion, widths, **options),
-        e.embedding,
+        e.embedding or kind.native,
         speakers,
         seed=e.seed if e.protocol in IN_UPDATES else None,
         input_dropout=e.dropout or 0.0,
@@ -172,7 +172,7 @@ def assemble(
     if base is not None:
         model.load_state_dict(base)
     if method.base:
-        adapt(model, e.rank)
+        adapt(model, e.rank or 0)
     return model
 
 
@@ -195,6 +195,8 @@ def _fit(e: Experiment, device: str, progress: Progress | None) -> tuple[Embedde
     if fusion.method(e.fusion).base == "trained":
         base = _fit(dataclasses.replace(e, fusion="concat", rank=None), device, progress)[0].state_dict()
     model = _model(e, data, base).to(device)
+    assert e.patience is not None  # of a resolved experiment nothing is open
+    assert e.batch_size is not None
     budget = Budget(e.epochs, e.patience, e.batch_size, e.learning_rate, e.weight_decay, e.updates)
     how = {"progress": progress} if progress else {}
     with one_thread():

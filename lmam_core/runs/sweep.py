@@ -87,7 +87,7 @@ class _Sweep:
 
     def carry_out(self, submit: Submit, jobs: Callable[[], int], claims: ExitStack) -> list[str]:
         """Keep `jobs` experiments running until none is left; `claims` frees what runs when the sweep is ended."""
-        claims.callback(lambda: [claim.close() for _, claim in self.running.values()])
+        claims.callback(self._free)
         alone = None
         while self.waiting or self.running or self.lost:
             if not self.waiting and not self.running:  # what was lost runs by itself, so that the culprit is known
@@ -101,6 +101,10 @@ class _Sweep:
                 with claim:
                     self._finish(e, future, e is alone)
         return sorted(self.failures)
+
+    def _free(self) -> None:
+        for _, claim in self.running.values():
+            claim.close()
 
     def _start(self, submit: Submit, jobs: Callable[[], int]) -> None:
         """Start what is neither stored nor claimed elsewhere, as long as there is room for it."""
@@ -181,7 +185,8 @@ def _here(jobs: int) -> Iterator[tuple[Submit, Callable[[], int]]]:
     def submit(e: Record, device: str, predictions: bool) -> Future[Run | str]:
         # The terminal tells Ctrl-C to workers as well, also to those that are just being born: they do not hear it.
         with _on_signal(signal.SIGINT, signal.SIG_IGN):
-            return pool().submit(_carry_out, e, device, predictions)
+            future: Future[Run | str] = pool().submit(_carry_out, e, device, predictions)
+            return future
 
     try:
         yield submit, lambda: jobs

@@ -89,8 +89,7 @@ class Training:
 
 
 def selection_metric(data: Dataset) -> tuple[str, int]:
-    """The metric that chooses the epoch, and its sign: weighted F1 for classes, minus MAE for regression, of traits the
-    mean over them."""
+    """The metric that chooses the epoch, and its sign: weighted F1 for classes, else minus the MAE."""
     return ("weighted_f1", 1) if data.classes else ("mae", -1)
 
 

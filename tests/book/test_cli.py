@@ -121,6 +121,16 @@ def arms(out: str) -> list[list[str]]:
     return [line.split()[:2] for line in out.splitlines() if re.match(r"  \S+ +\d+ ", line)]
 
 
+def test_what_is_left_of_every_study_is_told_in_core_hours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "all", "--plan-cost", "--store", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["study", "dataset", "arms", "measured"]
+    assert list(dict.fromkeys(line.split()[0] for line in lines[1:-1])) == list(studies.STUDIES)
+    assert all("not timed yet" in line for line in lines[1:-1])
+    assert lines[-1] == "0.0 core-hours left of what was timed, for 5 seeds of each arm; 0.0 more for 10."
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_results_keep_questions_apart_that_differ_in_more_than_the_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

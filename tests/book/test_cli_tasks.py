@@ -12,10 +12,10 @@ from lmam_book.cli import main
 from lmam_core.data.sources.synthetic_humour import Incongruity, generate
 from lmam_core.runs.run import run
 from lmam_core.runs.store import Store
-from lmam_core.tasks.humour import asked as humour
-from lmam_core.tasks.humour.asked import Humour
+from lmam_core.tasks.humour import experiment as humour
+from lmam_core.tasks.humour.experiment import Humour
 from lmam_core.tasks.humour.segments import checked
-from lmam_core.tasks.recommendation import asked
+from lmam_core.tasks.recommendation import experiment
 from lmam_core.tasks.recommendation.sessions import beginnings, clicks, prepare
 
 TASK = ["--task", "recommendation", "--epochs", "1", "--fraction", "1", "--width", "8"]
@@ -27,7 +27,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     few = [[int(i) for i in rng.integers(0, 9, 4)] for _ in range(40)]
     found = prepare(clicks(few[:30]), beginnings(*clicks(few[30:])), 1, True, 0, "few")
-    monkeypatch.setattr(asked, "load", lambda *_: found)
+    monkeypatch.setattr(experiment, "load", lambda *_: found)
     monkeypatch.chdir(tmp_path)
 
 

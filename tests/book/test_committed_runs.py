@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,11 +13,13 @@ import pytest
 
 from lmam_book.build.verify import CHECKS, built_book_is_fresh
 from lmam_book.plans.plans import PLANS, plan
+from lmam_book.plans.search import SMALL
 from lmam_core.errors import LmamError
 from lmam_core.runs import experiment, provenance
 from lmam_core.runs.provenance import code_version
 from lmam_core.runs.run import Run, run
 from lmam_core.runs.store import DEFAULT, Store
+from lmam_core.runs.training import LEAST
 
 VERSIONS = pd.read_csv(DEFAULT.parent / "code_versions.csv")
 
@@ -45,7 +48,7 @@ def test_a_part_of_the_hash_that_matches_no_file_is_an_error(monkeypatch: pytest
 UNHASHED = {
     "__init__.py": "the package's public names and where they live",
     "errors.py": "the kinds of sentences",
-    "doors.py": "turns what other libraries raise into sentences",
+    "file_errors.py": "turns what other libraries raise into sentences",
     "runs/__init__.py": "empty",
     "runs/device.py": "says whether a device is there",
     "runs/predictions.py": "writes down what a model gave",
@@ -86,6 +89,25 @@ def test_arms_of_a_plan_differ_in_the_arm_alone() -> None:
             for a in plan(name).arms()
         }
         assert len(budgets) == 1
+
+
+def test_no_arm_of_the_second_protocol_was_stopped_early_or_left_at_the_edge_of_its_search(runs: list[Run]) -> None:
+    """Of conversations: 600 updates at least, and a rate inside those that its search tried."""
+
+    def arm(e: experiment.Experiment) -> experiment.Experiment:
+        fixed = {"protocol": "", "seed": 0, "updates": 0, "learning_rate": 0, "dropout": None, "weight_decay": 0}
+        return dataclasses.replace(e, **fixed)
+
+    mine = [r for r in runs if isinstance(r.experiment, experiment.Experiment) and r.experiment.dataset not in SMALL]
+    tried: dict[experiment.Experiment, set[float]] = {}
+    for e in (r.experiment for r in mine if r.experiment.protocol == "tuning"):
+        tried.setdefault(arm(e), set()).add(e.learning_rate)
+    measured = [r for r in mine if r.experiment.protocol == "honest"]
+    assert len(measured) > 100
+    for r in measured:
+        rates = tried[arm(r.experiment)]
+        assert min(rates) < r.experiment.learning_rate < max(rates), r.experiment.key
+        assert r.training.updates >= LEAST, r.experiment.key
 
 
 @pytest.mark.real_data

@@ -31,6 +31,6 @@ def test_with_other_parameters_its_answer_is_that_of_its_runs(tmp_path: Path, mo
         r"\*\*Answer\.\*\* One call says it\. Here the gain with LMAM is (\S+ \(.*?\)) weighted F1 % over 2", text
     )
     assert f"gain {gain} weighted F1 %" in text
-    assert "**not testable** (a word needs 5 seeds; there are 2). Beside these numbers stands: synthetic data." in text
+    assert "**too few runs** (a word needs 5 seeds; there are 2). Beside these numbers stands: synthetic data." in text
     assert "LMAM late instead of concatenation in Window, synthetic-iemocap (synthetic data)" in text
     assert "Forgetful gives a conversation of" in text

@@ -17,11 +17,11 @@ from lmam_book.pages.figures import significance as figures
 from lmam_book.paper import p_values as implied
 from lmam_book.plans import plans
 from lmam_book.plans.arms import STARRED
-from lmam_book.verdicts import error_rates, significance
+from lmam_book.verdicts import error_rates, headline, significance
 from lmam_book.verdicts.effects import Effect
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 from tests.notebooks.here import execute
 from tests.notebooks.test_chapters import pictures, prose, said
 
@@ -146,6 +146,13 @@ def test_the_answer_has_the_tables_and_the_stores_numbers(stage: Path) -> None:
     )
     rates = error_rates.table().query("readings == 3")
     assert f"reproduced in up to {rates[rates.true == 0].reproduced.max():.1f} % of cases" in text
+    half = rates[rates.true == rates.printed / 2]
+    assert f"it does so in up to {half.reproduced.max():.0f} %, and would in up to {half.unlowered.max():.0f} %" in text
+    sure = headline.certainties(headline.cells(store), 1.0)
+    assert f"correlate by {sure.pairing.median():.2f} in the median" in text
+    assert f"in {(sure.equivalent < 0.05).sum()} of {len(sure)} comparisons for the best reading" in text.replace(
+        "\n", " "
+    )
     assert pictures(stage / f"{CHAPTER}.ipynb") == 4
 
 

@@ -296,7 +296,10 @@ def test_a_card_runs_on_one_speaker_and_on_one_modality(
 @pytest.mark.parametrize(
     ("chapter", "sentences"),
     [
-        ("10-backbones-compared", ["18 wait for runs", "Not run yet: `lmam sweep faithful --store"]),
+        (
+            "10-backbones-compared",
+            ["None of the 21 comparisons has been measured yet", "Not run yet: `lmam sweep faithful --store"],
+        ),
         (
             VIDEO.removesuffix(".ipynb"),
             ["92.9 %", "`lmam sweep headline_emocaps --store", "Too few models are measured"],

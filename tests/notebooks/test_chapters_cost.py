@@ -18,9 +18,8 @@ from lmam_book.bench import cost, crossover, epochs, spectra, spectrum
 from lmam_book.pages.figures import common as figures
 from lmam_book.paper import printed as paper
 from lmam_book.plans import plans
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_paper, sizes
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts import sizes
 from lmam_book.verdicts.claims import judge, read
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones import backbone
@@ -30,7 +29,7 @@ from lmam_core.models.fusion.self_attention import SelfAttention
 from lmam_core.models.kernels import blockwise as long
 from lmam_core.models.lmam import LMAM
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 from tests.notebooks.here import execute
 from tests.notebooks.test_chapters import prose
 
@@ -182,7 +181,7 @@ def test_the_live_weights_have_the_rank_that_they_were_given(ranks: tuple[str, i
 def spread_ratios(store: Store) -> list[float]:
     """The deviation within ranks above 45 over that within 30 to 45: of all runs, and without each side's farthest."""
     cells = tables.rank_sweep(store)
-    found = plugin.values(cells.frame, "iemocap", "weighted_f1")
+    found = beside_paper.values(cells.frame, "iemocap", "weighted_f1")
     by_rank = {int(name[5:]): list(v.values()) for name, v in found.items() if name.startswith("rank ")}
     sides = [[x for r, x in by_rank.items() if low <= r <= high] for low, high in ((30, 45), (46, 999))]
     ratios = []

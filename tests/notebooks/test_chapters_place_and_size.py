@@ -17,7 +17,7 @@ from lmam_core.errors import LmamError
 from lmam_core.models.lmam import LMAM
 from lmam_core.runs import names as run_names
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 from tests.notebooks.here import execute
 from tests.notebooks.test_chapters import pictures, prose, said
 
@@ -110,7 +110,7 @@ def test_without_runs_a_page_says_what_makes_them(
     store.root.mkdir()
     text = execute(chapter, {"store": str(store.root)}, monkeypatch)
     assert f"`lmam sweep {plan} --store {store.root}`" in text
-    assert "not testable" in text
+    assert "too few runs" in text
     assert not re.search(r"(?<!not )reproduced|excluded|undecided| nan", text)
 
 

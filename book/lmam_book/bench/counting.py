@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.runs.metrics import total
 from lmam_core.tasks.recommendation import ranking
@@ -55,5 +55,4 @@ def measure(fraction: int = 64, seeds: int = 5) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data(TABLE), index=False)
-    seal(paths.data(TABLE), "lmam_book.bench.counting")
+    write(measure(), TABLE, "lmam_book.bench.counting")

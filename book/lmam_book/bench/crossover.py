@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lmam_book.bench.modules import alone, matching, seconds
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.models.kernels import blockwise
 from lmam_core.runs.provenance import code_version
@@ -120,9 +120,7 @@ def main(arguments: list[str]) -> None:
     if path.exists():
         older = pd.read_csv(path)
         timings = pd.concat([older[older.device != device], timings])
-    timings.to_csv(path, index=False)
-    seal(path, "lmam_book.bench.crossover")
-    print(path.read_text(), end="")
+    write(timings, "crossover.csv", "lmam_book.bench.crossover")
 
 
 if __name__ == "__main__":

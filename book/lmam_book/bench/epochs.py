@@ -1,5 +1,7 @@
-"""How long a training epoch of every backbone takes on a CPU: `python -m lmam_book.bench.epochs` writes
-`data/epochs.csv`."""
+"""How long a training epoch of every backbone takes on a CPU.
+
+`python -m lmam_book.bench.epochs` writes `data/epochs.csv`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_book.plans.arms import STARRED, TABLE_SIX
 from lmam_core import paths
 from lmam_core.runs.experiment import Experiment
@@ -47,6 +49,7 @@ def measured(experiment: Experiment, threads: int) -> dict[str, object]:
     model = build(experiment, data)
     optimizer = torch.optim.Adam(model.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay)
     order, device = torch.Generator().manual_seed(experiment.seed), torch.device("cpu")
+    assert experiment.batch_size is not None  # of a resolved experiment nothing is open
     before, seconds = torch.get_num_threads(), []
     torch.set_num_threads(threads)
     for _ in range(EPOCHS + 1):
@@ -102,5 +105,4 @@ def slowest(times: pd.DataFrame) -> pd.Series:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data("epochs.csv"), index=False)
-    seal(paths.data("epochs.csv"), "lmam_book.bench.epochs")
+    write(measure(), "epochs.csv", "lmam_book.bench.epochs")

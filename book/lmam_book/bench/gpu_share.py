@@ -29,7 +29,7 @@ def batch(lengths: tuple[int, ...] = LENGTHS) -> Conversations:
     return Conversations(features, torch.arange(L) % 2 * mask, mask, (torch.arange(L) % 6) * mask)
 
 
-def step(backbone: str, some: Conversations, device: str) -> Callable[[], None]:
+def step(backbone: str, some: Conversations, device: str) -> Callable[[], object]:
     """A training step of a backbone with LMAM before it and a residual: forward, loss, backward, Adam."""
     torch.manual_seed(0)
     model = embed(WIDTHS, 6, BACKBONES[backbone], lambda w: build("lmam", w), "early_residual").to(device).train()
@@ -39,14 +39,14 @@ def step(backbone: str, some: Conversations, device: str) -> Callable[[], None]:
     return lambda: training.step(model, some, True, optimizer)
 
 
-def busy(program: Callable[[], None], repeats: int = 5) -> tuple[float, float]:
+def busy(program: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
     """Seconds of wall time of one call, and the share of it in which a GPU works (NaN without a GPU).
 
     The share is the kernels' time of one call over its wall time; kernels that overlap count twice.
     """
     gpu = torch.cuda.is_available()
     program()
-    wait = torch.cuda.synchronize if gpu else lambda: None
+    wait: Callable[[], None] = torch.cuda.synchronize if gpu else lambda: None
     wait()
     started = time.perf_counter()
     for _ in range(repeats):

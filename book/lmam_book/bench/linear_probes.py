@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
@@ -67,6 +67,4 @@ def table() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data("probes.csv"), index=False)
-    seal(paths.data("probes.csv"), "lmam_book.bench.linear_probes")
-    print(paths.data("probes.csv").read_text(), end="")
+    write(measure(), "probes.csv", "lmam_book.bench.linear_probes")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -54,11 +55,11 @@ class ReleasedLoop(nn.Module):
         x, masks = self.module._inputs(features, mask)
         mask = masks["text"]
         K, keep = x["text"], mask.float()  # (B, L, d), (B, L)
-        total = 0
+        total = torch.zeros_like(K)
         for m in MODALITIES:
             rows = []
             for t in range(K.shape[1]):
-                q = self.module.weights["shared"].W(x[m][:, t])  # (B, d)
+                q = self.module.weights["shared"].query(x[m][:, t])  # (B, d)
                 keys = K * keep[..., None]  # (B, L, d)
                 scores = torch.tanh(torch.bmm(keys, q[:, :, None])[..., 0])  # (B, L)
                 alpha = torch.softmax(scores, -1) * keep
@@ -122,12 +123,12 @@ def _attention(device: str, repeats: int) -> bool:
     print(f"Forward and backward, {B} conversations of {L} utterances, d = {d}, three modalities")
     features, mask = _inputs(B, L, d, device)
     widths = dict.fromkeys(MODALITIES, d)
-    rivals = {"self-attention": SelfAttention(d)}
+    rivals: dict[str, nn.Module] = {"self-attention": SelfAttention(d)}
     for keys in ("own", "others"):
         rivals |= {f"{keys} keys": LMAM(widths, 45, keys=keys, output=False)}
         rivals |= {f"{keys} keys, output layer": LMAM(widths, 45, keys=keys)}
     rivals = {name: module.to(device) for name, module in rivals.items()}
-    times = seconds({name: lambda module=module: module(features, mask) for name, module in rivals.items()}, repeats)
+    times = seconds({name: partial(module, features, mask) for name, module in rivals.items()}, repeats)
     baseline = times["self-attention"]
     met = _line("self-attention / LMAM r=45", baseline, times["own keys"], 3.3)
     met &= _line("self-attention / LMAM r=45 with output layers", baseline, times["own keys, output layer"], 1.8)
@@ -244,14 +245,14 @@ def _notebooks(chapters: Sequence[Path]) -> bool:
     papermill = [sys.executable, "-m", "papermill", "--no-progress-bar"]
     with tempfile.TemporaryDirectory() as folder:
         for chapter in chapters:
-            command = [*papermill, chapter, f"{folder}/out.ipynb"]
+            command = [*papermill, str(chapter), f"{folder}/out.ipynb"]
             peak = _peak(subprocess.Popen(command, cwd=chapter.parent, stderr=subprocess.DEVNULL))
             met &= peak < 2e9
             print(f"  {chapter.name:48} {peak / 1e6:.0f} MB (under 2,000{'' if peak < 2e9 else ': MISSED'})")
     return met
 
 
-def _peak(process: subprocess.Popen) -> float:
+def _peak(process: subprocess.Popen[bytes]) -> float:
     """The highest resident memory, in bytes, of a process and its children together while it runs."""
     watched, peak = psutil.Process(process.pid), 0.0
     while process.poll() is None:

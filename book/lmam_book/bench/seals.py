@@ -33,6 +33,14 @@ def seal(path: Path, program: str) -> None:
     rows.to_csv(paths.data(FILE), index=False)
 
 
+def write(measured: pd.DataFrame, name: str, program: str, index: bool = False) -> None:
+    """Write what `program` measured into the table `name` of `data/`, seal it, and print it."""
+    path = paths.data(name)
+    measured.to_csv(path, index=index)
+    seal(path, program)
+    print(path.read_text(encoding="utf-8"), end="")
+
+
 def table() -> pd.DataFrame:
     """The seals: `file` under data/, `sha256`, `program`, `code`; without rows where nothing was sealed yet."""
     if not paths.data(FILE).is_file():

@@ -1,9 +1,9 @@
-"""The spectra of LMAM's weights in the runs of the rank sweep: `python -m lmam_book.bench.spectra` trains them once
-more.
+"""The spectra of LMAM's weights in the runs of the rank sweep.
 
-The store keeps outcomes and no weights, so the same arms, rates and seeds are trained again, with the budget that they
-had there. Runs from before a change of roundings do not come out to the last digit (`data/code_versions.csv`). Every
-run is added to the tables as it ends, and what is there is not done again.
+`python -m lmam_book.bench.spectra` trains them once more. The store keeps outcomes and no weights, so the same arms,
+rates and seeds are trained again, with the budget that they had there. Runs from before a change of roundings do not
+come out to the last digit (`data/code_versions.csv`). Every run is added to the tables as it ends, and what is there is
+not done again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from lmam_book.bench import spectrum
 from lmam_book.bench.seals import seal
 from lmam_book.plans.plans import FIRST, SEEDS, measured, plan, tuning
 from lmam_core import paths
+from lmam_core.batch import Conversations
 from lmam_core.data.dataset import Dataset
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.embedded import Embedded
+from lmam_core.models.lmam import LMAM, FullWeight, Weight
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, trained
 from lmam_core.runs.store import Store
@@ -33,7 +35,7 @@ KEPT = (0, 1, 2, 5, 15, 45, 200)
 """The ranks to which a trained full weight is cut."""
 
 
-def asked(store: Store) -> list[Experiment]:
+def experiments(store: Store) -> list[Experiment]:
     """The measured runs of `RANKS`, breadth first; those of arms that are tuned."""
     sweep = plan("ranks")
     arms = [arm for arm in sweep.arms() if arm.rank in RANKS]
@@ -56,7 +58,7 @@ def cuts_table() -> pd.DataFrame:
     return pd.read_csv(paths.data(CUTS))
 
 
-def spectra(before: nn.ModuleDict, after: nn.ModuleDict) -> Iterator[dict[str, object]]:
+def spectra(before: ModuleDict[Weight], after: ModuleDict[Weight]) -> Iterator[dict[str, object]]:
     """One row per modality and kind of W: before training, after it, and the change, with both ranks and ||W||."""
     for m, weight in after.items():
         W0, W1 = spectrum.matrix(before[m]), spectrum.matrix(weight)
@@ -73,23 +75,32 @@ def cuts(model: Embedded, data: Dataset) -> Iterator[dict[str, object]]:
     `same` is the share of test utterances whose predicted class, or sign, stays; in percent.
     """
     model.eval()
-    trained, batch = model.fusion.weights, next(data.batches("test", len(data.splits["test"])))
+    lmam, batch = _lmam(model), next(data.batches("test", len(data.splits["test"])))
+    trained = lmam.weights
     exact = _predicted(model, batch)
     for k in KEPT:
-        model.fusion.weights = nn.ModuleDict({m: spectrum.truncated(w, k) for m, w in trained.items()})
+        lmam.weights = ModuleDict(
+            {m: spectrum.truncated(w, k) for m, w in trained.items() if isinstance(w, FullWeight)}
+        )
         same = (_predicted(model, batch) == exact).float().mean()
         yield {"kept": k, "same": 100 * float(same), **score(model, data)}
-    model.fusion.weights = trained
+    lmam.weights = trained
 
 
-def _predicted(model: Embedded, batch: object) -> torch.Tensor:
+def _lmam(model: Embedded) -> LMAM:
+    """The LMAM of a model of the rank sweep."""
+    assert isinstance(model.fusion, LMAM)
+    return model.fusion
+
+
+def _predicted(model: Embedded, batch: Conversations) -> torch.Tensor:
     output = model(batch)[batch.mask]  # (N, outputs)
     return output.argmax(-1) if output.shape[1] > 1 else output[:, 0] >= 0
 
 
 def measure(store: Store) -> None:
     """Train what the tables lack, and add it to them."""
-    for e in asked(store):
+    for e in experiments(store):
         if _measured(paths.data(TABLE), e):
             continue
         model, data, training = trained(e)
@@ -97,8 +108,8 @@ def measure(store: Store) -> None:
         print(who, f"validation {selection_metric(data)[0]} {training.best_score:.3f}", flush=True)
         if e.rank is None:
             _add(paths.data(CUTS), [who | row for row in cuts(model, data)])
-        before = build(e, data).fusion.weights
-        _add(paths.data(TABLE), [who | row for row in spectra(before, model.fusion.weights)])
+        before, after = (_lmam(m).weights for m in (build(e, data), model))
+        _add(paths.data(TABLE), [who | row for row in spectra(before, after)])
 
 
 def _measured(path: Path, e: Experiment) -> bool:

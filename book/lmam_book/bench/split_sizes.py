@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.bench.linear_probes import REAL
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.data import catalogue
 
@@ -41,12 +41,10 @@ def dialogues() -> pd.DataFrame:
 def size(dataset: str, split: str, part: str = "test") -> tuple[int, int]:
     """Conversations and utterances of a part, from the counted table that comes with the book; KeyError for none."""
     sizes = pd.read_csv(paths.data("splits.csv")).set_index(["dataset", "split", "part"])
-    return tuple(int(n) for n in sizes.loc[dataset, split, part])
+    conversations, utterances = sizes.loc[dataset, split, part]
+    return int(conversations), int(utterances)
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data("splits.csv"), index=False)
-    dialogues().to_csv(paths.data("iemocap_test_dialogues.csv"))
-    for file in ("splits.csv", "iemocap_test_dialogues.csv"):
-        seal(paths.data(file), "lmam_book.bench.split_sizes")
-    print(paths.data("splits.csv").read_text(), end="")
+    write(measure(), "splits.csv", "lmam_book.bench.split_sizes")
+    write(dialogues(), "iemocap_test_dialogues.csv", "lmam_book.bench.split_sizes", index=True)

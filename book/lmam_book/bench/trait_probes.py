@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmam_book.bench.seals import seal
+from lmam_book.bench.seals import write
 from lmam_core import paths
 from lmam_core.data import catalogue
 from lmam_core.data.dataset import Dataset
@@ -80,7 +80,7 @@ def scores(data: Dataset, split: str, predicted: Floats) -> Floats:
     return np.stack([outcomes(c.label, p[None], None) for c, p in pairs])
 
 
-def sixteen(outcomes: Floats) -> Floats:
+def without_sentiment(outcomes: Floats) -> Floats:
     """Outcomes (..., 170) of the 17 traits as those (..., 160) of the 16 that papers report, without `sentiment`."""
     kept = [k for k, trait in enumerate(TRAITS) if trait != "sentiment"]
     columns = outcomes.reshape(*outcomes.shape[:-1], len(TRAITS), -1)
@@ -98,18 +98,18 @@ def standard_error(a: Floats, b: Floats, metric: str) -> float:
 def measure() -> pd.DataFrame:
     """One row per predictor: its MAE on validation, its metrics on test, and standard errors over the test videos.
 
-    `METRIC_16` is over the 16 traits of `sixteen`, the others over 17. `se_METRIC`, over 16, is of the difference to
-    the ridge regression on audio alone: of two predictors that learned from the same videos, as two arms do.
+    `METRIC_16` is over the 16 traits of `without_sentiment`, the others over 17. `se_METRIC`, over 16, is of the
+    difference to the ridge regression on audio alone: two predictors that learned from the same videos, as two arms do.
     """
     data = catalogue.load("pom")
     predicted = {("constant", kind): constant(data, kind) for kind in CONSTANTS}
     predicted |= {("ridge", inputs): ridge(data, inputs) for inputs in INPUTS}
-    beside = sixteen(scores(data, "test", predicted["ridge", "audio"]["test"]))
+    beside = without_sentiment(scores(data, "test", predicted["ridge", "audio"]["test"]))
     rows = []
     for (kind, of), values in predicted.items():
         validation = summarise_many(scores(data, "validation", values["validation"]).sum(0), None)["mae"]
         test = scores(data, "test", values["test"])
-        fewer = sixteen(test)
+        fewer = without_sentiment(test)
         over = {17: summarise_many(test.sum(0), None), 16: summarise_many(fewer.sum(0), None)}
         row = {"predictor": kind, "of": of, "validation_mae": float(validation)}
         row |= {m: float(over[17][m]) for m in METRICS} | {f"{m}_16": float(over[16][m]) for m in METRICS}
@@ -122,13 +122,11 @@ def table() -> pd.DataFrame:
     return pd.read_csv(paths.data(TABLE))
 
 
-def bar(metric: str) -> float:
+def probe_score(metric: str) -> float:
     """What the predictor with the least MAE on validation has on test, over 16 traits."""
     probes = table()
     return float(probes.loc[probes.validation_mae.idxmin(), f"{metric}_16"])
 
 
 if __name__ == "__main__":
-    measure().to_csv(paths.data(TABLE), index=False)
-    seal(paths.data(TABLE), "lmam_book.bench.trait_probes")
-    print(paths.data(TABLE).read_text(), end="")
+    write(measure(), TABLE, "lmam_book.bench.trait_probes")

@@ -6,8 +6,6 @@ headlessly into `_build/executed`; with the prose as it is now they go to `_buil
 relative paths. The pages are made from there and move to `_build/html` only when the check finds them whole.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,6 @@ from filelock import FileLock, Timeout
 
 from lmam_book.build.chapters import run_chapters
 from lmam_book.build.manifest import Tree, fingerprints, say, stale, toc_sources
-from lmam_book.build.serve import PORT, serve
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.limits import CHAPTER_MINUTES as MINUTES
@@ -25,12 +22,14 @@ from lmam_core.limits import CHAPTER_MINUTES as MINUTES
 ROOT = paths.CHECKOUT
 
 
-def build(root: Path | None = ROOT, jobs: int | None = None, force: bool = False, minutes: float = MINUTES) -> None:
-    """Bring `_build/html` up to date; raise LmamError, after printing each failure, when that fails.
+def build(root: Path | None = None, jobs: int | None = None, force: bool = False, minutes: float = MINUTES) -> None:
+    """Bring `_build/html` up to date, of this checkout unless given another; raise LmamError when that fails.
+
+    Every failure is printed before.
 
     Safe to interrupt at any moment: each chapter that was finished stays finished. A second build waits for the first.
     """
-    root = root or paths.checkout()
+    root = root or ROOT or paths.checkout()
     if not (root / "_toc.yml").is_file():
         raise LmamError(f"There is no _toc.yml in {root}: run this in a clone of the repository.")
     if jobs is not None and jobs < 1:
@@ -76,49 +75,3 @@ def _lock(root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `lmam book` and `python -m lmam_book.build`."""
-    parser.add_argument(
-        "--jobs", type=int, help="notebooks that run at once (default: what processors and memory allow)"
-    )
-    parser.add_argument("--force", action="store_true", help="run every notebook, also those that are up to date")
-    parser.add_argument(
-        "--minutes", type=float, default=MINUTES, help=f"how long a notebook may run (default {MINUTES})"
-    )
-    parser.add_argument(
-        "--serve",
-        type=int,
-        nargs="?",
-        const=PORT,
-        metavar="PORT",
-        help=f"serve the book on this machine (port {PORT}), build it again on every change and reload the browser",
-    )
-
-
-def carry_out(options: argparse.Namespace, root: Path | None = ROOT) -> None:
-    """Build as the options say, once or, with `--serve`, on every change until interrupted."""
-    if options.serve is None:
-        build(root, options.jobs, options.force, options.minutes)
-        return
-    forced = iter([options.force])  # the first build alone
-    serve(
-        root or paths.checkout(), lambda: build(root, options.jobs, next(forced, False), options.minutes), options.serve
-    )
-
-
-def main(arguments: list[str] | None = None, root: Path | None = ROOT) -> int:
-    """Build the book from the command line and return the exit status; without torch, which `lmam` imports."""
-    parser = argparse.ArgumentParser(prog="lmam book", description="Build the book, as far as it is not up to date.")
-    add_options(parser)
-    options = parser.parse_args(arguments)
-    try:
-        carry_out(options, root)
-    except LmamError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; the notebooks that were finished need not run again.", file=sys.stderr)
-        return 130
-    return 0

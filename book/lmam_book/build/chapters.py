@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, TOLD, environment
-from lmam_book.build.manifest import Tree, executed, file_hash, read_manifest, say, traced, write_manifest
+from lmam_book.build.manifest import Json, Tree, executed, file_hash, read_manifest, say, traced, write_manifest
 from lmam_core.errors import LmamError
 from lmam_core.limits import CHAPTER_MEMORY as MEMORY
 from lmam_core.limits import CHAPTER_MINUTES as MINUTES
@@ -70,7 +70,8 @@ class Run:
         """End the run and its kernel: the process stops when its standard input closes, or is killed."""
         with suppress(psutil.NoSuchProcess):
             left = psutil.Process(self.process.pid).children(recursive=True)
-            self.process.stdin.close()
+            if self.process.stdin is not None:
+                self.process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
             for process in [*left, self.process]:
@@ -102,7 +103,7 @@ class Run:
         ]
         return "\n".join(lines if story == [error] else lines + ["  " + line for line in story])
 
-    def _last_cell(self) -> dict:
+    def _last_cell(self) -> Json:
         """Return the cell that began last, which is the one at work or the one that failed, or {} before any began."""
         try:
             cells = json.loads(self.output.read_text(encoding="utf-8"))["cells"]
@@ -110,7 +111,7 @@ class Run:
             return {}
         return next((c for c in reversed(cells) if c["metadata"].get("papermill", {}).get("start_time")), {})
 
-    def _place(self, cell: dict) -> str:
+    def _place(self, cell: Json) -> str:
         """Name a cell as the reader of the source counts it, with its first line of code."""
         if not cell:
             return "before its first cell"
@@ -121,7 +122,7 @@ class Run:
 
 
 def run_chapters(
-    tree: Tree, now: dict[str, dict], reasons: dict[str, str], jobs: int | None = None, minutes: float = MINUTES
+    tree: Tree, now: dict[str, Json], reasons: dict[str, str], jobs: int | None = None, minutes: float = MINUTES
 ) -> None:
     """Run the stale chapters, several at once, and record each as it ends; raise at the end when one failed.
 
@@ -160,7 +161,8 @@ def default_jobs() -> int:
 def _finished(root: Path, reasons: dict[str, str], jobs: int, minutes: float) -> Iterator[Run]:
     """Run the chapters, `jobs` at a time, and yield each when it has ended; end all of them when the caller stops."""
     variables = environment(root)
-    waiting, running = deque(enumerate(reasons.items(), 1)), []
+    waiting = deque(enumerate(reasons.items(), 1))
+    running: list[Run] = []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:

@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lmam_core.errors import LmamError
+
+Json = dict[str, Any]
 
 SOURCES = ("lmam_core", "book", "data", "notebooks")
 """The folders that the book is made from; whatever else of the checkout a chapter reads counts as well."""
@@ -32,7 +35,7 @@ def toc_sources(root: Path) -> list[str]:
     return sources
 
 
-def _page_names(node) -> Iterator[str]:
+def _page_names(node: object) -> Iterator[str]:
     """Walk the table of contents and yield the pages that it names."""
     if isinstance(node, list):
         for child in node:
@@ -96,7 +99,7 @@ def traced(notes: Path) -> list[str]:
     return sorted({STORE if f"{name}/".startswith(STORE) else name for name in names})
 
 
-def fingerprints(tree: Tree, chapters: list[str]) -> dict[str, dict]:
+def fingerprints(tree: Tree, chapters: list[str]) -> dict[str, Json]:
     """Hash, for every chapter, all that its outputs depend on, by kind; `read` has a hash for each file."""
     then = read_manifest(tree.root).get("notebooks", {})
     here = Path(__file__).parent
@@ -141,7 +144,7 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def stale(root: Path, now: dict[str, dict], force: bool) -> dict[str, str]:
+def stale(root: Path, now: dict[str, Json], force: bool) -> dict[str, str]:
     """Return the chapters that have to run, each with the reason."""
     then, reasons = read_manifest(root).get("notebooks", {}), {}
     for chapter, kinds in now.items():
@@ -157,13 +160,13 @@ def stale(root: Path, now: dict[str, dict], force: bool) -> dict[str, str]:
     return reasons
 
 
-def changes(then: dict, now: dict) -> list[str]:
+def changes(then: Json, now: Json) -> list[str]:
     """Name what changed between two fingerprints of a chapter: kinds, and files by their paths."""
     kinds = [kind for kind in now if kind != "read" and then.get(kind) != now[kind]]
     return kinds + [name for name, hashed in now["read"].items() if then.get("read", {}).get(name) != hashed]
 
 
-def read_manifest(root: Path) -> dict:
+def read_manifest(root: Path) -> Json:
     """Read the manifest; one that is missing or not as it was written counts as empty, so that everything is stale."""
     path = root / "_build" / "manifest.json"
     try:
@@ -173,7 +176,7 @@ def read_manifest(root: Path) -> dict:
         return {}
 
 
-def write_manifest(root: Path, manifest: dict) -> None:
+def write_manifest(root: Path, manifest: Json) -> None:
     """Write the manifest so that a reader finds the old one or the new one, never a part."""
     path = root / "_build" / "manifest.json"
     temporary = path.with_suffix(".new")
@@ -181,7 +184,7 @@ def write_manifest(root: Path, manifest: dict) -> None:
     os.replace(temporary, path)
 
 
-def digest(value) -> str:
+def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

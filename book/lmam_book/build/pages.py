@@ -13,12 +13,23 @@ from pathlib import Path
 
 from lmam_book.build.chapters import ANSI, HEARTBEAT
 from lmam_book.build.kernel import END_WITH_BUILD, LIGHT, environment
-from lmam_book.build.manifest import digest, executed, file_hash, files, read_manifest, say, toc_sources, write_manifest
-from lmam_book.pages.choices import listed
+from lmam_book.build.manifest import (
+    Json,
+    digest,
+    executed,
+    file_hash,
+    files,
+    read_manifest,
+    say,
+    toc_sources,
+    write_manifest,
+)
 from lmam_book.pages.narrow import NARROW
 from lmam_book.pages.style import TONES
 from lmam_book.web import filled, head
 from lmam_core.errors import LmamError
+from lmam_core.models.backbones import BACKBONES
+from lmam_core.models.fusion import FUSIONS
 
 
 def build_html(root: Path) -> bool:
@@ -75,7 +86,8 @@ def fill_stage(root: Path, stage: Path) -> None:
     """
     prose = (name for name in files(root, "book") if not name.startswith("book/lmam_book/"))
     content = {name: (root / name).read_bytes() for name in ("_config.yml", "_toc.yml", *prose)}
-    content |= {name: listed(page.decode()).encode() for name, page in content.items() if name.endswith(".md")}
+    for name in (name for name in content if name.endswith(".md")):
+        content[name] = with_register_names(content[name].decode()).encode()
     content |= filled(root, content)
     for chapter in (source for source in toc_sources(root) if source.endswith(".ipynb")):
         content[chapter] = with_prose(root / chapter, executed(root, chapter))
@@ -101,7 +113,7 @@ def with_prose(source: Path, run: Path) -> bytes:
     return json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1).encode()
 
 
-def captioned(cell: dict) -> Iterator[dict]:
+def captioned(cell: Json) -> Iterator[Json]:
     """Yield a code cell as cells of which the last picture alone has the caption: myst-nb gives it to every output.
 
     What follows the cell needs a source, which is not shown: without one its outputs are not, either.
@@ -126,7 +138,7 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
     log = root / "_build" / "logs" / "jupyter-book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     code = END_WITH_BUILD + LIGHT + "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "build", stage, "--path-output", site, "-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", code, "build", str(stage), "--path-output", str(site), "-W", "-n", "--keep-going"]
     begun = time.monotonic()
     say("jupyter-book started")
     with log.open("w") as stream:
@@ -140,7 +152,8 @@ def _run_jupyter_book(root: Path, stage: Path, site: Path) -> None:
             except subprocess.TimeoutExpired:
                 say(f"jupyter-book: {time.monotonic() - begun:.0f} s")
     finally:
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
         process.wait()
     if process.returncode:
         lines = ANSI.sub("", log.read_text(errors="replace")).splitlines()
@@ -202,10 +215,10 @@ def numbered(html: Path) -> None:
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         chapter = re.search(r'<h1><span class="section-number">(\d+)\.', text)
-        count = itertools.count(1)
+        numbers = itertools.count(1)
 
-        def named(match: re.Match[str], chapter: str = chapter[1] if chapter else "", count=count) -> str:
-            number = f"{chapter}.{next(count)}" if chapter else ""
+        def named(match: re.Match[str], of: str = chapter[1] if chapter else "", count: Iterator[int] = numbers) -> str:
+            number = f"{of}.{next(count)}" if of else ""
             opened = f'<caption id="table-{number.replace(".", "-")}">' if number else "<caption>"
             label = f"<em>Table {number}</em> " if number else ""
             return f"{match[2]}{opened}<span>{label}{match[1]}</span></caption>"
@@ -249,5 +262,13 @@ def check_pages(root: Path, stage: Path, html: Path) -> list[str]:
     return problems
 
 
-def _tags(cell: dict) -> list[str]:
-    return cell["metadata"].get("tags", [])
+def _tags(cell: Json) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
+
+
+def with_register_names(text: str) -> str:
+    """A page with the names in the place of the comments `<!-- backbones -->` and `<!-- fusion methods -->`."""
+    registers = {"backbones": list(BACKBONES), "fusion methods": list(FUSIONS)}
+    for what, names in registers.items():
+        text = text.replace(f"<!-- {what} -->", ": " + ", ".join(f"`{name}`" for name in names))
+    return text

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 from lmam_book.build.manifest import SOURCES, say, skipped
 from lmam_core.errors import LmamError
 
-PORT = 8000
 SETTINGS = ("_config.yml", "_toc.yml", "requirements.lock")
 """What the pages depend on in the top folder."""
 BUILT = "/built"
@@ -26,7 +26,7 @@ SCRIPT = f"""<script>
 </script></body>"""
 
 
-def serve(root: Path, build: Callable[[], None], port: int = PORT) -> None:
+def serve(root: Path, build: Callable[[], None], port: int) -> None:
     """Build, serve `_build/html` on this machine alone, and build again on every change, until interrupted.
 
     A build that fails says why and leaves the last good one in place.
@@ -59,9 +59,9 @@ def watch_sources(root: Path, changed: threading.Event, recursive: bool) -> None
 
     The settings are watched by their folder, since an editor that saves a file by a rename makes it another file.
     """
-    from watchfiles import watch
+    from watchfiles import Change, watch
 
-    def ours(_, path: str) -> bool:
+    def ours(_: Change, path: str) -> bool:
         name = Path(path).relative_to(root).as_posix()
         return not skipped(name) if recursive else name in SETTINGS
 
@@ -73,7 +73,7 @@ def watch_sources(root: Path, changed: threading.Event, recursive: bool) -> None
 class _Pages(SimpleHTTPRequestHandler):
     """The built pages, each with the script that loads it again after a build, and kept by no browser."""
 
-    def send_head(self):
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
         path = Path(self.translate_path(self.path))
         if self.path == BUILT:
             index = Path(self.directory, "index.html")
@@ -95,5 +95,5 @@ class _Pages(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
-    def log_message(self, *arguments) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Say nothing of each request: the builds' lines are what one looks for."""

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.bench import epochs, linear_probes, seals, spectra, split_sizes
+from lmam_book.build.generated import BLOCK, FIGURE, figure_in_step, generated_texts
 from lmam_book.build.manifest import Tree, changes, executed, file_hash, fingerprints, read_manifest
 from lmam_book.build.pages import altered
-from lmam_book.build.written import BLOCK, FIGURE, figure_in_step, written
 from lmam_book.plans.arms import STARRED, TABLE_SIX
 from lmam_core import paths
 from lmam_core.data import catalogue
@@ -90,7 +90,7 @@ def _wrong(run: Run, path: Path, store: Store) -> str:
 def pages_in_step(store: Store) -> Iterator[str]:
     """Pages and committed tables say of the claims what the rules find."""
     root = paths.checkout()
-    for path, text in written(store).items():
+    for path, text in generated_texts(store).items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(root)} says something else than the runs; `make verdicts` writes it anew."
     if not figure_in_step(store):
@@ -131,7 +131,7 @@ def tables_cover_what_the_book_compares(store: Store) -> Iterator[str]:
         if not re.search(rf"{meld[m]:.1f} % (of the test part )?{end.strip()}", page):
             yield f"book/data-statement.md does not say what data/probes.csv has for MELD's {m}, {meld[m]:.1f} %."
     trained = spectra.table()[["dataset", "arm", "seed", "learning_rate"]].itertuples(index=False, name=None)
-    expected = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.asked(store)}
+    expected = {(e.dataset, spectra.name(e), e.seed, e.learning_rate) for e in spectra.experiments(store)}
     if expected - set(trained):
         yield "data/spectra.csv is of other learning rates than the stored runs; `python -m lmam_book.bench.spectra`."
 

@@ -159,7 +159,7 @@ def records(of: str, fields: dict[str, Any]) -> type[Any]:
     return kind
 
 
-def asked(given: dict[str, Any]) -> dict[str, Any]:
+def given_fields(given: dict[str, Any]) -> dict[str, Any]:
     """The record's fields among the options that were given."""
     values = {name: v for name, v in given.items() if name in FIELDS and v is not None and v is not False}
     if "modalities" in values:

@@ -33,7 +33,7 @@ def run(of: str, device: str, root: str | None, save: str | None, predictions: b
     from lmam_core.runs.device import usable
     from lmam_core.runs.record import CONVERSATION
 
-    fields = options.asked(given)
+    fields = options.given_fields(given)
     experiment, store = options.records(of, fields)(**fields).resolved(), options.own(root)
     if save is not None and of != CONVERSATION:
         raise LmamError(f"Of the task {of} no models are kept; leave out --save.")

@@ -50,7 +50,7 @@ def sweep(
 
     if plan_cost:
         return _cost(plan, root)
-    fields = options.asked(given)
+    fields = options.given_fields(given)
     # A cluster's workers have devices of their own.
     where = jobs, device if cluster else usable(device), cluster
     if jobs is not None and jobs < 1:
@@ -76,9 +76,15 @@ def _cost(plan: str | None, root: str | None) -> int:
     """What is left of studies: runs, updates, core-hours."""
     from lmam_book.plans import studies
 
-    left = studies.cost(studies.names(plan), options.opened(root or str(paths.MINE)))
+    store, first, all_seeds = options.opened(root or str(paths.MINE)), studies.FIRST, len(studies.SEEDS)
+    left, whole = (studies.cost(studies.names(plan), store, seeds) for seeds in (first, all_seeds))
+    more = f"then to {all_seeds} seeds"
+    left[more] = (whole.core_hours - left.core_hours).round(2)
     click.echo(left.to_string(index=False, na_rep="not timed yet"))
-    click.echo(f"{left.core_hours.sum():.1f} core-hours left of what was timed, for {studies.FIRST} seeds of each arm.")
+    click.echo(
+        f"{left.core_hours.sum():.1f} core-hours left of what was timed, for {first} seeds of each arm; "
+        f"{left[more].sum():.1f} more for {all_seeds}."
+    )
     return 0
 
 

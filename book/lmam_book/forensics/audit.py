@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lmam_book.forensics.bounds import beyond_means
+from lmam_book.forensics.confusion_matrix import RowMatrices, implied_predictions, row_matrices
 from lmam_book.forensics.counts import READINGS, Digits, distance, possible, solutions
-from lmam_book.forensics.matrix import Whole, implied_predictions, whole
 from lmam_book.forensics.pasted import UnitTable, in_units
 from lmam_book.forensics.supports import SEARCHED, SIGNIFICANT, Supports, candidates, coincidence, search, tail
 from lmam_book.paper.printed import AVERAGE
@@ -87,27 +87,33 @@ class Audit:
             best.append(min(tried, key=lambda f: (f.p, -f.count)) if tried and there.any() else None)
         return best
 
+    def fit(self, row: int) -> Fit:
+        """The best reading of a row; raises LmamError for one of which nothing can be tested."""
+        if (fit := self.fits[row]) is None:
+            raise LmamError(f"Row {self.table.rows[row]!r} has no pair that can be tested.")
+        return fit
+
     def options(self, row: int) -> list[list[tuple[int, int, int]]]:
         """The counts that each pair of a row can be in the row's reading; zeros are no hits and any predictions."""
-        fit = self.fits[row]
+        fit = self.fit(row)
         return [
             solutions(a, f, n, fit.supports.total, fit.reading, self.digits).listed() if a >= 0 and f >= 0 else []
             for a, f, n in zip(self.table.acc[row], self.table.f1[row], fit.supports.array, strict=True)
         ]
 
-    def whole(self, row: int) -> Whole | None:
+    def row_matrices(self, row: int) -> RowMatrices | None:
         """The row as a confusion matrix, None unless its reading is named and each of its pairs exists."""
         fit = self.fits[row]
         if fit is None or not fit.named or not all(options := self.options(row)):
             return None
-        return whole(options, list(fit.supports.n.values()), fit.supports.total)
+        return row_matrices(options, list(fit.supports.n.values()), fit.supports.total)
 
     @cached_property
     def rows(self) -> pd.DataFrame:
         """One row per method: its reading, the pairs that exist, the accuracy that follows, the printed average."""
         records = []
         for k, name in enumerate(self.table.rows):
-            fit, joined = self.fits[k], self.whole(k)
+            fit, joined = self.fits[k], self.row_matrices(k)
             record = {"row": name, "reading": "none", "supports": "", "exist": 0, "of": 0, "p": np.nan}
             if fit:
                 record |= {"exist": fit.count, "of": fit.tested, "p": fit.p}
@@ -139,7 +145,7 @@ class Audit:
                 where = [f"{r} ({s})" for (s, r), exist in self.exist.items() if exist[k, c]]
                 if not t.testable[k, c] or not self.sets:
                     verdict = "not checkable"
-                elif fit.named and fit.exist[c]:
+                elif fit and fit.named and fit.exist[c]:
                     verdict = "possible"
                 elif where:
                     verdict = "possible alone"

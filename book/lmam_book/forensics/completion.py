@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmam_book.forensics.matrix import Whole, whole
+from lmam_book.forensics.confusion_matrix import RowMatrices, row_matrices
 
 if TYPE_CHECKING:
     from lmam_book.forensics.audit import Audit
@@ -23,7 +23,7 @@ class Completion:
     predictions: int
     metric: str
     follows: float
-    joined: Whole
+    joined: RowMatrices
     coincidence: float
 
 
@@ -57,5 +57,5 @@ def completed(audit: Audit, row: int) -> Completion | None:
     a, f = shares[t]
     metric, follows = ("F1", f) if abs(a - acc) <= half else ("Acc", a)
     options[c] = [(t, p, p)]
-    joined = whole(options, list(fit.supports.n.values()), fit.supports.total)
+    joined = row_matrices(options, list(fit.supports.n.values()), fit.supports.total)
     return Completion(c, t, p, metric, follows, joined, min(1.0, 2 * half / 100 * (of + n + p)))

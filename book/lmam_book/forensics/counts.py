@@ -20,6 +20,7 @@ READINGS = ("recall", "precision", "accuracy")
 """What a column headed "Acc." can be for one class; accuracy is that of the class against the rest."""
 ROUNDINGS = ("rounded", "truncated")
 """How digits end: to the nearest unit, ties either way; or cut off."""
+Integers = np.ndarray | int
 UNBOUNDED = np.int64(10**12)
 CHUNK = 2**20
 """So many (pair, t) are tried at once."""
@@ -68,21 +69,17 @@ class Solutions:
     @property
     def exist(self) -> np.ndarray:
         """Whether any (t, p) prints as the pair."""
-        return (self.p_low <= self.p_high).any(-1)
+        return np.asarray((self.p_low <= self.p_high).any(-1))
 
     def listed(self) -> list[tuple[int, int, int]]:
         """(t, p_low, p_high) of a single pair, one entry per t."""
         there = self.p_low <= self.p_high
-        return [tuple(map(int, s)) for s in zip(self.t[there], self.p_low[there], self.p_high[there], strict=True)]
+        columns = (x[there].tolist() for x in (self.t, self.p_low, self.p_high))
+        return list(zip(*columns, strict=True))
 
 
 def solutions(
-    acc: np.ndarray | int,
-    f1: np.ndarray | int,
-    n: np.ndarray | int,
-    total: int | None,
-    reading: str,
-    digits: Digits = Digits(),
+    acc: Integers, f1: Integers, n: Integers, total: int | None, reading: str, digits: Digits = Digits()
 ) -> Solutions:
     """All (t, p) that print as Acc. = `acc` and F1 = `f1`, both whole units of the last digit, where Acc. is `reading`.
 
@@ -110,14 +107,17 @@ def solutions(
         p_low = np.maximum(p_low, np.where(t > 0, _ceil(whole * t + cut, high), low > 0))
         p_high = np.minimum(p_high, _floor_or_unbounded(whole * t, low))
     else:
-        right = total - n + 2 * t  # of N, once p is taken away
-        p_low = np.maximum(p_low, right - (high * total - cut) // whole)
-        p_high = np.minimum(p_high, right - _ceil(low * total, whole))
+        N = total or 0
+        right = N - n + 2 * t  # of N, once p is taken away
+        p_low = np.maximum(p_low, right - (high * N - cut) // whole)
+        p_high = np.minimum(p_high, right - _ceil(low * N, whole))
     p_high = np.where((t >= 0) & (t <= n), p_high, p_low - 1)
     return Solutions(t, p_low, p_high)
 
 
-def possible(acc, f1, n, total, reading: str, digits: Digits = Digits()) -> np.ndarray:
+def possible(
+    acc: Integers, f1: Integers, n: Integers, total: int | None, reading: str, digits: Digits = Digits()
+) -> np.ndarray:
     """Whether whole numbers exist that print as the pair; see `solutions`. Arrays broadcast; any size."""
     acc, f1, n = np.broadcast_arrays(*(np.asarray(x, np.int64) for x in (acc, f1, n)))
     shape = acc.shape
@@ -136,7 +136,15 @@ def possible(acc, f1, n, total, reading: str, digits: Digits = Digits()) -> np.n
     return exist.reshape(shape)
 
 
-def distance(acc, f1, n, total, reading: str, scale: int = 100, furthest: int = 41) -> np.ndarray:
+def distance(
+    acc: Integers,
+    f1: Integers,
+    n: Integers,
+    total: int | None,
+    reading: str,
+    scale: int = 100,
+    furthest: int = 41,
+) -> np.ndarray:
     """How far a printed pair lies from the nearest possible one: the least odd number of half units, or NaN.
 
     1: the pair is possible. 3: both numbers are within one and a half units of a possible pair.
@@ -152,7 +160,9 @@ def distance(acc, f1, n, total, reading: str, scale: int = 100, furthest: int = 
     return widths
 
 
-def _bracket(acc, f1, n, total, reading: str, digits: Digits) -> tuple[np.ndarray, np.ndarray]:
+def _bracket(
+    acc: np.ndarray, f1: np.ndarray, n: np.ndarray, total: int | None, reading: str, digits: Digits
+) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest t to try: ends from real arithmetic, moved out by one."""
     (a, a_), (f, f_) = ([np.clip(end / digits.whole, 0, 1) for end in digits.between(x)] for x in (acc, f1))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,17 +172,18 @@ def _bracket(acc, f1, n, total, reading: str, digits: Digits) -> tuple[np.ndarra
             low = np.where(f < 2 * a_, n * f / (2 - f / a_), n + 1)
             high = np.where(f_ < 2 * a, n * f_ / (2 - f_ / a), n)
         else:  # from 1 - a = (n + p)(1 - F1) / N
-            low = np.where(f < 1, total * f * (1 - a_) / (2 * (1 - f)), 0)
-            high = np.where(f_ < 1, total * f_ * (1 - a) / (2 * (1 - f_)), n)
+            N = total or 0
+            low = np.where(f < 1, N * f * (1 - a_) / (2 * (1 - f)), 0)
+            high = np.where(f_ < 1, N * f_ * (1 - a) / (2 * (1 - f_)), n)
     low = np.clip(np.nan_to_num(low), 0, n + 1).astype(np.int64) - 1
     high = np.clip(np.nan_to_num(high), 0, n).astype(np.int64) + 1
     return low, np.maximum(low, high)
 
 
-def _ceil(a, b):
-    return -(-a // b)
+def _ceil(a: Integers, b: Integers) -> np.ndarray:
+    return -(-np.asarray(a) // np.asarray(b))
 
 
-def _floor_or_unbounded(a, b):
+def _floor_or_unbounded(a: Integers, b: Integers) -> np.ndarray:
     """a // b where b > 0, else no bound."""
-    return np.where(b > 0, a // np.maximum(b, 1), UNBOUNDED)
+    return np.where(np.asarray(b) > 0, np.asarray(a) // np.maximum(b, 1), UNBOUNDED)

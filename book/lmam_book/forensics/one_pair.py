@@ -45,6 +45,7 @@ def pair(
             continue
         options = solutions(a, f, n, total, reading, digits).listed()
         counts = "; ".join(f"{t} of {low if low == high else f'{low} to {high}'}" for t, low, high in options[:4])
-        rate = coincidence(table, Supports("given", {"class": n}, total), reading, digits)
+        given = Supports("given", {"class": n}, total)  # type: ignore[arg-type]  # none known: no upper end of p
+        rate = coincidence(table, given, reading, digits)
         records.append({"reading": reading, "exists": bool(options), "counts": counts, "by_chance": float(rate[0, 0])})
     return pd.DataFrame(records)

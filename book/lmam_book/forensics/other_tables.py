@@ -19,6 +19,10 @@ AVERAGES = {"IEMOCAP": (68.21, 68.18), "MELD": (62.49, 59.46)}
 """Accuracy and weighted F1 from the same place."""
 
 
+Record = dict[str, object]
+"""One row of a table of findings."""
+
+
 def finding(
     table: int,
     dataset: str,
@@ -30,7 +34,7 @@ def finding(
     column: str = "",
     chance: float = np.nan,
     coincidence: float = np.nan,
-) -> dict:
+) -> Record:
     """One finding as a record, with the columns of `whole_paper.findings`; `table` is 0 for none in particular."""
     place = {"table": table, "dataset": dataset, "row": row, "column": column}
     rates = {"chance": chance, "coincidence": coincidence}
@@ -43,7 +47,7 @@ def rounding_of_changes(units: float, draws: int = 200_000, seed: int = 0) -> fl
     return float((np.abs(np.round(b - a)) >= units - 1e-6).mean())
 
 
-def deltas() -> Iterator[dict]:
+def deltas() -> Iterator[Record]:
     """Printed changes that do not follow from the printed cells, and the base of bc-LSTM's."""
     changes = consistency.audit_deltas()
     for d in changes[~changes["agrees"]].to_dict("records"):
@@ -62,7 +66,7 @@ def deltas() -> Iterator[dict]:
     yield finding(2, "IEMOCAP", "bc-LSTM delta", "change", text, "half a unit", other)
 
 
-def across() -> Iterator[dict]:
+def across() -> Iterator[Record]:
     """Numbers that stand in two places and differ."""
     pairs = consistency.audit_cross_table()
     other = "a statement that the two places report different runs"
@@ -74,7 +78,7 @@ def across() -> Iterator[dict]:
         yield finding(number, d["dataset"], d["method"], "two places", text, tolerance, other, d["metric"])
 
 
-def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
+def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[Record]:
     """How many overall accuracies of a table are whole numbers out of so many utterances."""
     cells = paper.table(number)
     cells = cells[(cells["dataset"] == dataset) & (cells["metric"].isin(["Acc", "Acc-2", "Acc-7"]))]
@@ -93,7 +97,7 @@ def grid(number: int, dataset: str, totals: dict[str, int]) -> Iterator[dict]:
         yield finding(number, dataset, "", "accuracies", text, "half a unit of the last digit", other, "Acc", *rates)
 
 
-def p_values() -> Iterator[dict]:
+def p_values() -> Iterator[Record]:
     """What Tables VII and VIII say beside the F1 of Tables II and III, for a paired t-test over five runs."""
     from lmam_book.paper.p_values import RUNS, TABLES, printed  # brings a statistics library that takes a second
 
@@ -113,7 +117,7 @@ def p_values() -> Iterator[dict]:
         yield finding(number, part["dataset"].iloc[0].upper(), "", "p-value", text, tolerance, other)
 
 
-def sizes() -> Iterator[dict]:
+def sizes() -> Iterator[Record]:
     """Parameters of Table VI beside those of Table XII."""
     plain, starred = ({r: paper.cell(6, r + s, "overall", "params_M") for r in _backbones()} for s in ("", "*"))
     added = {r: round(starred[r] - plain[r], 2) for r in plain}
@@ -130,7 +134,7 @@ def sizes() -> Iterator[dict]:
     yield finding(12, "all", "Self-attention", "sizes", text, tolerance, other, "params_M")
 
 
-def test_set(total: int) -> Iterator[dict]:
+def test_set(total: int) -> Iterator[Record]:
     """The number of test utterances of IEMOCAP: printed, found, and what the split of Sec. V-A would leave."""
     printed = int(paper.cell(1, "test", "utterances", "count", "IEMOCAP"))
     text = f"Table I prints {printed:,} test utterances; the supports behind most rows of Table II with LMAM add "
@@ -139,7 +143,7 @@ def test_set(total: int) -> Iterator[dict]:
     yield finding(1, "IEMOCAP", "test", "test set", text, "none, whole numbers", other, "utterances")
 
 
-def earlier() -> Iterator[dict]:
+def earlier() -> Iterator[Record]:
     """Which rows equal numbers published before, where these are available."""
     for number, dataset in ((2, "IEMOCAP"), (3, "MELD")):
         ours = {c: paper.cell(number, "MM-DFN", c, "F1", dataset) for c in README[dataset]}

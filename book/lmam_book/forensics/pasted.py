@@ -95,7 +95,7 @@ def in_units(table: pd.DataFrame) -> UnitTable:
         if lacking := {"Acc", "F1"} - set(table[name].columns):
             raise LmamError(f"Class {name!r} has no column {lacking.pop()!r}; each class needs Acc and F1.")
     values = {(r, c): _decimal(table.loc[r, c], r, c) for r in table.index for c in table.columns}
-    places = max((-v.as_tuple().exponent for v in values.values() if v is not None), default=0)
+    places = max((-int(v.as_tuple().exponent) for v in values.values() if v is not None), default=0)
     scale = 10 ** max(places, 0)
     rows = list(table.index)
 
@@ -147,8 +147,8 @@ def _columns(head: list[list[str]], width: int) -> list[tuple[str, str]]:
 
 
 def _metrics(cell: str) -> list[str]:
-    parts = [METRICS.get(p.lower().rstrip(".")) for p in cell.split()]
-    return parts if parts and None not in parts else []
+    parts = [p.lower().rstrip(".") for p in cell.split()]
+    return [METRICS[p] for p in parts] if all(p in METRICS for p in parts) else []
 
 
 def _class(name: str) -> str:

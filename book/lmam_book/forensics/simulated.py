@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from lmam_book.forensics.confusion_matrix import implied_predictions
 from lmam_book.forensics.counts import Digits, possible
-from lmam_book.forensics.matrix import implied_predictions
 from lmam_book.paper.printed import AVERAGE
 
 READABLE = ("recall", "precision")
@@ -74,7 +74,9 @@ def plant(
         name = list(support)[k]
         pair = np.array([round(float(frame.loc[row, (name, m)]) * scale) for m in ("Acc", "F1")])
         new = pair
-        while any(possible(*new, n[k], total, r, Digits(scale)).item() for r in ("recall", "precision", "accuracy")):
+        while any(
+            possible(new[0], new[1], n[k], total, r, Digits(scale)).item() for r in ("recall", "precision", "accuracy")
+        ):
             new = np.clip(pair + rng.integers(-scale, scale + 1, 2), 1, 100 * scale)
         for m, value in zip(("Acc", "F1"), new, strict=True):
             changed.loc[row, (name, m)] = f"{value / scale:.{places}f}"
@@ -95,7 +97,7 @@ def simulated(
     acc, f1 = measures(confusions(n, rows, runs, np.random.default_rng(seed)), reading)
     scale = 10**places
     units = [np.round(x * scale).astype(np.int64) for x in (acc, f1)]
-    there = possible(*units, n, int(n.sum()), reading, Digits(scale)) | ((units[0] == 0) & (units[1] == 0))
+    there = possible(units[0], units[1], n, int(n.sum()), reading, Digits(scale)) | ((units[0] == 0) & (units[1] == 0))
     frame = pd.DataFrame({"impossible": (~there).sum(-1)})
     weights = n / n.sum()
     off = [np.abs(np.round(x @ weights * scale) - u @ weights) for x, u in zip((acc, f1), units, strict=True)]

@@ -76,8 +76,8 @@ def search(table: UnitTable, reading: str, digits: Digits, n_max: int, draws: in
             records.append({"class": name, "n": 0, "rows": 0, "of": 0, "by_chance": np.nan, "p": 1.0, "named": False})
             continue
         fitting = fits(table, c, reading, numbers, digits).sum(0)
-        drawn = (x[:, there, c].ravel()[:, None] for x in (acc, f1))
-        at_random = possible(*drawn, some[None], None, reading, digits)
+        a, f = (x[:, there, c].ravel()[:, None] for x in (acc, f1))
+        at_random = possible(a, f, some[None], None, reading, digits)
         rate = uniform_filter1d(at_random.mean(0), 7, mode="nearest") + 1 / (7 * len(at_random))
         rate = np.interp(numbers, some, rate)
         p = binom.sf(fitting - 1, rows, np.minimum(rate, 1))

@@ -13,7 +13,7 @@ from lmam_book.forensics.audit import Audit, audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.left_out import LeftOut, iemocap_dialogues, left_out
-from lmam_book.forensics.other_tables import finding
+from lmam_book.forensics.other_tables import Record, finding
 from lmam_book.paper import consistency
 from lmam_book.paper import printed as paper
 
@@ -77,9 +77,9 @@ def cells() -> pd.DataFrame:
     return every.assign(verdict=list(verdicts.values()))
 
 
-def _second_places() -> dict[tuple, str]:
+def _second_places() -> dict[tuple[object, ...], str]:
     """Verdicts on cells that repeat a cell of an earlier table: disagrees if any comparison does."""
-    verdicts: dict[tuple, str] = {}
+    verdicts: dict[tuple[object, ...], str] = {}
     across = consistency.audit_cross_table()
     names = {(number, method): row for (number, row), method in consistency.SAME_SYSTEM.items()}
     for d in across[across["other_place"].str.startswith("Table")].itertuples():
@@ -91,7 +91,7 @@ def _second_places() -> dict[tuple, str]:
     return verdicts
 
 
-def _others() -> Iterator[Iterator[dict]]:
+def _others() -> Iterator[Iterator[Record]]:
     """Findings beyond the arithmetic of one table."""
     yield _readings()
     yield _elsewhere()
@@ -114,7 +114,7 @@ def without_dialogues() -> LeftOut:
     return left_out(iemocap_dialogues(list(support)), np.array(list(support.values())))
 
 
-def _left_out() -> Iterator[dict]:
+def _left_out() -> Iterator[Record]:
     """Which dialogues of the public test set, left out, leave the supports behind most rows of Table II."""
     without, sets = without_dialogues(), audited("IEMOCAP").sets
     if not without.sets:
@@ -129,7 +129,7 @@ def _left_out() -> Iterator[dict]:
     yield finding(*place, text, "none, whole numbers", other, "support", coincidence=without.chance)
 
 
-def _readings() -> Iterator[dict]:
+def _readings() -> Iterator[Record]:
     """How many rows of a table, without LMAM and with it, read as what."""
     for dataset, number in MAIN.items():
         rows = audited(dataset).rows
@@ -142,15 +142,15 @@ def _readings() -> Iterator[dict]:
         yield finding(number, dataset, "", "readings", text, "half a unit of the last digit", other, "Acc")
 
 
-def _elsewhere() -> Iterator[dict]:
+def _elsewhere() -> Iterator[Record]:
     """Accuracy and weighted F1 of the counts behind a row, on their own utterances, beside its (R) row of Table XI."""
     main = audited("IEMOCAP")
     for k, name in enumerate(main.table.rows):
         completion = completed(main, k)
-        joined = completion.joined if completion else main.whole(k)
+        joined = completion.joined if completion else main.row_matrices(k)
         if joined is None or not joined.realised or f"{name}(R)" not in set(paper.table(11)["row"]):
             continue
-        f1, n = main.table.f1[k] / main.table.scale, main.fits[k].supports.array
+        f1, n = main.table.f1[k] / main.table.scale, main.fit(k).supports.array
         if completion and completion.metric == "F1":
             f1[completion.column] = completion.follows
         ours = {"Acc": joined.accuracy[0], "F1": float(f1 @ n) / n.sum()}
@@ -166,7 +166,7 @@ def _elsewhere() -> Iterator[dict]:
         yield finding(*place, text, tolerance, other, coincidence=chance)
 
 
-def _weights(dataset: str) -> Iterator[dict]:
+def _weights(dataset: str) -> Iterator[Record]:
     """With which weights the averages of a table follow from its cells."""
     main = audited(dataset)
     plain = largest_difference(main.table, np.full(len(main.table.classes), 1 / len(main.table.classes)))

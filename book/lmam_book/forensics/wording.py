@@ -10,6 +10,8 @@ import pandas as pd
 from lmam_book.forensics import simulated as synthetic
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.near_misses import nearness
+from lmam_book.forensics.other_tables import Record
+from lmam_book.forensics.supports import Supports
 
 if TYPE_CHECKING:
     from lmam_book.forensics.audit import Audit
@@ -24,7 +26,7 @@ OTHER = "supports or a reading under which the pairs exist, or the statement tha
 
 def sentences(audit: Audit) -> pd.DataFrame:
     """All findings on the table, rows in printed order, supports and averages last."""
-    records: list[dict] = []
+    records: list[Record] = []
     close = nearness(audit)
     for row, name in enumerate(audit.table.rows):
         fit = audit.fits[row]
@@ -45,8 +47,8 @@ def sentences(audit: Audit) -> pd.DataFrame:
     return frame.fillna({"row": "", "column": ""})
 
 
-def _reading(audit: Audit, row: int, name: str) -> dict:
-    fit = audit.fits[row]
+def _reading(audit: Audit, row: int, name: str) -> Record:
+    fit = audit.fit(row)
     exist = f"{fit.count} of {fit.tested} pairs"
     record = {"row": name, "tolerance": HALF, "coincidence": fit.p}
     if not fit.named:
@@ -59,13 +61,14 @@ def _reading(audit: Audit, row: int, name: str) -> dict:
     return record | {"kind": "reading", "finding": text, "refuted_by": other}
 
 
-def _counts(audit: Audit, row: int, name: str) -> list[dict]:
+def _counts(audit: Audit, row: int, name: str) -> list[Record]:
     """What follows from the counts of a row whose reading is named."""
-    fit, joined, records = audit.fits[row], audit.whole(row), []
+    fit, joined = audit.fit(row), audit.row_matrices(row)
+    records: list[Record] = []
     testable = audit.table.testable[row]
     if missing := [c for c, exist, t in zip(audit.table.classes, fit.exist, testable, strict=True) if t and not exist]:
         text = f"{name}: no whole numbers print as {' and '.join(missing)}, where the row's other pairs exist."
-        record = {"row": name, "column": "; ".join(missing), "kind": "impossible pair", "finding": text}
+        record: Record = {"row": name, "column": "; ".join(missing), "kind": "impossible pair", "finding": text}
         records.append(record | {"tolerance": HALF, "refuted_by": OTHER} | _chances(audit, row, len(missing)))
         records += _completed(audit, row, name)
     if joined is None:
@@ -77,8 +80,8 @@ def _counts(audit: Audit, row: int, name: str) -> list[dict]:
     record = {"row": name, "kind": "predictions", "finding": text, "tolerance": "none, whole numbers"}
     records.append(record | {"refuted_by": "another set of whole numbers that prints as the row"})
     if joined.realised:
-        low, high = joined.accuracy
-        is_ = f"{low:.2f}" if high - low < 0.01 else f"between {low:.2f} and {high:.2f}"
+        least, most = joined.accuracy
+        is_ = f"{least:.2f}" if most - least < 0.01 else f"between {least:.2f} and {most:.2f}"
         printed = audit.table.average[row, 0]
         text = f"{name}: the accuracy that follows from the counts is {is_} %"
         text += "." if np.isnan(printed) else f"; the printed average of Acc. is {printed:.2f}."
@@ -87,7 +90,7 @@ def _counts(audit: Audit, row: int, name: str) -> list[dict]:
     return records
 
 
-def _completed(audit: Audit, row: int, name: str) -> list[dict]:
+def _completed(audit: Audit, row: int, name: str) -> list[Record]:
     """What the other classes leave to the one pair without whole numbers."""
     pair = completed(audit, row)
     if pair is None:
@@ -104,7 +107,7 @@ def _completed(audit: Audit, row: int, name: str) -> list[dict]:
     return [record | {"refuted_by": other, "coincidence": pair.coincidence}]
 
 
-def _implied(audit: Audit, name: str) -> list[dict]:
+def _implied(audit: Audit, name: str) -> list[Record]:
     """What the row's numbers say of the predictions, taken as real numbers; nothing where no reading gives any."""
     ratio = audit.implied[(audit.implied["row"] == name) & (audit.implied["supports"] == audit.sets[0].name)]
     ratio = ratio.set_index("reading")["ratio"].dropna()
@@ -121,7 +124,7 @@ def _implied(audit: Audit, name: str) -> list[dict]:
     return [record | {"tolerance": "half a unit in each cell", "refuted_by": other}]
 
 
-def _near(name: str, supports: str, reading: str, p: float) -> dict:
+def _near(name: str, supports: str, reading: str, p: float) -> Record:
     text = f"{name}: its pairs lie closer to pairs that exist as {reading} ({supports} supports) than arbitrary "
     text += "numbers do."
     record = {"row": name, "kind": "near a reading", "finding": text, "coincidence": p}
@@ -129,7 +132,7 @@ def _near(name: str, supports: str, reading: str, p: float) -> dict:
     return record | {"tolerance": "mean distance in half units", "refuted_by": other}
 
 
-def _bounds(audit: Audit, name: str) -> list[dict]:
+def _bounds(audit: Audit, name: str) -> list[Record]:
     pairs = audit.pairs
     beyond = pairs[(pairs["row"] == name) & (pairs["verdict"] == "impossible for means")]
     return [
@@ -148,7 +151,7 @@ def _bounds(audit: Audit, name: str) -> list[dict]:
     ]
 
 
-def _support(audit: Audit, reading: str) -> dict:
+def _support(audit: Audit, reading: str) -> Record:
     classes = audit.searched[reading]
     named = classes[classes["named"]]
     record = {"kind": "supports", "tolerance": HALF, "refuted_by": "other supports that serve as many rows"}
@@ -169,7 +172,7 @@ def _support(audit: Audit, reading: str) -> dict:
     return record | {"finding": text, "coincidence": float(named["p"].max())}
 
 
-def _averages(audit: Audit, supports: str) -> dict:
+def _averages(audit: Audit, supports: str) -> Record:
     part = audit.averages[audit.averages["supports"] == supports]
     off = part["difference"].abs()
     s = next(s for s in audit.sets if s.name == supports)
@@ -183,15 +186,15 @@ def _averages(audit: Audit, supports: str) -> dict:
     return record | dict(zip(("chance", "chance_means"), rates, strict=True))
 
 
-def _chances(audit: Audit, row: int, missing: int) -> dict:
+def _chances(audit: Audit, row: int, missing: int) -> Record:
     """The share of correct rows with as many impossible pairs, for single runs and for means over five."""
-    fit = audit.fits[row]
+    fit = audit.fit(row)
     support = tuple(map(int, fit.supports.array))
     rates = [synthetic.chance("impossible", missing, support, fit.reading, runs, _places(audit)) for runs in (1, 5)]
     return dict(zip(("chance", "chance_means"), rates, strict=True))
 
 
-def _of(supports) -> str:
+def _of(supports: Supports) -> str:
     return f"on the {supports.name} supports of {supports.total:,} utterances"
 
 

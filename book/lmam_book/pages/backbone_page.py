@@ -18,8 +18,7 @@ from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.pages.parameters import Rule, check_parameters, check_rank
 from lmam_book.plans.plans import stored_runs
-from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts import headline, sizes
+from lmam_book.verdicts import beside_paper, headline, sizes
 from lmam_core import paths
 from lmam_core.batch import collate
 from lmam_core.data import catalogue
@@ -201,10 +200,10 @@ class Card:
         ]
         if not runs:
             return HTML("")
-        frame = plugin.frame(runs)
+        frame = beside_paper.frame(runs)
         folded = [HTML(f"<p>{FIRST_PROTOCOL}</p>")]
         for dataset in frame.dataset.unique():
-            beside = plugin.beside(frame, self.backbone, dataset)
+            beside = beside_paper.beside(frame, self.backbone, dataset)
             first, *metrics = dict.fromkeys(beside.columns.get_level_values(0))
             for k in range(0, len(metrics), 3):  # which is what a page is wide enough for
                 shown = beside[[first, *metrics[k : k + 3]]]

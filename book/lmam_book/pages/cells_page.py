@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures import common as figures
 from lmam_book.plans.plans import PLANS, SEEDS, command
-from lmam_book.verdicts import beside_print as plugin
-from lmam_book.verdicts.cells import Cells, trimmed
+from lmam_book.verdicts import beside_paper
+from lmam_book.verdicts.cells import Cells, without_empty_columns
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import FEW
 from lmam_core.runs.run import Run
@@ -24,19 +24,19 @@ def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
     """The accuracies that the paper prints beside F1, and ours, folded away; nothing where it prints none."""
     rows = []
     for cells in some:
-        scores = plugin.values(cells.frame, dataset, "accuracy") if cells.runs else {}
+        scores = beside_paper.values(cells.frame, dataset, "accuracy") if cells.runs else {}
         for arm in cells.arms(dataset):
             number, ours = cells.printed(arm, dataset, "accuracy"), interval(list(scores.get(arm, {}).values()))
             if np.isfinite(number):
                 row = {"comparison": cells.where, "arm": arm, "n": ours.n, "paper": str(number)}
-                rows.append(row | {"ours": plugin.spread(ours, 1) if ours.n else "–"})
+                rows.append(row | {"ours": beside_paper.spread(ours, 1) if ours.n else "–"})
     if not rows:
         return HTML("")
     frame = pd.DataFrame(rows)
     if frame.comparison.nunique() == 1:
         frame = frame.drop(columns="comparison")
     shown = reporting.table(
-        frame, f"{plugin.PLACES[dataset][1]}, {plugin.TITLES['accuracy']}, 95 % intervals of the mean"
+        frame, f"{beside_paper.PLACES[dataset][1]}, {beside_paper.TITLES['accuracy']}, 95 % intervals of the mean"
     )
     return reporting.fold("Accuracy, which the paper's table prints as well", shown)
 
@@ -46,7 +46,7 @@ def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
     every = [(cells, dataset) for cells in some for dataset in datasets]
     sentences = [missing(cells, dataset) for cells, dataset in every if cells.lacking(dataset)]
     full = ", ".join(
-        f"{cells.where} on {plugin.PLACES[dataset][1]}" for cells, dataset in every if not cells.lacking(dataset)
+        f"{cells.where} on {beside_paper.PLACES[dataset][1]}" for cells, dataset in every if not cells.lacking(dataset)
     )
     sentences += [HTML(f"<p>At least five seeds in every cell: {full}.</p>")] if full else []
     return reporting.fold("How far the runs are", *sentences)
@@ -54,7 +54,7 @@ def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
 
 def missing(cells: Cells, dataset: str) -> HTML:
     """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
-    arms, lacking, where = cells.arms(dataset), cells.lacking(dataset), plugin.PLACES[dataset][1]
+    arms, lacking, where = cells.arms(dataset), cells.lacking(dataset), beside_paper.PLACES[dataset][1]
     text = f"{cells.title}: {len(arms) - len(lacking)} of {len(arms)} cells on {where} have at least five seeds"
     empty = list(lacking.values()).count(0)
     text += f", {empty} have none yet" if empty else ""
@@ -70,13 +70,14 @@ def missing(cells: Cells, dataset: str) -> HTML:
 
 def table(cells: Cells, dataset: str) -> HTML:
     """`Cells.beside` as a page shows it, `trimmed`: the arms that were run, or that the paper prints a number for."""
-    beside, metric = cells.beside(dataset), plugin.HEADLINE[dataset]
+    beside, metric = cells.beside(dataset), beside_paper.HEADLINE[dataset]
     beside = beside[(beside.n > 0) | (beside.paper != "–")]
     if beside.empty:
         return HTML("")
-    caption = f"{cells.title}, {plugin.PLACES[dataset][1]}: {plugin.TITLES[metric]}; ours is the mean over n seeds, "
-    caption += f"gains are over {cells.baseline}; at limit: runs that might have gone on when the epochs ran out"
-    beside = trimmed(beside)
+    caption = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {beside_paper.TITLES[metric]}; "
+    caption += f"ours is the mean over n seeds, gains are over {cells.baseline}; "
+    caption += "at limit: runs that might have gone on when the epochs ran out"
+    beside = without_empty_columns(beside)
     if "one class" in beside:
         caption += "; one class: runs that give every utterance the same class"
         caption += " of the two that Acc-2 counts" if metric == "acc2" else ""
@@ -89,8 +90,8 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
     Variants of the arm itself, whose names go on behind a comma, are no rivals and are left out. Rivals that were
     stopped before they had learned are named.
     """
-    metric = plugin.HEADLINE[dataset]
-    scores = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
+    metric = beside_paper.HEADLINE[dataset]
+    scores = beside_paper.values(cells.frame, dataset, metric) if cells.runs else {}
     rivals = {arm: v for arm, v in scores.items() if len(v) >= FEW and not arm.startswith(f"{other}, ")}
     seeds = sorted(set.intersection(*map(set, rivals.values()))) if rivals else []
     if other not in rivals or len(rivals) < 3 or len(seeds) < FEW:
@@ -99,19 +100,19 @@ def standing(cells: Cells, other: str, dataset: str) -> str:
     order = sorted(means, key=lambda arm: -means[arm])
     gains = [gain for arm in order if arm != other and (gain := cells.gain(other, dataset, metric, arm))]
     ahead, behind = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
-    unit = plugin.TITLES[metric].split(" %")[0]
+    unit = beside_paper.TITLES[metric].split(" %")[0]
     place = order.index(other) + 1
-    text = f"{cells.title}, {plugin.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean "
+    text = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {other} is number {place} of {len(order)} by mean "
     text += f"({means[other]:.1f} {unit}, {len(seeds)} seeds), reliably ahead of {ahead} and behind {behind}."
     text += "" if place == 1 else f" The best is {order[0]} ({means[order[0]]:.1f})."
-    stopped = [arm for arm in order if plugin.shortfall(cells.frame, dataset, arm)]
+    stopped = [arm for arm in order if beside_paper.shortfall(cells.frame, dataset, arm)]
     return text + (f" Stopped before they had learned, so perhaps better: {', '.join(stopped)}." if stopped else "")
 
 
 def seeds(cells: Cells, dataset: str, axis: str, alone: Sequence[Run] = ()) -> Figure | None:
     """Every run as a dot, the best arm first, and a line at the mean of runs that fuse nothing; None without runs."""
-    metric = plugin.HEADLINE[dataset]
-    scores = {arm: list(v.values()) for arm, v in plugin.values(cells.frame, dataset, metric).items()}
+    metric = beside_paper.HEADLINE[dataset]
+    scores = {arm: list(v.values()) for arm, v in beside_paper.values(cells.frame, dataset, metric).items()}
     if not scores:
         return None
     rows = {"text alone": [run.metrics[metric] for run in alone]} if alone else {}
@@ -131,14 +132,25 @@ def claims(cells: Cells, other: str, dataset: str) -> HTML:
     words = words.set_index(words.claim.str.removeprefix(f"{other} beats "))
     rows = []
     for arm, row in beside[(beside.n > 0) | (beside.paper != "–")].iterrows():
-        gain = cells.gain(other, dataset, plugin.HEADLINE[dataset], str(arm)) if cells.runs and arm != other else None
-        shown = {"arm": arm, "n": row.n, "paper": row.paper, "ours": row.ours, f"{other} over it": plugin.signed(gain)}
+        gain = (
+            cells.gain(other, dataset, beside_paper.HEADLINE[dataset], str(arm))
+            if cells.runs and arm != other
+            else None
+        )
+        shown = {
+            "arm": arm,
+            "n": row.n,
+            "paper": row.paper,
+            "ours": row.ours,
+            f"{other} over it": beside_paper.signed(gain),
+        }
         known = words.loc[arm] if arm in words.index else None
         shown |= {"paper's gain": "–" if known is None else known.paper}
         rows.append(shown | {"word": "–" if known is None else reporting.badge(known.verdict)})
     if not rows:
         return HTML("")
-    caption = f"{cells.title}, {plugin.PLACES[dataset][1]}, {plugin.TITLES[plugin.HEADLINE[dataset]]}, first protocol"
+    metric = beside_paper.TITLES[beside_paper.HEADLINE[dataset]]
+    caption = f"{cells.title}, {beside_paper.PLACES[dataset][1]}, {metric}, first protocol"
     return reporting.table(pd.DataFrame(rows), caption)
 
 
@@ -147,8 +159,8 @@ def trade(cells: Cells, dataset: str, costs: Mapping[str, float], axis: str) -> 
 
     Arms that were stopped before they had learned are left out.
     """
-    metric = plugin.HEADLINE[dataset]
-    scores = plugin.values(cells.frame, dataset, metric) if cells.runs else {}
+    metric = beside_paper.HEADLINE[dataset]
+    scores = beside_paper.values(cells.frame, dataset, metric) if cells.runs else {}
     points = {arm: (costs[arm], interval(list(v.values()))) for arm, v in scores.items() if arm in costs}
-    points = {arm: point for arm, point in points.items() if not plugin.shortfall(cells.frame, dataset, arm)}
-    return figures.trade(points, axis, plugin.TITLES[metric]) if len(points) > 1 else None
+    points = {arm: point for arm, point in points.items() if not beside_paper.shortfall(cells.frame, dataset, arm)}
+    return figures.trade(points, axis, beside_paper.TITLES[metric]) if len(points) > 1 else None

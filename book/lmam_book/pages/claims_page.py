@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from lmam_book.pages import style as reporting
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.plans.plans import FIRST, PLANS, command
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.cells import Cells
 from lmam_book.verdicts.effects import Effect
-from lmam_book.verdicts.rule import NOT_TESTABLE
+from lmam_book.verdicts.rule import TOO_FEW
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Claim:
 
 def claim(cells: Cells, arm: str, baseline: str, dataset: str) -> Claim:
     """The claim "`arm` beats `baseline`" on a dataset, from stored runs and the paper's cells."""
-    metric = plugin.HEADLINE[dataset]
+    metric = beside_paper.HEADLINE[dataset]
     reported = cells.printed(arm, dataset, metric) - cells.printed(baseline, dataset, metric)
     gain = cells.gain(arm, dataset, metric, baseline) if cells.runs else None
-    decided = NOT_TESTABLE if gain is None else plugin.word(cells.frame, dataset, baseline, arm, reported)
+    decided = TOO_FEW if gain is None else beside_paper.word(cells.frame, dataset, baseline, arm, reported)
     return Claim(cells.where, arm, baseline, gain, reported, decided if reported > 0 else "")
 
 
@@ -74,7 +74,7 @@ def table(claims: Sequence[Claim], caption: str) -> HTML:
             "backbone": c.where,
             "arm": c.arm,
             "over": c.baseline,
-            "ours": plugin.signed(c.gain),
+            "ours": beside_paper.signed(c.gain),
             "seeds": c.gain.seeds if c.gain else 0,
             "paper": f"{c.reported:+.1f}" if np.isfinite(c.reported) else "–",
             "word": reporting.badge(c.word) if c.word else "–",

@@ -24,7 +24,8 @@ def train(arms: Mapping[str, Experiment], device: str = "cpu") -> dict[str, tupl
 
     The line is gone when they are done. Raises LmamError, one sentence, where it is interrupted.
     """
-    line, done = DisplayHandle(), {}
+    line = DisplayHandle()
+    done: dict[str, tuple[Embedded, Dataset, Training]] = {}
     line.display(HTML(""))
 
     def tell(arm: str, epoch: int, loss: float, score: float) -> None:
@@ -49,7 +50,7 @@ def scored(name: str, model: Embedded, data: Dataset, training: Training) -> dic
     return row | {"s per epoch": training.seconds_per_epoch}
 
 
-def quick(e: Experiment, profile: str, **budget: int) -> Experiment:
+def quick(e: Experiment, profile: str, **budget: Any) -> Experiment:
     """An experiment with the budget of a live run: `budget` in the quick profile, its own in the full one."""
     return replace(e, learning_rate=3e-3, **(budget if profile == "quick" else {})).resolved()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import textwrap
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,7 +73,7 @@ def narrow(figure: Figure) -> str | None:
         plt.close(copy)
 
 
-def beside(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
+def narrow_metadata(figure: Figure) -> tuple[dict[str, str], dict[str, str]]:
     """What IPython adds to a figure's usual output: no data, and the narrow form as metadata."""
     svg = narrow(figure)
     return {}, {NARROW: svg} if svg else {}
@@ -105,8 +106,8 @@ def _draw_down(figure: Figure) -> None:
     for ax in boxed:
         _turn(ax)
     lengths = [abs(np.diff(ax.get_ylim())[0]) for ax in boxed]
-    if boxed:
-        boxed[0].get_gridspec().set_height_ratios(lengths)
+    if boxed and (grid := boxed[0].get_gridspec()):
+        grid.set_height_ratios(lengths)
     height = sum(STEP * length + 0.35 for length in lengths) or figure.get_figheight()
     figure.set_size_inches(WIDTH, height)
 
@@ -127,14 +128,13 @@ def _turn(ax: Axes) -> None:
         width = max(down, needed)
         box.set_bounds(x - width / 2, y - across / 2, width, across)
     for text in ax.texts:
-        across, up = text.get_horizontalalignment(), text.get_verticalalignment()
-        text.set(ha={"bottom": "right"}.get(up, "center"), va={"left": "top"}.get(across, "center"))
+        beside, below = text.get_verticalalignment() == "bottom", text.get_horizontalalignment() == "left"
+        text.set(ha="right" if beside else "center", va="top" if below else "center")
         if isinstance(text, Annotation):
             text.xy = turned(text.xy)
         text.set_position(turned(text.get_position()))
     for line in ax.lines:
-        x, y = line.get_data()
-        line.set_data(-np.asarray(y), -np.asarray(x))
+        line.set_data(-np.asarray(line.get_ydata()), -np.asarray(line.get_xdata()))
     ax.set(xlim=(-high - spare, -low + spare), ylim=(-right, -left))
 
 
@@ -151,7 +151,7 @@ def _label(ax: Axes) -> None:
     names = _names(ax.xaxis)
     if len(names) > 6 or len(names) * max(map(len, names), default=0) > ROW:
         start = "left" if ax.xaxis.get_ticks_position() == "top" else "right"
-        upright = {"rotation": 90, "rotation_mode": "anchor", "ha": start, "va": "center"}
+        upright: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor", "ha": start, "va": "center"}
         ax.set_xticks(ax.get_xticks(), [name.replace("\n", " ") for name in names], **upright)
 
 

@@ -11,7 +11,8 @@ import torch
 
 from lmam_core import paths
 from lmam_core.data import catalogue
-from lmam_core.errors import LmamError, alike
+from lmam_core.errors import LmamError, suggestion
+from lmam_core.models.lmam import LMAM
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import build, prepared
@@ -29,7 +30,9 @@ def check_parameters(namespace: Mapping[str, Any], **rules: Rule) -> None:
     """
     for name in _injected(namespace):
         if name not in rules:
-            raise LmamError(f"This notebook has no parameter '{name}'{alike(name, rules)}; it has {', '.join(rules)}.")
+            raise LmamError(
+                f"This notebook has no parameter '{name}'{suggestion(name, rules)}; it has {', '.join(rules)}."
+            )
     for name, rule in rules.items():
         _check(name, namespace[name], rule)
 
@@ -44,7 +47,8 @@ def check_rank(*experiments: Experiment) -> None:
         if e.fusion != "lmam" or e.rank is None:
             continue
         with torch.device("meta"):  # only sizes are wanted
-            widths = build(replace(e, rank=1), prepared(e)).fusion.width
+            lmam = build(replace(e, rank=1), prepared(e)).fusion
+        widths = lmam.width if isinstance(lmam, LMAM) else {}
         if e.rank > min(widths.values()):
             seen = ", ".join(f"{m} {width}" for m, width in widths.items())
             raise LmamError(
@@ -72,7 +76,7 @@ def _check(name: str, value: Any, rule: Rule) -> None:
         catalogue.entry(value)
     elif value not in rule:
         there = [str(v) for v in rule]
-        raise LmamError(f"{name} must be one of {', '.join(there)}; got {value!r}{alike(value, there)}.")
+        raise LmamError(f"{name} must be one of {', '.join(there)}; got {value!r}{suggestion(value, there)}.")
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:

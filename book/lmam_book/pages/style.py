@@ -51,17 +51,17 @@ SENTENCE = 40
 
 def style() -> None:
     """Set matplotlib up for the book, and have every figure give its narrow form, for a phone, beside itself."""
-    import matplotlib as mpl
+    import matplotlib.style as of_figures
     from IPython.core.getipython import get_ipython
     from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    from lmam_book.pages.narrow import beside
+    from lmam_book.pages.narrow import narrow_metadata
 
     set_matplotlib_formats("svg", metadata={"Date": None})
-    mpl.rcParams.update(look())
-    if shell := get_ipython():
-        shell.display_formatter.mimebundle_formatter.for_type(Figure, beside)
+    of_figures.use(look())
+    if (shell := get_ipython()) and (formatter := shell.display_formatter):
+        formatter.mimebundle_formatter.for_type(Figure, narrow_metadata)
 
 
 def look() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.pages.style import COLOURS, INK, badge
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import command
-from lmam_book.verdicts import beside_print, traits
+from lmam_book.verdicts import beside_paper, traits
 from lmam_book.verdicts.effects import effect
 from lmam_book.verdicts.headline import Cell
 from lmam_book.verdicts.rule import SHARE
@@ -46,7 +46,7 @@ def answer(cells: Cells, metric: str, store: Store) -> str:
         return f"No runs are stored yet: `{command('traits', store)}` makes them."
     digits = DIGITS.get(metric, 1)
     told = "; ".join(
-        f"{names.title(b)} {beside_print.signed(d.gain, digits)}, reported {d.reported:+.{digits}f}: {badge(d.word)}"
+        f"{names.title(b)} {beside_paper.signed(d.gain, digits)}, reported {d.reported:+.{digits}f}: {badge(d.word)}"
         for b, d in decided.items()
     )
     seeds = _span([str(d.gain.seeds) for d in decided.values() if d.gain])
@@ -79,7 +79,7 @@ def _span(values: list[str]) -> str:
 
 def reported_level(backbone: str, metric: str = "accuracy") -> float:
     """What Table IV prints for a backbone without LMAM."""
-    return beside_print.printed(backbone, "concatenation", "pom", metric)
+    return beside_paper.printed(backbone, "concatenation", "pom", metric)
 
 
 def rounded(value: float, metric: str) -> str:
@@ -110,7 +110,7 @@ def table(cells: Cells) -> pd.DataFrame:
                         "without": rounded(d.without, metric),
                         "with LMAM": rounded(d.with_, metric),
                         "ridge": rounded(d.bar, metric),
-                        "gain (95 % interval)": beside_print.signed(d.gain, DIGITS.get(metric, 1)),
+                        "gain (95 % interval)": beside_paper.signed(d.gain, DIGITS.get(metric, 1)),
                         "reported": f"{d.reported:+.{DIGITS.get(metric, 1)}f}",
                         "seeds": d.gain.seeds,
                         "word": badge(d.word),
@@ -140,7 +140,7 @@ def power(cells: Cells, metric: str) -> pd.DataFrame:
         row = {"backbone": names.title(b), "half of the reported gain": rounded(SHARE * d.reported, metric)}
         for n in (5, 10, 10_000):
             label = "endless seeds" if n > 10 else f"{n} seeds"
-            row[label] = f"±{rounded(traits.at(d.gain, n), metric)}" if d.gain else "–"
+            row[label] = f"±{rounded(traits.half_width_with(d.gain, n), metric)}" if d.gain else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -157,7 +157,7 @@ def before() -> dict[str, float]:
 def readings(whole: Cells, backbone: str) -> pd.DataFrame:
     """The accuracy of a backbone in each reading of the word, on 16 traits and on 17; empty without runs."""
     constants = trait_probes.table().query("predictor == 'constant'")
-    rows, sixteen = [], traits.on_sixteen(whole[backbone])
+    rows, sixteen = [], traits.without_sentiment(whole[backbone])
     asked = [(16, metric, sixteen) for metric in READINGS] + [(17, "accuracy", whole[backbone])]
     for count, metric, cell in asked:
         a, b = cell.runs["concatenation"], cell.runs["own"]
@@ -170,7 +170,7 @@ def readings(whole: Cells, backbone: str) -> pd.DataFrame:
                 "best constant": f"{constants[metric if count == len(TRAITS) else f'{metric}_16'].max():.1f}",
                 "without": f"{np.mean([r.metrics[metric] for r in a]):.1f}",
                 "with LMAM": f"{np.mean([r.metrics[metric] for r in b]):.1f}",
-                "gain (95 % interval)": beside_print.signed(gain),
+                "gain (95 % interval)": beside_paper.signed(gain),
                 "seeds": gain.seeds,
             }
         )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Record = dict[str, object]
+
 # Rows that the text states to be EmoCaps with LMAM on all three modalities, under the name that Table II gives it.
 SAME_SYSTEM = {(9, "LMAM"): "EmoCaps*", (10, "T+A+V"): "EmoCaps*"}
 
@@ -68,10 +70,10 @@ def _printed(number: int) -> dict[tuple[str, ...], str]:
 
 def _half_unit(*values: str) -> Decimal:
     """Return half a unit in the last place of the most coarsely printed value."""
-    return max(Decimal(5).scaleb(Decimal(value).as_tuple().exponent - 1) for value in values)
+    return max(Decimal(5).scaleb(int(Decimal(value).as_tuple().exponent) - 1) for value in values)
 
 
-def _deltas(number: int) -> list[dict]:
+def _deltas(number: int) -> list[Record]:
     """Return one record for each change that a table prints."""
     printed = _printed(number)
     rows = list(dict.fromkeys(row for _, row, _, _ in printed))
@@ -94,7 +96,7 @@ def _deltas(number: int) -> list[dict]:
     return records
 
 
-def _averages(number: int) -> list[dict]:
+def _averages(number: int) -> list[Record]:
     """Return one record for each weighted average that a table prints for a method."""
     cells = table(number)
     cells = cells[~cells["row"].str.endswith(DELTA)]
@@ -124,7 +126,7 @@ def _systems() -> pd.DataFrame:
     return cells.assign(method=names, place=places)
 
 
-def _text_comparisons() -> list[dict]:
+def _text_comparisons() -> list[Record]:
     """Compare each number of the text that points at cells with those cells."""
     records = []
     for statement in statements().itertuples():
@@ -151,7 +153,7 @@ def _combined(printed: dict[tuple[str, ...], str], dataset: str, rows: str, colu
     return str(sum(sign * value for sign, value in zip(signs, values, strict=True)))
 
 
-def _compare(place: str, value: str, other_place: str, other_value: str) -> dict:
+def _compare(place: str, value: str, other_place: str, other_value: str) -> Record:
     """Return both values, their difference (later minus earlier), and whether they agree as printed."""
     difference = Decimal(other_value) - Decimal(value)
     record = {"place": place, "value": float(value), "other_place": other_place, "other_value": float(other_value)}

@@ -29,12 +29,14 @@ TEST_SUPPORT = {
 class Printed(float):
     """A number of the paper, which reads as it was printed: `str` of the printed 73.0 is `73.0` and not `73`."""
 
+    value: str
+
     def __new__(cls, number: float, value: str) -> Printed:
         self = super().__new__(cls, number)
         self.value = value
         return self
 
-    def __getnewargs__(self) -> tuple[float, str]:
+    def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]  # `float` has the number alone
         return float(self), self.value  # what copies and pickles are made from
 
     def __str__(self) -> str:
@@ -101,7 +103,7 @@ _FILES: dict[Path, pd.DataFrame] = {}
 
 
 @cache
-def _numbers(number: int) -> dict[tuple[str, ...], Printed]:
+def _numbers(number: int) -> dict[tuple[str | None, ...], Printed]:
     """Map (dataset, row, column, metric) to the printed number; a table that does not exist has none."""
     if number not in range(1, len(ROMAN) + 1):
         return {}

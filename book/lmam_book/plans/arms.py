@@ -71,10 +71,10 @@ def methods() -> list[str]:
 
 
 def bc_lstm() -> list[Experiment]:
-    """bc-LSTM with concatenation early and late, bc-LSTM+Att, LMAM in the three ways, the released variant, and LMAM
-    matched with the other modalities.
+    """bc-LSTM with concatenation, bc-LSTM+Att, and LMAM in its ways and readings.
 
-    The late concatenation has the late LMAM's LSTMs, one per modality, so that the two differ in the fusion alone.
+    Concatenation is early and late; LMAM is in the three ways, released, and matched with the other modalities. The
+    late concatenation has the late LMAM's LSTMs, one per modality, so that the two differ in the fusion alone.
     """
     return _bc_lstm_arms(MOSI) + _bc_lstm_arms(IEMOCAP)
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 import numpy as np
 
+from lmam_book.plans import search
 from lmam_book.plans.arms import (
     CLEAN,
     IEMOCAP,
@@ -124,6 +126,28 @@ def measured(plan: Plan, arms: Sequence[Experiment], store: Store, seeds: Sequen
     """Every arm at its tuned rate with every seed, breadth first: one seed of each arm before the next seed."""
     best = [tuned(plan, arm, store) for arm in arms]
     return [dataclasses.replace(arm, seed=seed) for seed in seeds for arm in best]
+
+
+@cache
+def _tried() -> dict[Experiment, tuple[float, ...]]:
+    """The rates that were tried for each arm of the first protocol, over all plans that hold it."""
+    rates: dict[Experiment, tuple[float, ...]] = {}
+    for one in PLANS.values():
+        for arm in one.arms():
+            rates[arm] = (*rates.get(arm, ()), *one.rates)
+    return rates
+
+
+def at_edge(e: Experiment) -> bool:
+    """Whether the rate of a measured run is the smallest or largest that was tried for its arm.
+
+    Never under protocol 2, whose searches go on until it lies inside (`search`), but for the datasets of `SMALL`.
+    """
+    if e.protocol == "protocol1":
+        tried = _tried().get(dataclasses.replace(e, seed=0, learning_rate=Experiment.learning_rate), ())
+    else:
+        tried = tuple(trial.learning_rate for trial in search.SMALL.get(e.dataset, ()))
+    return bool(tried) and e.learning_rate in (min(tried), max(tried))
 
 
 def command(name: str, store: Store) -> str:

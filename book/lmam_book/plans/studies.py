@@ -8,16 +8,19 @@ model that is the other arm.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lmam_book.plans import search
-from lmam_book.plans.arms import starred
+from lmam_book.plans.arms import RANKS, methods, starred
 from lmam_core.errors import unknown
 from lmam_core.models.backbones import BACKBONES, backbone
-from lmam_core.runs.experiment import Experiment
+from lmam_core.runs.experiment import BUDGETS, Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import sweep
@@ -28,7 +31,9 @@ FIRST = 5
 
 DATASETS = ("iemocap", "mosi", "meld")
 """Each with text and audio, whose features have seen no label of the dataset."""
-READINGS: dict[str, dict[str, str]] = {
+TABLES = ("iemocap", "meld")
+"""The datasets of Tables V, IX, X and XI."""
+READINGS: dict[str, dict[str, Any]] = {
     "own": {},
     "released": {"variant": "released"},
     "others": {"readings": "keys=others"},
@@ -39,8 +44,9 @@ MODALITIES = {"pom": ("audio", "video")}
 """Of datasets that have no text; all others are compared on text and audio."""
 NARROWEST = {"meld": 10, "pom": 42}
 """The narrowest features of datasets where they are narrower than LMAM's rank, which may be no larger."""
-ALL_KEYS = {"readings": "keys=all"}
-"""The abstract's *both*: each modality attends to all modalities, itself among them. No claim is held against it."""
+MORE = {"all": {"readings": "keys=all"}, "concatenated": {"readings": "keys=concatenated"}}
+"""Readings that no claim is held against: the abstract's *both*, where each modality attends to all, itself among them,
+and Sec. IV-D's one stream of all modalities concatenated."""
 PRODUCTS = ("tfn", "lmf", "dual_lmf", "att_lmf")
 
 
@@ -59,8 +65,12 @@ def headline(name: str, datasets: Sequence[str], readings: Iterable[str]) -> lis
         plain = base(dataset, name)
         rank = None if starred(name) == "late" else NARROWEST.get(dataset)
         lmam = dataclasses.replace(plain, fusion="lmam", embedding=starred(name), rank=rank)
-        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | {"all": ALL_KEYS})[reading]) for reading in readings)]
+        arms += [plain, *(dataclasses.replace(lmam, **(READINGS | MORE)[reading]) for reading in readings)]
     return arms
+
+
+FIRST_READINGS = ("own", "released")
+"""Of the expensive backbones, before the third."""
 
 
 def products(name: str) -> list[Experiment]:
@@ -74,20 +84,89 @@ def context(name: str) -> list[Experiment]:
     return [dataclasses.replace(arm, modalities=("text",)) for arm in headline(name, DATASETS, ["own"])]
 
 
+def attention() -> list[Experiment]:
+    """bc-LSTM+Att with one LSTM per modality, as bc-LSTM has them where LMAM's place is late."""
+    return [dataclasses.replace(base(dataset, "bc_lstm_att"), embedding="late") for dataset in DATASETS]
+
+
+def grid(name: str, datasets: Sequence[str]) -> list[Experiment]:
+    """Table IX: every fusion method where the modalities' contexts meet, and LMAM's other variants."""
+    arms = []
+    for dataset in datasets:
+        late = dataclasses.replace(base(dataset, name), embedding="late")
+        arms += [dataclasses.replace(late, fusion=fusion) for fusion in methods()]
+        arms += [dataclasses.replace(late, fusion="lmam", variant=variant) for variant in ("algorithm1", "released")]
+    return arms
+
+
+def ranks() -> list[Experiment]:
+    """Fig. 5: LMAM behind bc-LSTM on IEMOCAP at every rank, and with the weight that the factors stand for."""
+    late = dataclasses.replace(base("iemocap", "bc_lstm"), fusion="lmam")
+    factored = [dataclasses.replace(late, rank=rank) for rank in RANKS]
+    return [*factored, dataclasses.replace(late, readings="weight=full")]
+
+
+def subsets() -> list[Experiment]:
+    """Table X: bc-LSTM without and with LMAM on text, on audio, and on both with audio shuffled.
+
+    There also with keys of the other modality, as what two modalities tell only together needs them.
+    """
+    arms = []
+    for pair in (headline("bc_lstm", [dataset], ["own"]) for dataset in DATASETS):
+        arms += [dataclasses.replace(arm, modalities=(m,)) for m in ("text", "audio") for arm in pair]
+        others = dataclasses.replace(pair[-1], **READINGS["others"])
+        arms += [dataclasses.replace(arm, shuffled="audio") for arm in (*pair, others)]
+    return arms
+
+
+def alone(name: str) -> list[Experiment]:
+    """Table X's own backbone, with LMAM on text and on audio, on the two datasets of that table."""
+    arms = (headline(name, [dataset], ["own"])[-1] for dataset in TABLES)
+    return [dataclasses.replace(arm, modalities=(m,)) for arm in arms for m in ("text", "audio")]
+
+
+WIDENED = {
+    "bc_lstm": {"iemocap": 107, "meld": 107},
+    "mm_dfn": {"iemocap": 108, "meld": 106},
+    "m2fnet": {"iemocap": 647, "meld": 639},
+    "emocaps": {"iemocap": 1793, "meld": 1777},
+}
+"""The widths that `widen.matching` finds for Table V's backbones; written down, as finding them needs the data."""
+
+
+def widened(name: str) -> list[Experiment]:
+    """Table V: a backbone without LMAM, widened until it has as many parameters as with it."""
+    return [dataclasses.replace(base(dataset, name), width=WIDENED[name][dataset]) for dataset in TABLES]
+
+
+def ways(name: str) -> list[Experiment]:
+    """Table XI and Fig. 4: LMAM in the ways that the headline does not have."""
+    arms = []
+    for dataset in TABLES:
+        lmam = dataclasses.replace(base(dataset, name), fusion="lmam", rank=NARROWEST.get(dataset))
+        others = [way for way in ("early", "early_residual", "late") if way != starred(name)]
+        arms += [dataclasses.replace(lmam, embedding=way, rank=None if way == "late" else lmam.rank) for way in others]
+    return arms
+
+
 STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "headline_text_cnn": lambda: headline("text_cnn", DATASETS, READINGS),
     "headline_bc_lstm": lambda: headline("bc_lstm", DATASETS, READINGS),
     "context_text_cnn": lambda: context("text_cnn"),
-    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, ["all"]),
+    "attention_bc_lstm": attention,
+    "readings_text_cnn": lambda: headline("text_cnn", DATASETS, MORE),
     "headline_dialogue_gcn": lambda: headline("dialogue_gcn", DATASETS, READINGS),
-    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, ["all"]),
+    "readings_bc_lstm": lambda: headline("bc_lstm", DATASETS, MORE),
     "products_bc_lstm": lambda: products("bc_lstm"),
     "headline_emocaps": lambda: headline("emocaps", DATASETS, READINGS),
-    "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], ("own", "released")),
-    "headline_m2fnet": lambda: headline("m2fnet", DATASETS[:2], ("own", "released")),
+    "first_mm_dfn": lambda: headline("mm_dfn", DATASETS[:2], FIRST_READINGS),
+    "first_m2fnet": lambda: headline("m2fnet", DATASETS[:2], FIRST_READINGS),
     "products_emocaps": lambda: products("emocaps"),
-    "readings_emocaps": lambda: headline("emocaps", DATASETS[:2], ["all"]),
-    "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], ("own", "released")),
+    "readings_emocaps": lambda: headline("emocaps", DATASETS, MORE),
+    "first_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS[:2], FIRST_READINGS),
+    "headline_mm_dfn": lambda: headline("mm_dfn", DATASETS, READINGS),
+    "headline_m2fnet": lambda: headline("m2fnet", DATASETS, READINGS),
+    "headline_dialogue_rnn": lambda: headline("dialogue_rnn", DATASETS, READINGS),
     "traits_text_cnn": lambda: headline("text_cnn", ("pom",), ("own",)),
     "traits_bc_lstm": lambda: headline("bc_lstm", ("pom",), ("own",)),
     "traits_bc_lstm_att": lambda: [base("pom", "bc_lstm_att")],
@@ -96,11 +175,21 @@ STUDIES: dict[str, Callable[[], list[Experiment]]] = {
     "traits_mm_dfn": lambda: headline("mm_dfn", ("pom",), ("own",)),
     "traits_emocaps": lambda: headline("emocaps", ("pom",), ("own",)),
     "traits_dialogue_rnn": lambda: headline("dialogue_rnn", ("pom",), ("own",)),
+    "methods_bc_lstm": lambda: grid("bc_lstm", DATASETS),
+    "methods_emocaps": lambda: grid("emocaps", ["iemocap"]),
+    "rank_bc_lstm": ranks,
+    "subsets_bc_lstm": subsets,
+    "subsets_emocaps": lambda: alone("emocaps"),
+    **{f"widened_{name}": partial(widened, name) for name in WIDENED},
+    **{f"ways_{name}": partial(ways, name) for name in WIDENED},
+    "methods_emocaps_meld": lambda: grid("emocaps", ["meld"]),
 }
 """In the order in which they are carried out, the quick ones first; those of POM's traits are searched less
-(`search.SMALL`)."""
+(`search.SMALL`). A study of `first` is the part of a headline that comes before the rest of it."""
 CONVERSATIONS = [name for name in STUDIES if not name.startswith("traits_")]
 """The studies of conversations."""
+LATER = CONVERSATIONS[CONVERSATIONS.index("methods_bc_lstm") :]
+"""The studies that wait until all others have every seed."""
 
 
 def names(plan: str | None) -> list[str]:
@@ -142,12 +231,14 @@ def carry_out(
 ) -> list[str]:
     """Search and measure studies, or go on where they stopped; returns one sentence for each failure.
 
-    Each study is searched and measured with the first seeds, then each with the rest. What fails is left out, with what
-    depends on it, and everything else goes on. Raises LmamError where the store cannot be written.
+    Each study is searched and measured with the first seeds, then each with the rest; then those of `LATER`. What fails
+    is left out, with what depends on it, and everything else goes on. Raises LmamError where the store cannot be
+    written.
     """
-    by_study = [study(name) for name in names]
+    names = list(names)
+    parts = [[study(name) for name in names if (name in LATER) == later] for later in (False, True)]
     failures: list[str] = []
-    for seeds in (SEEDS[:FIRST], SEEDS):
+    for by_study, seeds in itertools.product(parts, (SEEDS[:FIRST], SEEDS)):
         for arms in by_study:
             tried: set[Experiment] = set()
             while missing := [e for arm in arms for e in search.needed(arm, store) if e not in tried]:
@@ -165,27 +256,30 @@ def carry_out(
 def cost(names: Iterable[str], store: Store, seeds: int = FIRST) -> pd.DataFrame:
     """What is left to run, one row per study and dataset, in core-hours of this machine's one thread.
 
-    Updates times the median seconds of one, from stored runs on the same dataset and backbone: NaN where there is none.
-    A search is counted without extensions of its rates, a measured run with `TYPICAL` updates.
+    Updates times the median seconds of one (`_pace`): NaN where nothing like it was timed. A search is counted without
+    extensions of its rates, a measured run with `TYPICAL` updates, an arm of several studies with the first.
     """
-    pace = _pace(store)
+    pace, counted = _pace(store), set[Experiment]()
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for name in names:
         for arm in study(name):
-            waiting = search.needed(arm, store)
-            if waiting or any(e not in store for e in search.first_round(arm)):
+            row = rows.setdefault((name, arm.dataset), dict.fromkeys(("arms", "measured", "updates", "core_hours"), 0))
+            row["arms"] += 1
+            if search.needed(arm, store):
                 updates = _search_left(arm, store) + seeds * TYPICAL
-                runs = 0
             else:
                 left = [e for e in measured(arm, store, range(seeds)) if e not in store]
-                updates, runs = len(left) * TYPICAL, seeds - len(left)
-            row = rows.setdefault((name, arm.dataset), {"arms": 0, "measured": 0, "updates": 0})
-            row["arms"] += 1
-            row["measured"] += runs
+                updates = len(left) * TYPICAL
+                row["measured"] += seeds - len(left)
+            if arm in counted or not updates:
+                continue
+            counted.add(arm)
             row["updates"] += updates
+            place = (arm.dataset, arm.backbone)
+            seconds = pace.get((*place, arm.fusion), pace.get((*place, ""), np.nan))
+            row["core_hours"] += updates * seconds / 3600
     table = pd.DataFrame([{"study": n, "dataset": d} | row for (n, d), row in rows.items()])
-    seconds = [pace.get((d, study(n)[0].backbone), np.nan) for n, d in rows]
-    return table.assign(core_hours=(table.updates * seconds / 3600).round(2))
+    return table.round({"core_hours": 2})
 
 
 TYPICAL = 800
@@ -201,12 +295,32 @@ def _search_left(arm: Experiment, store: Store) -> int:
     return sum(e.updates or 0 for e in search.needed(arm, store))
 
 
-def _pace(store: Store) -> dict[tuple[str, str], float]:
-    """The median seconds of an update by dataset and backbone, over the store's runs that count them."""
-    seconds: dict[tuple[str, str], list[float]] = {}
+BATCH = BUDGETS["honest"]["batch_size"]
+SLOWER = 1.3
+"""What an epoch of batches of 8 conversations costs, in epochs of batches of 32: 1.0 to 1.55 in the pilots."""
+
+
+def _pace(store: Store) -> dict[tuple[str, str, str], float]:
+    """The median seconds of an update by dataset, backbone and fusion, and under "" over all fusions.
+
+    From the store's runs that count updates; where it has none, from epochs of the first protocol.
+    """
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    epochs: dict[tuple[str, str, str], list[float]] = {}
+    per_epoch: dict[str, list[float]] = {}
     for run in store:
-        t = run.training
-        if t.updates:
-            per_update = t.seconds_per_epoch * len(t.train_loss) / t.updates
-            seconds.setdefault((run.experiment.dataset, run.experiment.backbone), []).append(per_update)
-    return {place: float(np.median(values)) for place, values in seconds.items()}
+        t, e = run.training, run.experiment
+        places = [(e.dataset, e.backbone, fusion) for fusion in (e.fusion, "")]
+        for place in places:
+            if t.updates:
+                seconds.setdefault(place, []).append(t.seconds_per_epoch * len(t.train_loss) / t.updates)
+            else:
+                epochs.setdefault(place, []).append(t.seconds_per_epoch)
+        if t.updates and e.batch_size == BATCH:
+            per_epoch.setdefault(e.dataset, []).append(t.updates / len(t.train_loss))
+    pace = {
+        place: SLOWER * float(np.median(values)) / float(np.median(per_epoch[place[0]]))
+        for place, values in epochs.items()
+        if place[0] in per_epoch
+    }
+    return pace | {place: float(np.median(values)) for place, values in seconds.items()}

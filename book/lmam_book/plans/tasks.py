@@ -11,8 +11,8 @@ from lmam_core.runs.record import Record
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import sweep
-from lmam_core.tasks.humour.asked import Humour
-from lmam_core.tasks.recommendation.asked import Recommendation
+from lmam_core.tasks.humour.experiment import Humour
+from lmam_core.tasks.recommendation.experiment import Recommendation
 
 SEEDS = tuple(range(5))
 BASE = "DHCN"
@@ -77,7 +77,7 @@ PLANS: dict[str, Callable[[], Mapping[str, Record]]] = {
 segments, `humour_text` on MUStARD's text, `humour_full` on UR-FUNNY, for who has its files."""
 
 
-def asked(name: str) -> list[Record]:
+def experiments(name: str) -> list[Record]:
     """Every run of a plan, one seed of each arm before the next; raises LmamError where there is no such plan."""
     if name not in PLANS:
         raise unknown("There is no plan of a task", name, PLANS)
@@ -98,4 +98,4 @@ def carry_out(
     names: Iterable[str], store: Store, jobs: int | None = None, device: str = "cpu", cluster: str | None = None
 ) -> list[str]:
     """Measure plans, or go on where they stopped; returns one sentence for each failure."""
-    return [failure for name in names for failure in sweep(asked(name), store, jobs, device, cluster)]
+    return [failure for name in names for failure in sweep(experiments(name), store, jobs, device, cluster)]

@@ -29,7 +29,10 @@ def matching(baseline: Experiment, other: Experiment) -> Experiment:
     1 %, or where the baseline is the larger one at width 1.
     """
     baseline, target = baseline.resolved(), parameters(other)
-    count = lambda width: parameters(dataclasses.replace(baseline, width=width))  # noqa: E731
+
+    def count(width: int) -> int:
+        return parameters(dataclasses.replace(baseline, width=width))
+
     low, high = 1, 2
     while count(high) < target:
         low, high = high, 2 * high

@@ -14,8 +14,8 @@ from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.training import UNTESTED
-from lmam_core.tasks.humour.asked import Humour
-from lmam_core.tasks.recommendation.asked import NONE, Recommendation
+from lmam_core.tasks.humour.experiment import Humour
+from lmam_core.tasks.recommendation.experiment import NONE, Recommendation
 
 WIDTH = 100
 LONGEST = 32

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import stored_runs
-from lmam_book.verdicts import beside_print
+from lmam_book.verdicts import beside_paper
 from lmam_core.models.backbones import backbone as backbone_class
 from lmam_core.runs import names as run_names
 from lmam_core.runs.store import Store
@@ -28,16 +28,16 @@ def padding(store: Store) -> pd.DataFrame:
         own = [r for r in stored_runs(name, store) if run_names.arm(r.experiment) == "concatenation"]
         if not faithful or not own:
             continue
-        frame = beside_print.frame(own + faithful)
+        frame = beside_paper.frame(own + faithful)
         for dataset in sorted({r.experiment.dataset for r in faithful}):
-            metric, mine = beside_print.HEADLINE[dataset], frame[frame.dataset == dataset]
-            if gain := beside_print.gain(frame, dataset, metric, *ARMS):
+            metric, mine = beside_paper.HEADLINE[dataset], frame[frame.dataset == dataset]
+            if gain := beside_paper.gain(frame, dataset, metric, *ARMS):
                 rows.append(
                     {
                         "backbone": run_names.title(name),
                         "dataset": dataset,
-                        "metric": beside_print.TITLES[metric],
-                        "gain from the leak": beside_print.signed(gain),
+                        "metric": beside_paper.TITLES[metric],
+                        "gain from the leak": beside_paper.signed(gain),
                         "n": gain.n,
                         "rates": " and ".join(f"{mine[mine.arm == arm].learning_rate.iloc[0]:g}" for arm in ARMS),
                         "what leaks": backbone_class(name).leak,

@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from lmam_book.plans import studies
 from lmam_book.plans.plans import FIRST, PLANS, stored_runs
-from lmam_book.verdicts import beside_print
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.effects import Effect, contrast, effect
 from lmam_book.verdicts.intervals import interval
-from lmam_book.verdicts.rule import FEW, NOT_TESTABLE
+from lmam_book.verdicts.rule import FEW, TOO_FEW
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
@@ -24,7 +25,7 @@ from lmam_core.runs.store import Store
 
 @dataclass(frozen=True)
 class Cells:
-    """The stored runs of plans, as the arms of one comparison.
+    """The stored runs of plans, under protocol 2 of studies, as the arms of one comparison.
 
     `where` says in words what all arms share; `label(experiment)` names the arm of a run, None leaves it out;
     `printed(arm, dataset, metric)` is the paper's number beside it, NaN where it prints none; gains are counted from
@@ -37,6 +38,7 @@ class Cells:
     baseline: str
     printed: Callable[[str, str, str], float] = lambda arm, dataset, metric: np.nan
     store: Store = field(default_factory=Store)
+    protocol: int = 1
 
     @property
     def title(self) -> str:
@@ -47,9 +49,8 @@ class Cells:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have an arm, in the order of the plans; one that two plans hold counts once."""
-        runs = {
-            r.experiment: r for name in self.plans for r in stored_runs(name, self.store) if self.label(r.experiment)
-        }
+        stored = stored_runs if self.protocol == 1 else studies.stored_runs
+        runs = {r.experiment: r for name in self.plans for r in stored(name, self.store) if self.label(r.experiment)}
         return list(runs.values())
 
     @cached_property
@@ -57,7 +58,7 @@ class Cells:
         """One row per run with its `arm`."""
         if not self.runs:
             return pd.DataFrame(columns=["dataset", "arm", "seed"])
-        return beside_print.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
+        return beside_paper.frame(self.runs).assign(arm=[self.label(r.experiment) for r in self.runs])
 
     def of(self, arm: str, dataset: str) -> list[Run]:
         """The runs of an arm on a dataset."""
@@ -65,8 +66,13 @@ class Cells:
 
     def arms(self, dataset: str) -> list[str]:
         """The name of every arm of the plans on a dataset, whether it was run or not."""
-        names = (self.label(e) for plan in self.plans for e in PLANS[plan].arms() if e.dataset == dataset)
+        planned = (PLANS[name].arms() if self.protocol == 1 else studies.study(name) for name in self.plans)
+        names = (self.label(e) for arms in planned for e in arms if e.dataset == dataset)
         return [name for name in dict.fromkeys(names) if name]
+
+    def ready(self, dataset: str, arms: Iterable[str]) -> bool:
+        """Whether each of these arms has the seeds that a word needs."""
+        return all(len(self.of(arm, dataset)) >= FEW for arm in arms)
 
     def lacking(self, dataset: str, wanted: int = FIRST) -> dict[str, int]:
         """The arms with fewer than so many seeds on a dataset, and how many they have."""
@@ -75,7 +81,7 @@ class Cells:
 
     def gain(self, arm: str, dataset: str, metric: str, baseline: str = "") -> Effect | None:
         """How much better an arm is than the baseline; None below two shared seeds."""
-        return beside_print.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
+        return beside_paper.gain(self.frame, dataset, metric, baseline or self.baseline, arm)
 
     def beside(self, dataset: str) -> pd.DataFrame:
         """One row per arm: seeds, the headline metric of the paper and ours, our gain, parameters.
@@ -83,11 +89,11 @@ class Cells:
         `ours` is a mean, which one run that went wrong can move, and `median` is not moved by it. `at limit` counts the
         runs that were still within patience of their best epoch when the epochs ran out: with more they might be
         better. `one class` counts those that give every utterance the same class; either may mean that the arm needs
-        more training (`beside_print.shortfall`). `parameters` are all that were trained, `of the fusion` those of the
+        more training (`beside_paper.shortfall`). `parameters` are all that were trained, `of the fusion` those of the
         method. Rows without runs show dashes. Seconds have no column: stored runs were timed under different load.
         """
-        metric = beside_print.HEADLINE[dataset]
-        scores, rows = beside_print.values(self.frame, dataset, metric) if self.runs else {}, []
+        metric = beside_paper.HEADLINE[dataset]
+        scores, rows = beside_paper.values(self.frame, dataset, metric) if self.runs else {}, []
         for arm in self.arms(dataset):
             values = interval(list(scores.get(arm, {}).values()))
             number = self.printed(arm, dataset, metric)
@@ -98,9 +104,9 @@ class Cells:
                 mine = self.frame[(self.frame.arm == arm) & (self.frame.dataset == dataset)]
                 gain = self.gain(arm, dataset, metric)
                 row |= {
-                    "ours": beside_print.spread(values, 1),
+                    "ours": beside_paper.spread(values, 1),
                     "median": f"{np.median(values.values):.1f}",
-                    "gain": beside_print.signed(gain if arm != self.baseline else None),
+                    "gain": beside_paper.signed(gain if arm != self.baseline else None),
                     "at limit": int(mine.at_limit.sum()),
                     "one class": int(mine.one_class.sum()),
                     "parameters": f"{int(mine.parameters.iloc[0]):,}",
@@ -113,15 +119,15 @@ class Cells:
         """One row per claim "`other` beats this arm" of the paper's numbers, in each dataset's headline metric."""
         rows = []
         for dataset in datasets:
-            metric = beside_print.HEADLINE[dataset]
+            metric = beside_paper.HEADLINE[dataset]
             for arm in (a for a in self.arms(dataset) if a != other):
                 claimed = self.printed(other, dataset, metric) - self.printed(arm, dataset, metric)
                 if not np.isfinite(claimed) or claimed <= 0:
                     continue
                 ours = self.gain(other, dataset, metric, arm) if self.runs else None
-                word = beside_print.word(self.frame, dataset, arm, other, claimed) if ours else NOT_TESTABLE
+                word = beside_paper.word(self.frame, dataset, arm, other, claimed) if ours else TOO_FEW
                 row: dict[str, object] = {"claim": f"{other} beats {arm}", "verdict": word, "dataset": dataset}
-                row |= {"paper": f"{claimed:+.2f}", "ours": beside_print.signed(ours), "n": ours.seeds if ours else 0}
+                row |= {"paper": f"{claimed:+.2f}", "ours": beside_paper.signed(ours), "n": ours.seeds if ours else 0}
                 rows.append(row)
         return pd.DataFrame(rows, columns=["claim", "verdict", "dataset", "paper", "ours", "n"])
 
@@ -131,15 +137,15 @@ class Cells:
         return mine.groupby("arm", sort=False).parameters.first().astype(float).to_dict() if self.runs else {}
 
 
-def over(fused: Cells, alone: Sequence[Run], dataset: str) -> dict[str, Effect]:
+def gains_over(fused: Cells, alone: Sequence[Run], dataset: str) -> dict[str, Effect]:
     """The gain of each arm over other runs, from five shared seeds on; variants of an arm are left out."""
     arms = {arm: fused.of(arm, dataset) for arm in fused.arms(dataset) if ", " not in arm}
     seeds = {r.experiment.seed for r in alone}
     ready = {arm: runs for arm, runs in arms.items() if len(seeds & {r.experiment.seed for r in runs}) >= FEW}
-    return {arm: effect(alone, runs, beside_print.HEADLINE[dataset]) for arm, runs in ready.items()}
+    return {arm: effect(alone, runs, beside_paper.HEADLINE[dataset]) for arm, runs in ready.items()}
 
 
-def more(
+def gain_difference(
     here: tuple[Sequence[Run], Sequence[Run]], there: tuple[Sequence[Run], Sequence[Run]], metric: str
 ) -> Effect | None:
     """How much larger the gain of the second arm over the first is `here` than `there`, over seeds and conversations.
@@ -159,7 +165,7 @@ def more(
     )
 
 
-def trimmed(beside: pd.DataFrame) -> pd.DataFrame:
+def without_empty_columns(beside: pd.DataFrame) -> pd.DataFrame:
     """Rows of `Cells.beside` without printed numbers where there are none, and without `one class` where no run is."""
     empty = [c for c in ("paper", "starred row") if c in beside and set(beside[c]) == {"–"}]
     return beside.drop(columns=empty + ([] if set(beside["one class"]) - {0, "–"} else ["one class"]))

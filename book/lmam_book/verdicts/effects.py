@@ -85,12 +85,24 @@ class Effect:
             return 0.5 - 0.5 * float(np.sign(self.mean))
         return float(stats.t.sf(self.mean / self.standard_error, self.freedom))
 
+    def equivalent(self, margin: float) -> float:
+        """The p-value of the test that the gain lies within ± margin: the larger of two one-sided ones (TOST)."""
+        if not self.standard_error:
+            return 0.0 if abs(self.mean) < margin else 1.0
+        sides = ((margin - self.mean) / self.standard_error, (margin + self.mean) / self.standard_error)
+        return float(stats.t.sf(min(sides), self.freedom))
+
     def __str__(self) -> str:
         """`+1.24 [-0.30, +2.81] (10 seeds, 31 conversations)`."""
         return (
             f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}] "
             f"({self.seeds} seeds, {self.conversations} conversations)"
         )
+
+    @property
+    def by_blocks(self) -> str:
+        """The same for a test set that is resampled in blocks: `+1.24 [-0.30, +2.81] (5 seeds, 499 blocks)`."""
+        return str(self).replace("conversations", "blocks")
 
 
 def effect(a: Sequence[Run], b: Sequence[Run], metric: str, level: float = LEVEL) -> Effect:

@@ -15,7 +15,7 @@ from lmam_book.bench.cost import lmam_parameters
 from lmam_book.paper.p_values import printed as p_values
 from lmam_book.verdicts import headline
 from lmam_book.verdicts import paper_tables as tables
-from lmam_book.verdicts.cells import over
+from lmam_book.verdicts.cells import gains_over
 from lmam_book.verdicts.rule import corrected
 from lmam_core.models.lmam import LMAM
 from lmam_core.runs.store import Store
@@ -72,7 +72,7 @@ def video_leak(store: Store) -> str:
 def text_alone(store: Store) -> str:
     """How many ways to fuse text and audio are reliably better than text alone, behind bc-LSTM on IEMOCAP."""
     fused = tables.fusion_methods("bc_lstm", store)
-    gains = over(fused, tables.modality_sets("concatenation", store).of("T", "iemocap"), "iemocap")
+    gains = gains_over(fused, tables.modality_sets("concatenation", store).of("T", "iemocap"), "iemocap")
     if not gains:
         return ""
     level = corrected(len(gains))

@@ -6,7 +6,7 @@ Everything here is a function of the runs of `plans.studies` in a store, of `dat
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -15,24 +15,26 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from lmam_book.plans import search, studies
 from lmam_book.plans.studies import READINGS, measured, stored_runs, study
-from lmam_book.verdicts import beside_print
-from lmam_book.verdicts.beside_print import bar
+from lmam_book.verdicts import beside_paper
+from lmam_book.verdicts.beside_paper import probe_score
 from lmam_book.verdicts.effects import LEVEL, Effect, by_sample, effect
 from lmam_book.verdicts.intervals import interval
 from lmam_book.verdicts.rule import (
     EXCLUDED,
     FEW,
-    NOT_TESTABLE,
     NOT_WORKING,
     POSITIVE,
     REPRODUCED,
+    TOO_FEW,
     UNDECIDED,
     WORDS,
     Baseline,
     corrected,
+    lowered,
     word,
     would_decide,
 )
+from lmam_core.models.fusion import method
 from lmam_core.runs import names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
@@ -41,6 +43,9 @@ from lmam_core.runs.store import Store
 DATASETS = {"iemocap": "IEMOCAP", "mosi": "CMU-MOSI", "meld": "MELD"}
 TITLES = DATASETS | {"pom": "POM"}
 """What every dataset with cells is called; those of `DATASETS` are the headline's."""
+PROBE = "a linear probe on single utterances"
+SINGLE = ("context_text_cnn", "subsets_bc_lstm")
+"""The studies that have a backbone on each modality alone."""
 UNITS = {"weighted_f1": "weighted F1", "acc2": "Acc-2", "accuracy": "accuracy"}
 
 
@@ -49,18 +54,36 @@ class Cell:
     """One backbone on one dataset: its baseline, the readings of LMAM that were run, and what the paper reports.
 
     `runs` maps `concatenation` and each reading to the runs that the store holds; `reported` is its gain in the
-    dataset's headline metric.
+    dataset's headline metric; `alone` has the runs of the baseline on each modality alone, as far as they are measured.
     """
 
     backbone: str
     dataset: str
     runs: Mapping[str, Sequence[Run]]
     reported: float
+    alone: Mapping[str, Sequence[Run]] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
         """The metric that decides."""
-        return beside_print.HEADLINE[self.dataset]
+        return beside_paper.HEADLINE[self.dataset]
+
+    @property
+    def bar(self) -> float:
+        """What the baseline must reach: a linear probe, and itself on each modality alone."""
+        return max([probe_score(self.dataset), *self._alone().values()])
+
+    @property
+    def bar_of(self) -> str:
+        """What has the `bar`, as part of a sentence."""
+        means = self._alone()
+        best = max(means, key=lambda m: means[m], default="")
+        return f"itself on {best} alone" if best and means[best] > probe_score(self.dataset) else PROBE
+
+    def _alone(self) -> dict[str, float]:
+        """The baseline's mean on each modality alone, where it has five seeds."""
+        ready = {m: runs for m, runs in self.alone.items() if len(runs) >= FEW}
+        return {m: float(np.mean([run.metrics[self.metric] for run in runs])) for m, runs in ready.items()}
 
     def mean(self, name: str, seeds: set[int]) -> float:
         """The mean of an arm over some seeds; NaN without runs."""
@@ -88,7 +111,11 @@ def cells(store: Store, names: Iterable[str] | None = None) -> list[Cell]:
     for name in studies.names("headline") if names is None else names:
         for arm in study(name):
             by_place.setdefault((arm.backbone, arm.dataset), {})[reading(arm)] = _runs(arm, store)
-    return [Cell(b, d, runs, reported_gain(b, d)) for (b, d), runs in by_place.items()]
+    alone: dict[tuple[str, str], dict[str, Sequence[Run]]] = {}
+    for arm in (arm for name in SINGLE for arm in study(name)):
+        if arm.fusion == "concat" and len(arm.modalities) == 1 and (arm.backbone, arm.dataset) in by_place:
+            alone.setdefault((arm.backbone, arm.dataset), {})[arm.modalities[0]] = _runs(arm, store)
+    return [Cell(*place, runs, reported_gain(*place), alone.get(place, {})) for place, runs in by_place.items()]
 
 
 def reading(arm: Experiment) -> str:
@@ -105,7 +132,7 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell: both means, the baseline's margin over the probe, the best reading, its effect and the word.
 
     `would decide` says how many seeds, or conversations, an open claim needs at the present mean. Unrun cells have a
-    row, with the word "not testable".
+    row, with the word "too few runs".
     """
     return pd.DataFrame([row(cell) for cell in cells])
 
@@ -121,17 +148,27 @@ def row(cell: Cell) -> dict[str, object]:
     }
     if not effects:
         return row | {"word": word([], cell.reported), "seeds": 0}
-    best = max(effects, key=lambda name: effects[name].mean)
+    best = best_of(effects)
     gain, seeds = effects[best], cell.shared(best)
-    base, probe = cell.mean("concatenation", seeds), bar(cell.dataset)
-    decided = word(list(effects.values()), cell.reported, Baseline(base, probe))
+    base, probe = cell.mean("concatenation", seeds), probe_score(cell.dataset)
+    base_interval = interval([r.metrics[cell.metric] for r in cell.runs["concatenation"] if r.experiment.seed in seeds])
+    ready = {name: e for name, e in effects.items() if e.seeds >= FEW} or effects
+    short = {name: beside_paper.short(cell.runs[name]) for name in ("concatenation", *ready)}
+    waiting = [name for name in cell.runs if name not in short]
+    baseline = Baseline(base, cell.bar, not short.pop("concatenation"))
+    decided = word(list(ready.values()), cell.reported, baseline, not waiting and not any(short.values()))
     return row | {
         "concatenation": base,
         "margin over probe": base - probe,
         "best reading": best,
-        "of": len(effects),
+        "of": len(ready),
+        "waiting": ", ".join(waiting),
+        "short": "" if baseline.trained else beside_paper.short(cell.runs["concatenation"]),
+        "bar": cell.bar,
+        "half": base_interval.high - base_interval.mean,
         "LMAM": cell.mean(best, seeds),
         "gain": gain.mean,
+        "lowered": lowered(gain, len(ready)),
         "low": gain.low,
         "high": gain.high,
         "seeds": gain.seeds,
@@ -139,8 +176,40 @@ def row(cell: Cell) -> dict[str, object]:
         "better": gain.better,
         "pairing": gain.pairing,
         "word": decided,
-        "would decide": would_decide(gain, cell.reported) if "undecided" in decided else "",
+        "would decide": would_decide(gain, cell.reported, len(ready)) if "undecided" in decided else "",
     }
+
+
+def best_of(effects: Mapping[str, Effect]) -> str:
+    """The reading with the highest mean, of those with five seeds if any has."""
+    ready = [name for name, e in effects.items() if e.seeds >= FEW] or list(effects)
+    return max(ready, key=lambda name: effects[name].mean)
+
+
+def certainties(cells: Sequence[Cell], margin: float) -> pd.DataFrame:
+    """What each comparison makes sure of, one row per measured cell, of its best reading.
+
+    Columns: `comparison`, `seeds`; `pairing`, the correlation of both arms over seeds; `better`, the probability that
+    LMAM is the better one with another seed on another sample of conversations; `excluded`, the gain above which the
+    corrected interval excludes all; `equivalent`, the p-value of a gain within ± `margin`; `at once`, the same for all
+    readings at once, which is that of the reading farthest from it.
+    """
+    rows = []
+    for cell in cells:
+        if effects := cell.effects():
+            best = effects[best_of(effects)]
+            rows.append(
+                {
+                    "comparison": f"{names.title(cell.backbone)}, {TITLES[cell.dataset]}, {best_of(effects)}",
+                    "seeds": best.seeds,
+                    "pairing": best.pairing,
+                    "better": best.better,
+                    "excluded": best.high,
+                    "equivalent": best.equivalent(margin),
+                    "at once": max(e.equivalent(margin) for e in effects.values()),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 BACKBONES_POOLED = 3
@@ -174,7 +243,7 @@ def pooled(cells: Sequence[Cell], name: str = "own") -> Pooled | None:
     ready = []
     for cell in cells:
         e = cell.effects(LEVEL).get(name)
-        if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= bar(cell.dataset):
+        if e is not None and e.seeds >= FEW and cell.mean("concatenation", cell.shared(name)) >= cell.bar:
             ready.append((cell, e))
     if len(ready) < BACKBONES_POOLED:
         return None
@@ -219,9 +288,9 @@ def reported_gain(backbone: str, dataset: str, baseline: str = "concatenation", 
 
     In the dataset's headline metric, or in another one.
     """
-    names, metric = (baseline, beside_print.starred(backbone)), metric or beside_print.HEADLINE[dataset]
-    without, with_ = (beside_print.printed(backbone, name, dataset, metric) for name in names)
-    return beside_print.sign(metric) * (with_ - without)
+    names, metric = (baseline, beside_paper.starred(backbone)), metric or beside_paper.HEADLINE[dataset]
+    without, with_ = (beside_paper.printed(backbone, name, dataset, metric) for name in names)
+    return beside_paper.sign(metric) * (with_ - without)
 
 
 def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataFrame:
@@ -237,20 +306,30 @@ def arms(store: Store, among: Iterable[str] = studies.CONVERSATIONS) -> pd.DataF
             runs.append(run)
     rows = []
     for e, runs in measured_arms.items():
-        mean = interval([run.metrics[beside_print.HEADLINE[e.dataset]] for run in runs])
-        alone = f", {e.modalities[0]} alone" if len(e.modalities) == 1 else ""
+        mean = interval([run.metrics[beside_paper.HEADLINE[e.dataset]] for run in runs])
         rows.append(
             {
                 "backbone": e.backbone,
                 "dataset": e.dataset,
-                "arm": names.arm(e) + alone,
+                "arm": _arm(e),
                 "seeds": mean.n,
                 "mean": mean.mean,
             }
-            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - bar(e.dataset)}
+            | {"low": mean.low, "high": mean.high, "margin over probe": mean.mean - probe_score(e.dataset)}
             | {name: getattr(e, name) for name in ("learning_rate", "dropout", "weight_decay")}
         )
     return pd.DataFrame(rows).sort_values("margin over probe") if rows else pd.DataFrame()
+
+
+def _arm(e: Experiment) -> str:
+    """What an arm is called beside all others of its backbone and dataset."""
+    parts = {
+        f"rank {e.rank}": e.fusion == "lmam" and e.rank not in (None, method("lmam").rank),
+        "widened": bool(e.width),
+        f"{e.shuffled} shuffled": bool(e.shuffled),
+        f"{e.modalities[0]} alone": len(e.modalities) == 1,
+    }
+    return ", ".join([names.arm(e), *(part for part, has in parts.items() if has)])
 
 
 def arms_fold(rows: pd.DataFrame) -> str:
@@ -275,7 +354,7 @@ def context(store: Store, backbone: str = "text_cnn", dataset: str = "iemocap") 
 
     Keys `text` and `text + audio`; empty where five seeds of one of the four arms are missing.
     """
-    metric, effects = beside_print.HEADLINE[dataset], {}
+    metric, effects = beside_paper.HEADLINE[dataset], {}
     for title, name in {"text": f"context_{backbone}", "text + audio": f"headline_{backbone}"}.items():
         plain, lmam = (
             arm for arm in study(name) if arm.dataset == dataset and reading(arm) in ("concatenation", "own")
@@ -291,7 +370,7 @@ def context_or_fusion(store: Store, backbone: str = "text_cnn") -> str:
     """The effects of `context` per dataset, as a Markdown section; empty where no dataset has them."""
     rows = {title: context(store, backbone, dataset) for dataset, title in DATASETS.items()}
     lines = [
-        f"| {title} | {' | '.join(f'{beside_print.signed(e)} | {e.seeds}' for e in gains.values())} |"
+        f"| {title} | {' | '.join(f'{beside_paper.signed(e)} | {e.seeds}' for e in gains.values())} |"
         for title, gains in rows.items()
         if gains
     ]
@@ -340,24 +419,27 @@ def answer(cells: Sequence[Cell]) -> str:
     """What the comparisons say together, the answer first."""
     rows = table(cells)
     n = {word: int((rows.word == word).sum()) for word in WORDS}
-    waiting = n[NOT_TESTABLE]
-    made = len(rows) - waiting
-    if not made:
-        return f"**No comparison has been made yet**: all {waiting} wait for runs."
+    run = len(rows) - n[TOO_FEW]
+    if not run:
+        return f"**None of the {len(rows)} comparisons has been measured yet.**"
+    reproduced = f"{n[REPRODUCED] or 'none'} reproduce{'' if n[REPRODUCED] > 1 else 's'} the reported gain"
+    start = f"**Of {len(rows)} comparisons {run} {'is' if run == 1 else 'are'} measured so far; {reproduced}.**"
+    if not n[TOO_FEW]:
+        start = f"**Of {len(rows)} comparisons {reproduced}.**"
     parts = {
-        POSITIVE: ("gains,", "gain,", "perhaps less than half of what is reported"),
+        POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
         UNDECIDED: ("is", "are", "undecided"),
-        EXCLUDED: ("rules", "rule", "out half of the reported gain"),
-        NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is below a linear probe"),
+        EXCLUDED: ("rules", "rule", "out even half of the reported gain"),
+        NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is worse than a linear probe"),
     }
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]
     ]
-    start = f"{n[REPRODUCED] or 'None'} of {made} comparison{'s' * (made > 1)}{' so far' if waiting else ''}"
-    sentences = [f"**{start} reproduce{'s' * (n[REPRODUCED] < 2)} the reported gain.**"]
-    sentences += [f"{'; '.join(clauses)}."] if clauses else []
-    sentences += [f"{waiting} more wait{'s' * (waiting == 1)} for runs."] if waiting else []
-    return " ".join(sentences)
+    return f"{start} {_listed(clauses)}." if clauses else start
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + f"{',' * (len(parts) > 2)} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def _open(ready: pd.DataFrame) -> str:
@@ -372,18 +454,18 @@ def _name(row: Mapping[Hashable, object]) -> str:
 
 def _rows(ready: pd.DataFrame) -> str:
     lines = [
-        "| backbone, data | verdict | gain (interval) | reported | without (over probe) | with LMAM | seeds |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| backbone, data | gain (interval) | reported | without (over probe) | with LMAM | seeds | verdict |",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
     for r in ready.to_dict("records"):
         shown = (
             _name(r),
-            r["word"],
             f"{r['gain']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})".replace(" ", "&nbsp;"),
             f"{r['reported gain']:+.1f}",
             f"{r['concatenation']:.1f} ({r['margin over probe']:+.1f})",
             f"{r['LMAM']:.1f}, {r['best reading']}",
             str(r["seeds"]),
+            r["word"],
         )
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)

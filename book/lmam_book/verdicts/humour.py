@@ -60,8 +60,3 @@ def best(row: str, subset: str) -> float:
     arrays = generate(DEFAULT)
     right = (oracle(DEFAULT, arrays, tasks.SUBSETS[subset], tasks.CMFN[row]) > 0.5) == arrays["label"]
     return float(100 * right[arrays["split"] == 2].mean())
-
-
-def shown(difference: Effect) -> str:
-    """`+1.24 [-0.30, +2.81] (5 seeds, 64 blocks)`, blocks of test segments that follow each other."""
-    return str(difference).replace("conversations", "blocks")

@@ -16,7 +16,7 @@ import torch
 from lmam_book.bench.linear_probes import flat, probe
 from lmam_book.plans import search as plan
 from lmam_book.plans.arms import starred
-from lmam_book.verdicts import beside_print, rule
+from lmam_book.verdicts import beside_paper, rule
 from lmam_book.verdicts.arms_table import DIFFERING, METRICS
 from lmam_book.verdicts.effects import Effect, effect
 from lmam_core import paths
@@ -25,7 +25,7 @@ from lmam_core.errors import LmamError
 from lmam_core.runs import names
 from lmam_core.runs.device import usable
 from lmam_core.runs.experiment import Experiment
-from lmam_core.runs.own_backbone import Make, enter
+from lmam_core.runs.own_backbone import Make, register_own
 from lmam_core.runs.run import Run, build, prepared, run
 from lmam_core.runs.store import Store
 from lmam_core.runs.sweep import POLL_SECONDS
@@ -66,7 +66,7 @@ class Compared:
         lines = {
             "question": f"{names.arm(e)} instead of concatenation in {names.title(e.backbone)}, "
             f"{self.fused[0].dataset}" + f" ({caution})" * bool(caution),
-            "gain": f"{beside_print.signed(self.gain, digits)} {beside_print.TITLES[self.metric]}, 95 % interval over "
+            "gain": f"{beside_paper.signed(self.gain, digits)} {beside_paper.TITLES[self.metric]}, 95 % interval over "
             f"{self.gain.seeds} seeds and {self.gain.conversations} test conversations",
             "baseline": f"{score:.{digits}f} with concatenation, {bar:.{digits}f} of a linear probe on its features: "
             + ("working" if self.baseline.works else "below it" if score_below else "not trained to its end"),
@@ -102,7 +102,7 @@ def compare(
     conversations happen to be in T. The word is that of the book's rule (`rule.word`) with nothing reported: better or
     worse where the interval leaves out 0, undecided where it does not, and then `why` says how many seeds would decide;
     baseline not working where the model without LMAM is below a linear probe on the same features, or was stopped
-    before it had learned; not testable below five seeds.
+    before it had learned; too few runs below five seeds.
 
     `model` is the name of a registered backbone, or a class or function `make(width, outputs)` that returns a new
     module: forward(x, mask) turns x (B, L, width) into (B, L, outputs), with a mask (B, L), true where an utterance
@@ -115,14 +115,14 @@ def compare(
     `updates=600` or `variant="released"`; with `search` learning rate, dropout of the features and weight decay are
     chosen for each arm by the book's own search, nine trials on validation conversations (`plans.search`), fifteen
     runs per arm or more. Runs are kept in `store`, and a second call goes on where the first one stopped. A model
-    is known by what it computes (`own_backbone.enter`): an edited one is trained anew.
+    is known by what it computes (`own_backbone.register_own`): an edited one is trained anew.
 
     Raises LmamError for a model that does not keep to this, unknown datasets and fields, fewer than two seeds, and when
     it is interrupted.
 
     >>> print(compare("utterance", "synthetic-iemocap", seeds=2, rank=4, dialogues=12, updates=8).word)
     [1/4] ...
-    not testable
+    too few runs
     """
     try:
         return _compared(model, dataset, seeds, rank, embedding, search, Store(store), usable(device), recipe)
@@ -181,7 +181,7 @@ def _arms(
     # In front of a model a residual round concatenation adds the features to themselves.
     place = "late" if way == "late" else "early"
     if not isinstance(model, str):
-        name = enter(model, prepared(plain), place, plain.width)
+        name = register_own(model, prepared(plain), place, plain.width)
     plain = dataclasses.replace(plain, backbone=name, embedding=place)
     fused = dataclasses.replace(plain, fusion="lmam", embedding=way, rank=rank, **of_lmam).resolved()
     with torch.random.fork_rng(devices=[]):  # a rank that does not fit is told before training
@@ -221,7 +221,7 @@ def _judged(plain: list[Run], fused: list[Run], *, searched: bool, folder: Path)
     metric = _metric(plain[0])
     gain = effect(plain, fused, metric)
     short = [_shortfall(runs) for runs in (plain, fused)]
-    score = beside_print.sign(metric) * float(np.mean([r.metrics[metric] for r in plain]))
+    score = beside_paper.sign(metric) * float(np.mean([r.metrics[metric] for r in plain]))
     baseline = rule.Baseline(score, _probe(prepared(plain[0].experiment), metric), not short[0])
     word = rule.word([gain], 0.0, baseline, not short[1])
     return Compared(
@@ -238,8 +238,8 @@ def _judged(plain: list[Run], fused: list[Run], *, searched: bool, folder: Path)
 
 
 def _shortfall(runs: Sequence[Run]) -> str:
-    """Why an arm may be better than its runs, as in `beside_print.shortfall`."""
-    return beside_print.shortfall(beside_print.frame(runs), runs[0].dataset, names.arm(runs[0].experiment))
+    """Why an arm may be better than its runs, as in `beside_paper.shortfall`."""
+    return beside_paper.shortfall(beside_paper.frame(runs), runs[0].dataset, names.arm(runs[0].experiment))
 
 
 def _probe(data: Dataset, metric: str) -> float:
@@ -253,7 +253,7 @@ def _probe(data: Dataset, metric: str) -> float:
 
 
 def _why(word: str, gain: Effect, baseline: rule.Baseline, short: Sequence[str]) -> str:
-    if word == rule.NOT_TESTABLE:
+    if word == rule.TOO_FEW:
         return f"a word needs {rule.FEW} seeds; there are {gain.seeds}"
     if word == rule.NOT_WORKING:
         return f"of its runs {short[0]}" if short[0] else "below the linear probe"

@@ -7,7 +7,8 @@ import numpy as np
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms
 from lmam_book.plans.plans import PLANS
-from lmam_book.verdicts import beside_print
+from lmam_book.plans.studies import STUDIES
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts.cells import Cells
 from lmam_core.errors import LmamError
 from lmam_core.models.fusion import FUSIONS
@@ -49,14 +50,18 @@ def plugged(backbone: str, store: Store | None = None) -> Cells:
 
     clean = f"{backbone}_clean" if f"{backbone}_clean" in PLANS else None
     plans = (backbone, clean) if clean else (backbone,)
-    number = lambda arm, *at: beside_print.printed(backbone, arm, *at)  # noqa: E731
+    number = lambda arm, *at: beside_paper.printed(backbone, arm, *at)  # noqa: E731
     return Cells(run_names.title(backbone), plans, label, "concatenation", number, store or Store())
 
 
-def fusion_methods(backbone: str, store: Store | None = None) -> Cells:
+def fusion_methods(backbone: str, store: Store | None = None, protocol: int = 1) -> Cells:
     """Table IX: every fusion method behind a backbone; LMAM in its variants."""
-    plans = ("bc_lstm", "fusions_bc_lstm") if backbone == "bc_lstm" else ("emocaps", "ways", "fusions_emocaps")
-    return _methods(f"behind {run_names.title(backbone)}", plans, backbone, store)
+    plans: tuple[str, ...] = ("emocaps", "ways", "fusions_emocaps")
+    if backbone == "bc_lstm":
+        plans = ("bc_lstm", "fusions_bc_lstm")
+    if protocol == 2:
+        plans = tuple(name for name in STUDIES if name.startswith(f"methods_{backbone}"))
+    return _methods(f"behind {run_names.title(backbone)}", plans, backbone, store, protocol)
 
 
 def patient_methods(store: Store | None = None) -> Cells:
@@ -70,7 +75,7 @@ def clean_methods(store: Store | None = None) -> Cells:
     return _methods("behind bc-LSTM, text and audio", plans, "bc_lstm", store)
 
 
-def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | None) -> Cells:
+def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | None, protocol: int = 1) -> Cells:
     """Fusion methods where a backbone's modalities meet late, by their names in Table IX."""
 
     def label(e: Experiment) -> str | None:
@@ -78,10 +83,11 @@ def _methods(where: str, plans: tuple[str, ...], backbone: str, store: Store | N
             return None
         return called(e.fusion) + ("" if e.variant in (None, "paper") else f", {e.variant}")
 
-    return Cells(where, plans, label, "Concatenate", lambda arm, *at: printed(9, arm, *at), store or Store())
+    number = lambda arm, *at: printed(9, arm, *at)  # noqa: E731
+    return Cells(where, plans, label, "Concatenate", number, store or Store(), protocol)
 
 
-def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
+def embedding_ways(backbone: str, store: Store | None = None, protocol: int = 1) -> Cells:
     """Table XI: a backbone with its own fusion, and with LMAM in the three ways."""
     name = run_names.title(backbone)
     rows = {"LMAM early": f"{name}*", "LMAM early + residual": f"{name}*(R)"}
@@ -94,14 +100,16 @@ def embedding_ways(backbone: str, store: Store | None = None) -> Cells:
 
     def number(arm: str, dataset: str, metric: str) -> float:
         if arm == "concatenation":
-            return beside_print.printed(backbone, arm, dataset, metric)
+            return beside_paper.printed(backbone, arm, dataset, metric)
         return printed(11, rows[arm], dataset, metric) if arm in rows else np.nan
 
     plans = (backbone,) if backbone == "bc_lstm" else (backbone, "ways")
-    return Cells(name, plans, label, "concatenation", number, store or Store())
+    if protocol == 2:
+        plans = (f"headline_{backbone}", f"ways_{backbone}")
+    return Cells(name, plans, label, "concatenation", number, store or Store(), protocol)
 
 
-def equal_parameters(backbone: str, store: Store | None = None) -> Cells:
+def equal_parameters(backbone: str, store: Store | None = None, protocol: int = 1) -> Cells:
     """Table V: a backbone, itself widened to LMAM's number of parameters, and with LMAM."""
     name, starred = run_names.title(backbone), run_names.WAYS[arms.starred(backbone)]
     rows = {"concatenation": name, "concatenation, widened": f"{name}◇", starred: f"{name}*"}
@@ -109,15 +117,19 @@ def equal_parameters(backbone: str, store: Store | None = None) -> Cells:
     def label(e: Experiment) -> str | None:
         if e.backbone != backbone or e.readings or e.faithful or e.variant not in (None, "paper"):
             return None
-        arm = run_names.arm(e) + (", widened" if e.width else "")
+        # Under protocol 2 there is one concatenation, in LMAM's place.
+        arm = "concatenation" if protocol == 2 and e.fusion == "concat" else run_names.arm(e)
+        arm += ", widened" if e.width else ""
         return arm if arm in rows else None
 
     plans = (backbone, "equal_bc_lstm" if backbone == "bc_lstm" else "equal")
+    if protocol == 2:
+        plans = (f"headline_{backbone}", f"widened_{backbone}")
     number = lambda arm, *at: printed(5, rows[arm], *at)  # noqa: E731
-    return Cells(name, plans, label, "concatenation, widened", number, store or Store())
+    return Cells(name, plans, label, "concatenation, widened", number, store or Store(), protocol)
 
 
-def rank_sweep(store: Store | None = None) -> Cells:
+def rank_sweep(store: Store | None = None, protocol: int = 1) -> Cells:
     """Fig. 5: LMAM behind bc-LSTM at each rank, and with its weight whole. The figure prints no numbers."""
 
     def label(e: Experiment) -> str | None:
@@ -127,7 +139,8 @@ def rank_sweep(store: Store | None = None) -> Cells:
             return "full weight" if e.readings == "weight=full" else None
         return f"rank {e.rank}"
 
-    return Cells("LMAM behind bc-LSTM", ("ranks",), label, "rank 45", store=store or Store())
+    plans = ("ranks",) if protocol == 1 else ("rank_bc_lstm",)
+    return Cells("LMAM behind bc-LSTM", plans, label, "rank 45", store=store or Store(), protocol=protocol)
 
 
 LETTERS = {"text": "T", "audio": "A", "video": "V"}
@@ -135,18 +148,20 @@ SETS = ("concatenation", "concatenation, late", "LMAM late", "LMAM late, keys=ot
 """The arms of Table X's chapter, as `run_names.arm` calls them."""
 
 
-def modality_sets(arm: str, store: Store | None = None) -> Cells:
+def modality_sets(arm: str, store: Store | None = None, protocol: int = 1) -> Cells:
     """Table X: bc-LSTM in one of `SETS` on every subset of modalities; and on all, some of them shuffled.
 
     With one modality early and late concatenation are one model, as are own and other keys of LMAM, and one run stands
-    for both. Table X is of LMAM, so that concatenation has no number of the paper beside it.
+    for both (under protocol 2 the late one). Table X is of LMAM, so that concatenation has no number of the paper
+    beside it.
     """
     with_lmam, others = arm.startswith("LMAM"), arm.endswith("keys=others")
 
     def label(e: Experiment) -> str | None:
         if e.backbone != "bc_lstm" or e.faithful or e.width:
             return None
-        alone = {"concatenation, late": "concatenation", "LMAM late, keys=others": "LMAM late"}
+        alone = {"LMAM late, keys=others": "LMAM late"}
+        alone |= {"concatenation, late": "concatenation"} if protocol == 1 else {"concatenation": "concatenation, late"}
         if run_names.arm(e) != (alone.get(arm, arm) if len(e.modalities) == 1 else arm):
             return None
         name = "+".join(LETTERS[m] for m in e.modalities)
@@ -156,9 +171,8 @@ def modality_sets(arm: str, store: Store | None = None) -> Cells:
     def number(subset: str, dataset: str, metric: str) -> float:
         return printed(10, {"A+V": "V+A"}.get(subset, subset), dataset, metric) if with_lmam and not others else np.nan
 
-    return Cells(
-        f"bc-LSTM with {arm}", ("bc_lstm", "bc_lstm_clean", "modalities"), label, "T", number, store or Store()
-    )
+    plans = ("bc_lstm", "bc_lstm_clean", "modalities") if protocol == 1 else ("headline_bc_lstm", "subsets_bc_lstm")
+    return Cells(f"bc-LSTM with {arm}", plans, label, "T", number, store or Store(), protocol)
 
 
 def lmcm_parts(store: Store | None = None) -> Cells:
@@ -179,6 +193,6 @@ def lmcm_parts(store: Store | None = None) -> Cells:
 def printed(number: int, row: str, dataset: str, metric: str) -> float:
     """What a table of the paper with "overall" cells prints; NaN where it prints nothing."""
     try:
-        return paper.cell(number, row, "overall", beside_print.PRINTED[metric], beside_print.PLACES[dataset][1])
+        return paper.cell(number, row, "overall", beside_paper.PRINTED[metric], beside_paper.PLACES[dataset][1])
     except (LmamError, KeyError):
         return np.nan

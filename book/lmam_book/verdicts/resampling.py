@@ -46,7 +46,7 @@ def resampled(runs: Sequence[Run], metric: str, drawn: np.ndarray) -> np.ndarray
     totals = drawn @ stacked(runs)  # (S, R, K)
     classes = runs[0].classes
     of_class = [f"f1:{name}" for name in classes or ()]
-    if metric in of_class:
+    if classes and metric in of_class:
         confusion = totals.reshape(*totals.shape[:-1], len(classes), len(classes))  # (S, R, C, C)
         return per_class(confusion)["f1"][..., of_class.index(metric)]
     metrics = runs[0].summarise(totals)

@@ -1,4 +1,4 @@
-"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.written` puts it there."""
+"""What the pages and committed tables say of the claims, as Markdown and CSV; `build.generated` puts it there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pandas as pd
 
 from lmam_book.verdicts.claims import KINDS, WORDS_OF
-from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, NOT_TESTABLE, slug
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, NOT_TESTABLE, TOO_FEW, slug
 
 PLURAL = {HOLDS: "hold", IN_PART: "hold in part", DOES_NOT_HOLD: "do not hold"}
 TITLES = {
@@ -38,13 +38,13 @@ def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
     return f"| {title} | {len(rows)} | {' · '.join(parts)} |"
 
 
-def waiting(claims: pd.DataFrame) -> str:
-    """Why measured claims are not testable yet: runs that one command makes, or files that cannot be had."""
-    open_ = claims[(claims.verdict == NOT_TESTABLE) & (claims.kind == "measured")]
-    runs = int(open_.reason.str.contains("lmam sweep|no such runs|No runs are planned|none are planned").sum())
+def untested(claims: pd.DataFrame) -> str:
+    """How many measured claims have no word that says anything, and why."""
+    words = claims[claims.kind == "measured"].verdict
+    few, none = ((words == word).sum() for word in (TOO_FEW, NOT_TESTABLE))
     return (
-        f"Of the {len(open_)} measured claims that are not testable, {runs} wait for runs; for the others data, code "
-        "or a number is missing."
+        f"Of {len(words)} measured claims {few} have too few runs yet, and {none} cannot be tested: data, code or a "
+        "number is missing."
     )
 
 

@@ -69,8 +69,3 @@ def reported_gain(metric: str) -> float:
 def mean(runs: list[Run], metric: str) -> float:
     """The mean over seeds; NaN without runs."""
     return float(np.mean([r.metrics[metric] for r in runs])) if runs else float("nan")
-
-
-def shown(difference: Effect) -> str:
-    """`+1.24 [-0.30, +2.81] (5 seeds, 499 blocks)`, blocks of `ranking.BLOCK` test sessions."""
-    return str(difference).replace("conversations", "blocks")

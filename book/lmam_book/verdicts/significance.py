@@ -19,7 +19,7 @@ from scipy import stats
 
 from lmam_book.plans.arms import STARRED
 from lmam_book.plans.plans import PLANS, stored_runs
-from lmam_book.verdicts import beside_print
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.intervals import Comparison, Interval, compare
 from lmam_book.verdicts.resampling import draws, resampled, stacked
@@ -73,10 +73,10 @@ def paired(a: dict[int, float], b: dict[int, float], margin: float) -> Tested:
         p_t = float(stats.ttest_rel([b[s] for s in seeds], [a[s] for s in seeds]).pvalue)
     posterior = Posterior(d.mean(), 0.0 if constant else deviation**2 / len(d), len(d) - 1, margin)
     worse, equivalent, better = (float(p) for p in posterior.probs())
-    return Tested(comparison, p_t, flip(d), better, equivalent, worse)
+    return Tested(comparison, p_t, sign_flip_p(d), better, equivalent, worse)
 
 
-def flip(d: np.ndarray) -> float:
+def sign_flip_p(d: np.ndarray) -> float:
     """The two-sided p of the exact paired permutation test of mean difference 0, for differences (n,).
 
     Every one of the 2^n patterns of signs is tried up to n = 12, 10,000 random ones beyond.
@@ -141,7 +141,7 @@ def pairs(arms: dict[str, list[Run]], metric: str) -> pd.DataFrame:
     over shared seeds, over resamples of test conversations. Raises LmamError for arms on different conversations.
     """
     stacked([runs[0] for runs in arms.values()])
-    sign, margin = beside_print.sign(metric), MARGIN.get(metric, 1.0)
+    sign, margin = beside_paper.sign(metric), MARGIN.get(metric, 1.0)
     values = {name: {r.experiment.seed: sign * _metric(r, metric) for r in runs} for name, runs in arms.items()}
     drawn = draws(len(next(iter(arms.values()))[0].outcomes))
     samples = {name: sign * resampled(runs, metric, drawn) for name, runs in arms.items()}  # (S, R) each
@@ -161,7 +161,7 @@ def class_tests(baseline: Sequence[Run], other: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     nowhere = Interval(np.nan, np.nan, np.nan, 0)
-    for metric in [*(f"f1:{name}" for name in baseline[0].classes), "weighted_f1"]:
+    for metric in [*(f"f1:{name}" for name in baseline[0].classes or ()), "weighted_f1"]:
         a, b = ({r.experiment.seed: _metric(r, metric) for r in runs} for runs in (baseline, other))
         name = metric.removeprefix("f1:") if metric.startswith("f1:") else "all classes"
         gains = [b[s] - a[s] for s in sorted(a.keys() & b.keys())]
@@ -212,7 +212,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _row(tested: Tested, dialogues: Interval) -> dict[str, float]:
     difference = tested.comparison.difference
-    values = (difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect)
+    values = [difference.n, difference.mean, difference.low, difference.high, tested.comparison.effect]
     values += (tested.p_t, tested.p_flip, tested.better, tested.equivalent, tested.worse, dialogues.low, dialogues.high)
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -248,7 +248,7 @@ def deviations(store: Store) -> pd.DataFrame:
         baselines = {title: "concatenation"} | ({"bc-LSTM+Att": "self-attention"} if name == "bc_lstm" else {})
         for dataset in ("iemocap", "meld"):
             for row, baseline in baselines.items():
-                arms = [_arm(runs, dataset, arm) for arm in (baseline, beside_print.starred(name))]
+                arms = [_arm(runs, dataset, arm) for arm in (baseline, beside_paper.starred(name))]
                 rows += [{"dataset": dataset, "row": row, **of_class} for of_class in _class_deviations(*arms)]
     return pd.DataFrame(rows, columns=["dataset", "row", "class", "deviation", "n"])
 
@@ -266,13 +266,13 @@ def _class_deviations(baseline: dict[int, Run], other: dict[int, Run]) -> list[d
         return []
     a, b = (np.array([_f1(arm[s]) for s in seeds]) for arm in (baseline, other))  # (n, C) each
     deviation = (b - a).std(0, ddof=1)  # (C,)
-    names = baseline[seeds[0]].classes
+    names = baseline[seeds[0]].classes or ()
     return [{"class": c.title(), "deviation": s, "n": len(seeds)} for c, s in zip(names, deviation, strict=True)]
 
 
 def _f1(run: Run) -> np.ndarray:
     """F1 of each class in percent, (C,)."""
-    C = len(run.classes)
+    C = len(run.classes or ())
     return per_class(run.total.reshape(C, C))["f1"]
 
 
@@ -284,9 +284,10 @@ def plugged(by_setting: dict[str, dict[str, list[Run]]], seeds: int = 2) -> dict
     keys = {run_names.title(key): key for key in STARRED}
     with_lmam = {}
     for name, arms in by_setting.items():
-        key = keys.get(name.split(" · ")[-1])
-        pair = {a: arms.get(a, []) for a in ("concatenation", beside_print.starred(key))} if key else {}
-        if pair and min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
+        if (key := keys.get(name.split(" · ")[-1])) is None:
+            continue
+        pair = {a: arms.get(a, []) for a in ("concatenation", beside_paper.starred(key))}
+        if min(map(len, pair.values())) >= seeds and _whole(pair["concatenation"][0].experiment):
             with_lmam[name] = key, pair
     return with_lmam
 

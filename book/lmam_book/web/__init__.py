@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lmam_book.web import audit, card, explorer, forest, playground, scoreboard
+from lmam_book.web import audit, explorer, forest, playground, scoreboard
 
 FILLED: dict[str, Callable[[Path], str]] = {
     "<!-- explorer -->": explorer.page,
@@ -30,7 +30,7 @@ BLOCKS: dict[str, tuple[re.Pattern[str], Callable[[Path], str]]] = {
 """What of a page is written for readers of the repository, and what the built page has in its place, as HTML."""
 DATA: dict[str, Callable[[Path], bytes]] = {
     "book/_static/runs.js": explorer.script,
-    "book/_static/card.png": card.image,
+    "book/_static/card.png": forest.preview,
 }
 """What follows the store beside the pages: the explorer's data, and the picture that a link shows elsewhere."""
 READ = ("data", "lmam_core", "book/lmam_book", "_config.yml", "notebooks")

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
-from lmam_book.verdicts import beside_print, paper_tables
+from lmam_book.verdicts import beside_paper, paper_tables
 from lmam_book.verdicts.headline import TITLES
 from lmam_book.verdicts.intervals import interval
 from lmam_core.models.fusion import FUSIONS
@@ -46,8 +46,8 @@ def page(root: Path) -> str:
     frame = _frame(root)
     rows = []
     for (dataset, backbone, inputs, protocol, arm), runs in frame.groupby([*PLACE, "label"], sort=False):
-        metric = beside_print.HEADLINE[dataset]
-        shown = beside_print.spread(interval(runs[metric].tolist()), 1)
+        metric = beside_paper.HEADLINE[dataset]
+        shown = beside_paper.spread(interval(runs[metric].tolist()), 1)
         cells = (TITLES[dataset], names.title(backbone), inputs, PROTOCOLS[protocol][0], arm, shown, len(runs))
         rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
     head = "".join(f'<th scope="col">{h}</th>' for h in ("data", "backbone", "inputs", "protocol", "model"))
@@ -67,15 +67,15 @@ def scripts(names: Iterable[str]) -> str:
 
 def data(frame: pd.DataFrame) -> dict[str, Any]:
     """The runs in columns, arms and places by number; `t` has Student's quantile for 2, 3, ... runs."""
-    metrics = [m for m in beside_print.TITLES if m in frame]
+    metrics = [m for m in beside_paper.TITLES if m in frame]
     places, arms = _numbered(frame, PLACE), _numbered(frame, [*PLACE, "label"])
     heads = frame.drop_duplicates([*PLACE, "label"])
     counts = frame.groupby([*PLACE, "label"], sort=False).size()
     return {
-        "titles": {"metric": beside_print.TITLES, "dataset": TITLES, "protocol": PROTOCOLS}
+        "titles": {"metric": beside_paper.TITLES, "dataset": TITLES, "protocol": PROTOCOLS}
         | {"backbone": {b: names.title(b) for b in frame.backbone.unique()}}
         | {"fusion": {f: FUSIONS[f].title for f in frame.fusion.unique()}},
-        "headline": {d: beside_print.HEADLINE[d] for d in frame.dataset.unique()},
+        "headline": {d: beside_paper.HEADLINE[d] for d in frame.dataset.unique()},
         "metrics": {d: [m for m in metrics if rows[m].notna().any()] for d, rows in frame.groupby("dataset")},
         "places": [list(place) for place in places],
         "arms": [
@@ -112,8 +112,8 @@ def _printed(row: Mapping[Hashable, Any]) -> dict[str, float]:
         label = "concatenation"
     part = len(row["modalities"].split("+")) == 1 and dataset != "meld"
     reported = {}
-    for metric in beside_print.METRICS[dataset]:
-        value = np.nan if part else beside_print.printed(backbone, label, dataset, metric)
+    for metric in beside_paper.METRICS[dataset]:
+        value = np.nan if part else beside_paper.printed(backbone, label, dataset, metric)
         if part and (backbone, label) == ("bc_lstm", "LMAM late"):
             value = paper_tables.printed(10, paper_tables.LETTERS[row["modalities"]], dataset, metric)
         if not part and backbone in ("bc_lstm", "emocaps") and label == f"{FUSIONS[row['fusion']].title}, late":
@@ -134,7 +134,7 @@ def _read(folder: Path, files: tuple[str, ...]) -> pd.DataFrame:
     """`_frame` of a store whose files have these names: a run's file never changes."""
     store = Store(folder)
     runs = [r for r in store if r.experiment.task == CONVERSATION and r.experiment.protocol in PROTOCOLS]
-    frame = beside_print.frame(runs)
+    frame = beside_paper.frame(runs)
     paths = [store.path(run.experiment).name for run in runs]
     frame["stem"] = [name.rsplit(".s", 1)[0] for name in paths]
     frame["key"] = [name.split(".")[-2] for name in paths]

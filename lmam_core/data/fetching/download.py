@@ -13,12 +13,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
 from lmam_core.limits import ANSWER_SECONDS as PATIENCE
@@ -28,18 +28,10 @@ from lmam_core.limits import SILENT_SECONDS as SILENCE
 _BLOCK = 1 << 16
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """What is recorded of a file."""
-
-    sha256: str
-    bytes: int
-
-
 class Kept:
     """Files of one server, by path; `get` downloads what the folder does not hold yet."""
 
-    def __init__(self, folder: Path, address: str, files: dict[str, Pinned]) -> None:
+    def __init__(self, folder: Path, address: str, files: dict[str, PublicFile]) -> None:
         self.folder, self.address, self.files = folder, address, files
 
     def get(self, key: str) -> Path:
@@ -67,7 +59,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _resume(url: str, part: Path, recorded: Pinned) -> None:
+def _resume(url: str, part: Path, recorded: PublicFile) -> None:
     """Download to `part`, going on behind what it holds where the server can."""
     have = _size(part)
     with _opened(url, have) as answer:

@@ -17,7 +17,7 @@ from pathlib import Path
 from lmam_core import paths
 from lmam_core.data.fetching import download, gather
 from lmam_core.data.fetching.gather import EMBEDDING, Recipe
-from lmam_core.data.fetching.recipe import repository_of, write
+from lmam_core.data.fetching.recipe import write
 from lmam_core.data.sources.base import PublicFile
 from lmam_core.errors import LmamError
 from lmam_core.hashing import sha256
@@ -61,7 +61,7 @@ def _npz(recipe: Recipe, folder: Path) -> Path:
 
 def key(file: PublicFile) -> str:
     """Where a file lies in a mirror: OWNER/REPOSITORY/COMMIT/PATH."""
-    return f"{repository_of(file)}/{file.commit}/{file.path}"
+    return f"{file.repository}/{file.commit}/{file.path}"
 
 
 def _notice(recipe: Recipe) -> None:
@@ -70,7 +70,7 @@ def _notice(recipe: Recipe) -> None:
         f"{recipe.name} is gathered from {len(recipe.files)} public files. Please keep to the licences of their owners:"
     )
     for repository, licence in recipe.licences.items():
-        count = sum(repository_of(file) == repository for file in recipe.files)
+        count = sum(file.repository == repository for file in recipe.files)
         print(f"  https://github.com/{repository} ({count} {'file' if count == 1 else 'files'}): {licence}")
     if recipe.notice:
         print(f"  {recipe.notice}")
@@ -83,8 +83,7 @@ def _originals(recipe: Recipe, folder: Path) -> Iterator[tuple[PublicFile, Path]
         for file in recipe.files:
             yield file, _local(file, Path(place).expanduser())
         return
-    pinned = {key(f): download.Pinned(f.sha256, recipe.bytes[Path(f.path).name]) for f in recipe.files}
-    cache = download.Kept(folder / "sources", place.rstrip("/"), pinned)
+    cache = download.Kept(folder / "sources", place.rstrip("/"), {key(f): f for f in recipe.files})
     for file in recipe.files:
         yield file, cache.get(key(file))
 

@@ -1,4 +1,4 @@
-"""From original public files to the arrays of a dataset: one recipe a dataset, each array known by its content."""
+"""From original public files to the arrays of a dataset: one recipe per dataset, each array known by its content."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from lmam_core.data.sources.base import PublicFile
+from lmam_core.data.sources.base import PublicFile, rows
 
 Originals = Mapping[str, Path]
 """Where each original file lies, by the last part of its name; no dataset has two files of one name."""
@@ -36,11 +36,10 @@ TOLERANCE = 1e-3
 class Recipe:
     """How the arrays of one dataset come out of original public files.
 
-    `licences` says of each repository what it allows, `notice` what no repository says. `bytes` are the sizes of the
-    files by the last part of their names. `arrays` makes everything but the embedding, `sha256` holds `content_sha256`
-    of each array in the order of the npz. Where there is an embedding, `texts` takes the originals and those arrays and
-    gives the N sentences that it is made from; `sample` is the recorded `sampled` of it. `extra` makes the additional
-    npz of a dataset that has one.
+    `licences` says of each repository what it allows, `notice` what no repository says. `arrays` makes everything but
+    the embedding, `sha256` holds `content_sha256` of each array in the order of the npz (`recorded`). Where there is an
+    embedding, `texts` takes the originals and those arrays and gives the N sentences that it is made from; `sample` is
+    the recorded `sampled` of it. `extra` makes the additional npz of a dataset that has one.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Recipe:
     sample: tuple[tuple[float, ...], ...] = ()
     notice: str = ""
     extra: Recipe | None = None
-    bytes: Mapping[str, int] = field(default_factory=dict)
 
     def states(self, arrays: Mapping[str, np.ndarray]) -> dict[str, State]:
         """How each recorded array compares with the one in `arrays`."""
@@ -81,6 +79,11 @@ class Recipe:
 def wrong(states: Mapping[str, State]) -> list[str]:
     """The arrays that no other machine explains: all but the exact ones, and an embedding that is close or missing."""
     return [n for n, s in states.items() if s != "exact" and (n != EMBEDDING or s == "different")]
+
+
+def recorded(npz: str) -> dict[str, str]:
+    """`content_sha256` of each array of an npz: its rows of `arrays.csv`."""
+    return {row["array"]: row["sha256"] for row in rows(Path(__file__).with_name("arrays.csv"), npz)}
 
 
 def content_sha256(array: np.ndarray) -> str:
@@ -112,15 +115,10 @@ def write(path: Path, arrays: Arrays) -> None:
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     with part.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
     part.replace(path)
 
 
 def flat(sequences: Iterable[Iterable[Any]]) -> list[Any]:
     """All elements of all sequences, in order."""
     return [element for sequence in sequences for element in sequence]
-
-
-def repository_of(file: PublicFile) -> str:
-    """`OWNER/NAME` of the repository that a file is from."""
-    return file.repository.removeprefix("https://github.com/")

@@ -1,4 +1,4 @@
-"""Readers of the field's well-known files of features: one layout a module.
+"""Readers of the field's well-known files of features: one layout per module.
 
 None of these files comes with this project, and none was available when the readers were written: each follows the
 public program that loads the file, which its docstring names, and is tested on small files made in that layout.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.data import stored
 from lmam_core.data.files import cmu_sdk, dialogues, ur_funny
 from lmam_core.errors import LmamError, unknown
@@ -51,7 +51,7 @@ def read(file: Path | str, to: Path | str, layout: str | None = None) -> Path:
     if not file.exists():
         raise LmamError(f"There is no file {file.absolute()}; give the path of the file as it was published.")
     chosen = _layout(file, layout)
-    with doors.door(file, f"the layout '{chosen.name}'", b"\x80", advice="name another with --as"):
+    with file_errors.explained(file, f"the layout '{chosen.name}'", b"\x80", advice="name another with --as"):
         utterances = chosen.read(file)
     return stored.write(to, utterances)
 

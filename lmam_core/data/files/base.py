@@ -32,7 +32,7 @@ class Dialogue:
     features: dict[str, dict[str, np.ndarray]]
 
 
-def each(ids: Iterable[T], make: Callable[[T], Dialogue], notes: list[str]) -> Iterator[Dialogue]:
+def readable(ids: Iterable[T], make: Callable[[T], Dialogue], notes: list[str]) -> Iterator[Dialogue]:
     """The dialogue that `make` makes of each id; one that it fails on is left out with a sentence in `notes`."""
     for i in ids:
         try:
@@ -172,7 +172,7 @@ class Means:
         nonzero = x.any(1)  # (T,)
         return x[nonzero].mean(0) if nonzero.any() else np.full(x.shape[1], np.nan, np.float32)
 
-    def told(self, what: str) -> list[str]:
+    def notes(self, what: str) -> list[str]:
         """The note on what was not finite."""
         if not self.numbers:
             return []

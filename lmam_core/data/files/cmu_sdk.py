@@ -65,7 +65,7 @@ class _Part:
                 raise LmamError(f"{path} has {len(steps)} rows of {key} for {len(self.label)} labels.")
             mean = Means()
             x = matrix([mean(s) for s in steps], f"{split}, {m}", notes).reshape(len(steps), -1)
-            notes += mean.told(f"{m} of {split}")
+            notes += mean.notes(f"{m} of {split}")
             self.features[m] = {f"{m}{x.shape[1]}": x}  # (N, d)
         ids = part.get("id")
         self.places = [_place(ids[i], i) if ids is not None else (f"utterance-{i}", 0.0) for i in range(len(label))]

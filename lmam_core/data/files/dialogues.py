@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lmam_core.data import pickles, stored
-from lmam_core.data.files.base import Dialogue, each, matrix, utterances
+from lmam_core.data.files.base import Dialogue, matrix, readable, utterances
 from lmam_core.data.sources import iemocap as iemocap_source
 from lmam_core.data.sources import meld as meld_source
 from lmam_core.errors import LmamError
@@ -96,7 +96,7 @@ def _dialogues(entries: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
             x.setdefault(m, {})[_set(m, named, array)] = array
         return Dialogue(str(d), splits[d], [_voice(s) for s in entries["speaker"][d]], list(entries["label"][d]), x)
 
-    return each([d for d in entries["label"] if d in splits and d not in both], make, notes)
+    return readable([d for d in entries["label"] if d in splits and d not in both], make, notes)
 
 
 def _set(modality: str, named: list[str], array: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lmam_core.data import pickles, stored
-from lmam_core.data.files.base import Dialogue, Means, each, utterances
+from lmam_core.data.files.base import Dialogue, Means, readable, utterances
 from lmam_core.data.notes import reasons
 from lmam_core.data.sources.base import combined
 from lmam_core.errors import LmamError
@@ -150,9 +150,9 @@ def _segments(contents: dict[str, Any], notes: list[str]) -> Iterator[Dialogue]:
             str(name), splits[name], [0], [contents["label"][name]], {"text": text, "audio": audio, "video": video}
         )
 
-    yield from each(splits, make, notes)
+    yield from readable(splits, make, notes)
     for kind, of in means.items():
-        notes += of.told(kind)
+        notes += of.notes(kind)
 
 
 def _sets(kind: str, mean: Means, punchline: Any, context: Any) -> dict[str, np.ndarray]:

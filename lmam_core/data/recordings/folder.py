@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmam_core import doors, paths
+from lmam_core import file_errors, paths
 from lmam_core.data import stored
 from lmam_core.data.notes import reasons
 from lmam_core.data.recordings import labels, table
@@ -77,7 +77,7 @@ def build(
         extracted = _features(entry, media, kept.rows, extract, weights, progress, notes)
         if extracted is not None:
             features[m], identities[entry.name] = {entry.name: extracted[0]}, extracted[1]
-    files = sorted({str(item[0]) for item in media["file"] if item})
+    files = sorted({str(item[0]) for item in media.files if item})
     sources = {table.TABLE: sha256(folder / table.TABLE)}
     sources |= {Path(f).relative_to(folder.resolve()).as_posix(): sha256(Path(f)) for f in files}
     u = stored.Utterances(
@@ -117,7 +117,7 @@ def _allowed(folder: Path) -> list[str] | None:
     path = folder / CLASSES
     if not path.is_file():
         return None
-    with doors.door(path, "UTF-8 text", advice="save it as UTF-8"):
+    with file_errors.explained(path, "UTF-8 text", advice="save it as UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if len({n.casefold() for n in names}) < max(2, len(names)):
         raise LmamError(f"{path} must name at least two classes, one per line, none of them twice.")
@@ -229,8 +229,16 @@ def _classes(labelled: _Labelled, splits: dict[str, str], notes: list[str]) -> t
     return _Labelled([r for r, _ in pairs], [v for _, v in pairs], classes), classes
 
 
-def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> dict[str, list]:
-    """What each utterance gives: its text, and its recording with the span or None."""
+@dataclass(frozen=True)
+class _Media:
+    """The text of every utterance, and its recording with the span, or None."""
+
+    text: list[str]
+    files: list[tuple[Path, str] | None]
+
+
+def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str]) -> _Media:
+    """What each utterance gives."""
     files: list[tuple[Path, str] | None] = []
     opened: dict[str, Path | str] = {}
     some = any(r.file for r in rows)
@@ -239,12 +247,12 @@ def _media(folder: Path, rows: Sequence[Row], columns: set[str], notes: list[str
         if isinstance(recording, str) and some:
             notes.append(f"{row.where} has no recording: {recording}.")
         files.append(None if isinstance(recording, str) else recording)
-    return {"text": [r.text for r in rows], "file": files}
+    return _Media([r.text for r in rows], files)
 
 
 def _features(
     entry: Any,
-    media: dict[str, list],
+    media: _Media,
     rows: Sequence[Row],
     extract: Extract,
     weights: str | None,
@@ -254,7 +262,7 @@ def _features(
     """An extractor's features (N, d), NaN where there are none, and their weights; None where nothing is to extract."""
     modality, name = entry.modality, entry.name
     items = _items(modality, media)
-    silent = sum(f is not None for f in media["file"]) - len(items)
+    silent = sum(f is not None for f in media.files) - len(items)
     if modality == "video" and items and silent:
         notes.append(f"utterances in wav files, which hold no video, so that the training mean stands there: {silent}.")
     if not items:
@@ -269,12 +277,12 @@ def _features(
     return values, extracted.weights
 
 
-def _items(modality: str, media: dict[str, list]) -> list[tuple[int, str]]:
+def _items(modality: str, media: _Media) -> list[tuple[int, str]]:
     """What there is to extract from, with the utterances' indices."""
     if modality == "text":
-        return list(enumerate(media["text"])) if any(media["text"]) else []
+        return list(enumerate(media.text)) if any(media.text) else []
     suffixes = (".mp4",) if modality == "video" else (".mp4", ".wav")
-    return [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media["file"]) if f and f[0].suffix.lower() in suffixes]
+    return [(i, f"{f[0]}{f[1]}") for i, f in enumerate(media.files) if f and f[0].suffix.lower() in suffixes]
 
 
 def _ready(entries: Sequence[Any], weights: str | None, notes: list[str]) -> None:

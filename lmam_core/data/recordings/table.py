@@ -1,4 +1,4 @@
-"""`utterances.csv`, the list of a folder's recordings: one line an utterance."""
+"""`utterances.csv`, the list of a folder's recordings: one line per utterance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.data.notes import reasons
 from lmam_core.errors import LmamError
 
@@ -96,7 +96,10 @@ def read(path: Path, labelled: bool = True) -> tuple[list[Row], set[str], list[s
         row = _row(line, names, cells)
         if isinstance(row, Row) and labelled and (first := before.setdefault(tuple(cells), line)) != line:
             row = f"line {line} is left out: it is line {first} again, in every cell."
-        (notes if isinstance(row, str) else rows).append(row)
+        if isinstance(row, str):
+            notes.append(row)
+        else:
+            rows.append(row)
     rows = _one_spelling(_timed(rows, notes), notes)
     if not count:
         raise LmamError(f"{path} holds no utterances; write one line for each below the header.")
@@ -121,7 +124,7 @@ def _text(path: Path) -> tuple[str, list[str]]:
         ) from None
     except OSError as error:
         raise LmamError(f"{path} cannot be read ({error.strerror}).") from error
-    if kind := doors.instead(path):
+    if kind := file_errors.mistaken_for(path):
         raise LmamError(f"{path} is no table: it is {kind}. A table is text, which spreadsheets save as 'CSV UTF-8'.")
     try:
         if mark := next((mark for mark in _MARKS if raw.startswith(mark)), None):
@@ -306,7 +309,8 @@ def _one_spelling(rows: list[Row], notes: list[str]) -> list[Row]:
     turns: dict[str, set[float]] = {}
     for r in rows:
         turns.setdefault(r.dialogue, set()).add(r.turn)
-    dialogues, speakers = {}, {}
+    dialogues: dict[str, str] = {}
+    speakers: dict[str, str] = {}
     for alike in _alike(r.dialogue for r in rows):
         if sum(len(turns[d]) for d in alike) > len(set().union(*(turns[d] for d in alike))):
             notes.append(f"dialogues {_quoted(alike)} share turns and stay apart; are they one?")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,22 +21,41 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class PublicFile:
-    """A file of a public repository, pinned by commit, that a dataset was gathered from."""
+    """A file of a public repository of GitHub, `OWNER/NAME`, pinned by commit, that a dataset was gathered from.
+
+    `bytes` is 0 for a file that is told as a source and never fetched.
+    """
 
     repository: str
     commit: str
     path: str
+    bytes: int
     sha256: str
 
     @property
     def url(self) -> str:
         """The page of exactly this version."""
-        return f"{self.repository}/blob/{self.commit}/{self.path}"
+        return f"https://github.com/{self.repository}/blob/{self.commit}/{self.path}"
 
 
-def public_files(repository: str, commit: str, folder: str, sha256: dict[str, str]) -> tuple[PublicFile, ...]:
-    """The files of one folder of one repository at one commit, given as name -> sha256."""
-    return tuple(PublicFile(repository, commit, f"{folder}/{name}", digest) for name, digest in sha256.items())
+@cache
+def _table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rows(path: Path, npz: str) -> list[dict[str, str]]:
+    """The rows about one npz of a table that comes with the package, in their order."""
+    return [row for row in _table(path) if row["npz"] == npz]
+
+
+def public_files(npz: str) -> tuple[PublicFile, ...]:
+    """What an npz was gathered from: its rows of `public_files.csv`."""
+    table = rows(Path(__file__).with_name("public_files.csv"), npz)
+    return tuple(
+        PublicFile(row["repository"], row["commit"], row["path"], int(row["bytes"] or 0), row["sha256"])
+        for row in table
+    )
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,11 @@ def speakers_by_appearance(speaker: np.ndarray) -> np.ndarray:
 
 
 def conversations(
-    ids: Sequence[str], owner: np.ndarray, features: dict[str, np.ndarray], speaker: np.ndarray, label: np.ndarray
+    ids: Sequence[str] | np.ndarray,
+    owner: np.ndarray,
+    features: dict[str, np.ndarray],
+    speaker: np.ndarray,
+    label: np.ndarray,
 ) -> Iterator[Conversation]:
     """Cut arrays of N utterances into conversations, in stored order.
 

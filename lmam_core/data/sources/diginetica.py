@@ -18,14 +18,6 @@ RECORD = Record(
     build=None,
     file="diginetica.npz",
     bytes=2_683_277,
-    sources=public_files(
-        "https://github.com/CCIIPLab/GCE-GNN",
-        "212575302e42d64b8cf0b9ffe1b71b0db398d5be",
-        "datasets/diginetica",
-        {
-            "all_train_seq.txt": "55694865221c682aaa9df6cd5a4ddccff5de902334df5605c5767ee464e11365",
-            "test.txt": "b2b81f9cb22feb2174feeb3e678b9de5e41ff1653bf23cdaf9046e5404f002ff",
-        },
-    ),
+    sources=public_files("diginetica"),
     task="recommendation",
 )

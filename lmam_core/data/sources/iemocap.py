@@ -73,94 +73,12 @@ RECORD = Record(
     build=build,
     file="iemocap.npz",
     bytes=17_469_213,
-    sources=(
-        *public_files(
-            "https://github.com/zeroQiaoba/GCNet",
-            "8cce4a0c9a50172abfa79971e77c71c40c1d733d",
-            "dataset/IEMOCAP",
-            {
-                "IEMOCAP_features_raw_6way.pkl": "e35143e9f087d436779cccd650cb0327e9caa55178d326330f4a8a914e91e023",
-            },
-        ),
-        *public_files(
-            "https://github.com/bagustris/deep_mlp_ser",
-            "6a89796665948b7002613c494948fe6e4672f1ee",
-            "data",
-            {
-                "feat_ws_3.npy": "cf3baaa59a7df909dfbbe2077d8fcce6f112ffbca7cf2f3d55f6c6e81fa88b25",
-                "y_egemaps.npy": "6264d7e604822b44680e98dee9da812cceb103a08edf6df104de1e3216e1376e",
-            },
-        ),
-        *public_files(
-            "https://github.com/MrCrowbar/Speech_Emotion_Recognition",
-            "9994ea2749b02ab5e3648f1d03a3dea7de494c28",
-            "data/pre-processed",
-            {
-                "df_iemocap.csv": "f533f6b24227551616b9d35dca6c54e6f7ed39ca672cca2570a3b61ebda502cb",
-                "audio_features.csv": "c8ef5dcb2bd331d4daae11c3b3082832236dad09eeafbef500ad61b15aaa4caa",
-            },
-        ),
-        *public_files(
-            "https://github.com/MrCrowbar/Speech_Emotion_Recognition",
-            "9994ea2749b02ab5e3648f1d03a3dea7de494c28",
-            "lstm_classifier/t2e/embeddings",
-            {
-                "saved_200d_word_embeddings.pkl": "d8604273eec109fbf4636bbb49915ca4a957d124e64f8c0a5a673e390987085f",
-            },
-        ),
-        *public_files(
-            "https://github.com/MrCrowbar/Speech_Emotion_Recognition",
-            "9994ea2749b02ab5e3648f1d03a3dea7de494c28",
-            "lstm_classifier/t2e",
-            {
-                "vocab.pkl": "e50031382a21f157adc363e8c3ce9f7231d34a853ee354ba20ae1dcc821d41d7",
-            },
-        ),
-        *public_files(
-            "https://github.com/tianleimin/Thesis-EmotionRecognition",
-            "f00440d674db2fa0023f8fb79d7522dda5da78b6",
-            "Data",
-            {
-                "IEMOCAP_emo.csv": "ac7fb3b54f378aad7458144e4767bc64b689ad730d234ca06af92df8206faad1",
-                "IEMOCAP_GP.csv": "c46f4193369be53b388d7a5c2edca686adbcf48536a0e680d6ed851c854bd52b",
-                "IEMOCAP_exDN.csv": "aa4c595a15beffe02d639001049d23346707272a28b5aba2d26d4218eb09fb34",
-                "IEMOCAP_DIS-NV.csv": "f4fca62cdcc102acd3058590e6d99a4dcdbe4e5ba9637c548196c2ffdd4e6158",
-            },
-        ),
-        *public_files(
-            "https://github.com/tianleimin/Thesis-EmotionRecognition",
-            "f00440d674db2fa0023f8fb79d7522dda5da78b6",
-            "Demo/data",
-            {
-                "IEMOCAP_biAV.csv": "7b083bbd4744706d4b5fe1a03ed0d3f23e5ef9547256330e1e323f2927a9eb63",
-            },
-        ),
-        *public_files(
-            "https://github.com/30stomercury/Interaction-Aware-Attention-Network",
-            "96d22cc80e8ceb3db5a7d8e5ffaf0b17acafbcde",
-            "data",
-            {
-                "emo_all.pkl": "0ef36c125be30574eadd241cd29081cd1c4e5c026aa803ce02a04cac2515cfa4",
-            },
-        ),
-        *public_files(
-            "https://github.com/declare-lab/conv-emotion",
-            "6128ca20e9c736605cce7e99d5d95db0356c35f5",
-            "COSMIC/feature-extraction/iemocap",
-            {
-                "iemocap.pkl": "85f15be1fbd8678e0dd443a11ac609615f0e990cc0ca1551fdf86f98b9e6067f",
-            },
-        ),
-    ),
+    sources=public_files("iemocap"),
     extra=Extra(
         file="iemocap_extra.npz",
         bytes=3_385_602,
         sha256="a4cae49c1dcba5438e8175cd6f4d818e3540102539c08fc84dd62f59295096d7",
         arrays=("audio_praat8", "audio_praat8_mask"),
-        sources=praat8.published(
-            {
-                "iemocap_audio_features.csv": "3431e770e359ca817c70c8b92189c196aa93c1441984307326b5565b6ac0a7ef",
-            }
-        ),
+        sources=public_files("iemocap_extra"),
     ),
 )

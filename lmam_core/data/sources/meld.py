@@ -66,48 +66,12 @@ RECORD = Record(
     build=build,
     file="meld.npz",
     bytes=29_735_334,
-    sources=(
-        *public_files(
-            "https://github.com/declare-lab/MELD",
-            "2d2011b409d3ca2d7e94460cd007d434b1d0a102",
-            "data/MELD",
-            {
-                "train_sent_emo.csv": "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
-                "dev_sent_emo.csv": "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",
-                "test_sent_emo.csv": "8d37103938f7067600839fe29d5a114a6cd1bcdafb75bec101e06464c5006888",
-            },
-        ),
-        *public_files(
-            "https://github.com/declare-lab/conv-emotion",
-            "6128ca20e9c736605cce7e99d5d95db0356c35f5",
-            "COSMIC/feature-extraction/meld",
-            {
-                "meld.pkl": "3713dab8c0b1d3ae4bb40251599fc6aff687cad1c2468e2f4b50554705a260f8",
-            },
-        ),
-        *public_files(
-            "https://github.com/MrCrowbar/Speech_Emotion_Recognition",
-            "9994ea2749b02ab5e3648f1d03a3dea7de494c28",
-            "lstm_classifier/t2e",
-            {
-                "embeddings/saved_200d_word_embeddings.pkl": (
-                    "d8604273eec109fbf4636bbb49915ca4a957d124e64f8c0a5a673e390987085f"
-                ),
-                "vocab.pkl": "e50031382a21f157adc363e8c3ce9f7231d34a853ee354ba20ae1dcc821d41d7",
-            },
-        ),
-    ),
+    sources=public_files("meld"),
     extra=Extra(
         file="meld_extra.npz",
         bytes=4_086_770,
         sha256="4b32c8ba0a91d0063b097cfc360d9da26b9c472822e4019c7cc6bdd9b91483db",
         arrays=("audio_praat8", "audio_praat8_mask"),
-        sources=praat8.published(
-            {
-                "meld_train_audio_features.csv": "15a57f19533e9302630e78d83e733ac2e1cd0346f5a18ec3dd824f685d1996e8",
-                "meld_dev_audio_features.csv": "7684614e6623a623e3558aa07dc245220223866f35342ffa7437e3907e74ee0e",
-                "meld_test_audio_features.csv": "910628c4669a6e7fdc8cd5640e4b5642a53370f1a655972297b465e917fbb28b",
-            }
-        ),
+        sources=public_files("meld_extra"),
     ),
 )

@@ -55,51 +55,5 @@ RECORD = Record(
     build=build,
     file="mosi.npz",
     bytes=4_862_500,
-    sources=(
-        *public_files(
-            "https://github.com/soujanyaporia/contextual-multimodal-fusion",
-            "fe759b3f55e9b2b47ba30567d21b7d45b71bd24a",
-            "data",
-            {
-                "transcripts.csv": "e7689e6d70720addd2a6b316419d245a68839c32b014ff426c406063ee777466",
-                "text_train.csv": "73770b6302ad0f7a51f4eddcae6788efde4d0b6802e09f78249d5b538d1c1d67",
-                "text_test.csv": "f3b735070bf07ceff7a6ef6c8f4c32757e988de484e35bd6d38b2aecef851a59",
-            },
-        ),
-        *public_files(
-            "https://github.com/soujanyaporia/contextual-multimodal-fusion",
-            "fe759b3f55e9b2b47ba30567d21b7d45b71bd24a",
-            "data/text",
-            {
-                "text_train0.csv": "cc327045db6cc361a08b4037b97bb24de4ddb5efb381468c4835cc4a60674668",
-                "text_test0.csv": "a343e22272919d1384c2075dbcdd5fef5aa9f9366b0552a83f7c3147b64b047a",
-            },
-        ),
-        *public_files(
-            "https://github.com/soujanyaporia/contextual-multimodal-fusion",
-            "fe759b3f55e9b2b47ba30567d21b7d45b71bd24a",
-            "data/audio",
-            {
-                "audio_train0.csv": "5435398a54664e7b00304587dc59ae84a438852be033c2a2fba779588624a2a1",
-                "audio_test0.csv": "ddd17eeefd3d951d51d4e2ef8a0d132652d8161e1886f71eb7262b7a14bffff6",
-            },
-        ),
-        *public_files(
-            "https://github.com/soujanyaporia/contextual-multimodal-fusion",
-            "fe759b3f55e9b2b47ba30567d21b7d45b71bd24a",
-            "data/video",
-            {
-                "video_train0.csv": "b6efc0413132d627efd06f67f1706830e775e90af9a75696f535c48dbc73f12f",
-                "video_test0.csv": "cab836253d81100f59d533fa2ff65cd53c486be3ec9fd82203c5e25a7a77265f",
-            },
-        ),
-        *public_files(
-            "https://github.com/zeroQiaoba/GCNet",
-            "8cce4a0c9a50172abfa79971e77c71c40c1d733d",
-            "dataset/CMUMOSI",
-            {
-                "CMUMOSI_features_raw_2way.pkl": "931ee50f3a77b2eb18786840a880a439f3ae6542bf2dfb5e14ecc9690702af84",
-            },
-        ),
-    ),
+    sources=public_files("mosi"),
 )

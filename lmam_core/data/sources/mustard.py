@@ -33,16 +33,6 @@ RECORD = Record(
     build=None,
     file="mustard.npz",
     bytes=2_222_284,
-    sources=public_files(
-        "https://github.com/soujanyaporia/MUStARD",
-        "b34b5134beeec42a36cdac79330637de9cc9894e",
-        "data",
-        {
-            "sarcasm_data.json": "ec9533032c5f143f197cb5fa5d4b29ab9bf56a20b0dc05d5b31d052f5957d39c",
-            "split_indices.p": "2adea94590e2ab49cde5e96543c75ec4006fd1e9cbd556a82382692c8b045306",
-            "temp/glove_dict_3.p": "cb8ead0162bad4ae8f18f0d408db2b0bf709623544c228b19512acc5e0eb1d30",
-            "temp/glove_dict_4.p": "f28fb2ad8ca8548e0723c68852e27112273ae67f658cb4d832537e5693991040",
-        },
-    ),
+    sources=public_files("mustard"),
     task="humour",
 )

@@ -10,15 +10,13 @@ SpeechCueLLM published the measures and the program that took them. In the order
 | `avg_pitch` | Hz | mean over voiced frames, sought from 75 to 600 Hz; NaN where no frame is voiced |
 | `pitch_std` | Hz | standard deviation over voiced frames; 0 where none is |
 | `pitch_range` | Hz | highest minus lowest over voiced frames; 0 where none is |
-| `articulation_rate` | 1/s | syllable nuclei a second of phonation; NaN where it could not be measured |
+| `articulation_rate` | 1/s | syllable nuclei per second of phonation; NaN where it could not be measured |
 | `mean_hnr` | dB | harmonics-to-noise ratio |
 """
 
 from __future__ import annotations
 
 import numpy as np
-
-from lmam_core.data.sources.base import PublicFile, public_files
 
 MEASURES = (
     "duration",
@@ -48,13 +46,3 @@ def columns(measured: np.ndarray, present: np.ndarray, train: np.ndarray) -> np.
     x[:, _SPREAD] = np.log1p(x[:, _SPREAD])
     x = np.where(np.isnan(x), np.nanmean(x[train], axis=0), x)
     return np.column_stack([x, silent, rateless]).astype(np.float32)
-
-
-def published(sha256: dict[str, str]) -> tuple[PublicFile, ...]:
-    """The tables of SpeechCueLLM with these names."""
-    return public_files(
-        "https://github.com/zehuiwu/SpeechCueLLM",
-        "8ad62951c928fb17a174817f36104d4329dec7ea",
-        "speech_features",
-        sha256,
-    )

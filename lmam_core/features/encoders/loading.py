@@ -13,7 +13,7 @@ import torch
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders.torchvision_fix import prepare_torchvision
 from lmam_core.features.registry import Extractor
-from lmam_core.features.weights import told
+from lmam_core.features.weights import checkpoint_errors
 
 prepare_torchvision()  # before transformers or open_clip import it
 
@@ -36,7 +36,7 @@ def loading(extractor: Extractor, path: Path | None) -> Iterator[None]:
     theirs.disable_progress_bar()
     logging.disable(logging.WARNING)
     try:
-        with told(extractor.name, path):
+        with checkpoint_errors(extractor.name, path):
             yield
     finally:
         logging.disable(logging.NOTSET)

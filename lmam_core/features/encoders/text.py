@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lmam_core.errors import LmamError
 from lmam_core.features.encoders.loading import checked, loading, pretrained
+from lmam_core.features.registry import Extractor
 from lmam_core.features.weights import Weights
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 LONGEST = 512
 """Tokens of an utterance that are read, the two special ones included; the rest is cut off."""
 BATCH = 32
 
 
-def pool(output, mask: Tensor, take: str, width: int) -> Tensor:
+class TextOutput(Protocol):
+    """What a text model gives for (B, T) tokens."""
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor
+
+
+def pool(output: TextOutput, mask: Tensor, take: str, width: int) -> Tensor:
     """One vector for each text, (B, width), from a model's output over (B, T) tokens.
 
     `cls`: the first token's; `pooled`: the model's own pooled output; `mean`: the mean over real tokens; `unit`: that
@@ -33,11 +45,14 @@ def pool(output, mask: Tensor, take: str, width: int) -> Tensor:
     return torch.nn.functional.normalize(mean, dim=-1) if take == "unit" else mean[:, :width]
 
 
-def load(extractor, weights: Weights, device: str = "cpu"):
+def load(
+    extractor: Extractor, weights: Weights, device: str = "cpu"
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Tokenizer and model; from a local folder and its safetensors alone, or tiny and random.
 
     Raises LmamError where the folder holds no such model, or one of another width.
     """
+    tokenizer: PreTrainedTokenizerBase
     if weights.path is None:
         from lmam_core.features.encoders import tiny
 
@@ -52,7 +67,9 @@ def load(extractor, weights: Weights, device: str = "cpu"):
     width = model.config.hidden_size
     if width < extractor.width or (width != extractor.width and extractor.take != "cls"):
         raise LmamError(f"{weights.path} is {width} wide; {extractor.name} is {extractor.width} wide.")
-    if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    if len(tokenizer) > (rows := embeddings.num_embeddings):
         raise LmamError(
             f"{weights.path} does not hold a model for {extractor.name}: its tokenizer knows {len(tokenizer):,} tokens "
             f"and its model {rows:,}."
@@ -61,7 +78,7 @@ def load(extractor, weights: Weights, device: str = "cpu"):
 
 
 def encoder(
-    extractor, weights: Weights, device: str = "cpu"
+    extractor: Extractor, weights: Weights, device: str = "cpu"
 ) -> Callable[[Sequence[str], int | None], Iterator[tuple[int, np.ndarray]]]:
     """The function from texts to (index, row), longest first.
 
@@ -87,6 +104,6 @@ def encoder(
     return encode
 
 
-def _positions(config) -> int:
+def _positions(config: PretrainedConfig) -> int:
     """How many tokens a model has positions for; RoBERTa counts from its padding token's number on."""
     return config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)

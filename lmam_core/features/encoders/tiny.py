@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch import Tensor
 
 from lmam_core.features.encoders.torchvision_fix import prepare_torchvision
+from lmam_core.features.registry import Extractor
 from lmam_core.features.weights import SEED
+
+if TYPE_CHECKING:
+    from open_clip import CLIP
+    from PIL.Image import Image
+    from transformers import CLIPVisionModelWithProjection, PreTrainedModel, PreTrainedTokenizerFast
+
+T = TypeVar("T")
 
 prepare_torchvision()  # before transformers or open_clip import it
 
@@ -19,7 +30,7 @@ SIDE, PATCH = 64, 16
 
 
 @cache
-def tokenizer():
+def tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level tokenizer trained on the sample's own sentences: no text, emoji or script is unknown to it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -41,7 +52,7 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
 
 
-def text(extractor):
+def text(extractor: Extractor) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     """Tokenizer and a two-layer model of the extractor's own family and hidden width."""
     import transformers
 
@@ -62,7 +73,7 @@ def text(extractor):
     return words, _seeded(lambda: getattr(transformers, f"{family}Model")(config))
 
 
-def clip(width: int):
+def clip(width: int) -> CLIPVisionModelWithProjection:
     """CLIP's vision half in transformers, (B, 3, 64, 64) to (B, width)."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -78,7 +89,7 @@ def clip(width: int):
     return _seeded(lambda: CLIPVisionModelWithProjection(config))
 
 
-def open_clip_model(width: int):
+def open_clip_model(width: int) -> tuple[CLIP, Callable[[Image], Tensor]]:
     """A CLIP of open_clip's with its own transform, (B, 3, 64, 64) to (B, width)."""
     import open_clip
 
@@ -91,7 +102,7 @@ def open_clip_model(width: int):
         return _seeded(lambda: open_clip.create_model_and_transforms("lmam-tiny", pretrained=None)[::2])
 
 
-def _seeded(make):
+def _seeded(make: Callable[[], T]) -> T:
     """Whatever `make` draws, drawn from seed 0, while the caller's generator stays where it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)

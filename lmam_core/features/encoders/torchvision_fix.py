@@ -23,7 +23,7 @@ def prepare_torchvision() -> list[str]:
     still fails. Where torchvision is sound, or not installed, this changes nothing and returns an empty list.
     """
     spec = find_spec("torchvision")
-    if spec is None or _compiled_part_loads(spec.submodule_search_locations[0]):
+    if spec is None or not spec.submodule_search_locations or _compiled_part_loads(spec.submodule_search_locations[0]):
         return []
     missing = [name for name in SCHEMAS if not hasattr(torch.ops.torchvision, name)]
     for name in missing:
@@ -34,8 +34,10 @@ def prepare_torchvision() -> list[str]:
 def _compiled_part_loads(folder: str) -> bool:
     """Load torchvision's own operators as its import would do it, and say whether that worked."""
     compiled = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)).find_spec("_C")
+    if compiled is None:
+        return False
     try:
         torch.ops.load_library(compiled.origin)
-    except (AttributeError, OSError):  # there is no compiled part, or it wants another torch
+    except OSError:  # it wants another torch
         return False
     return True

@@ -12,19 +12,24 @@ from PIL import Image
 from torch import Tensor
 
 from lmam_core.errors import LmamError
+from lmam_core.features.decoder_process import Decoders
 from lmam_core.features.encoders import cnn3d
 from lmam_core.features.encoders.loading import checked, loading, pretrained
-from lmam_core.features.isolated import Decoders
 from lmam_core.features.media import MediaError, parse
-from lmam_core.features.weights import SEED, Weights, told
+from lmam_core.features.registry import Extractor
+from lmam_core.features.weights import SEED, Weights, checkpoint_errors
 
 CLIP_FRAMES = 8
 BATCH = 8
 """Videos whose frames are in memory at a time, each frame already at the network's size."""
 Rows = Iterator[tuple[int, np.ndarray | str]]
+Network = tuple[int, Callable[[np.ndarray], Tensor], Callable[[Tensor], Tensor]]
+"""How many frames it takes, what prepares one, (3, H, W), and what turns (B, T, 3, H, W) into (B, d)."""
 
 
-def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Sequence[str | Path], int | None], Rows]:
+def encoder(
+    extractor: Extractor, weights: Weights, device: str = "cpu"
+) -> Callable[[Sequence[str | Path], int | None], Rows]:
     """The function from paths to (index, row or sentence).
 
     Frames are taken at the middles of equal spans of time, 16 for the 3D-CNN and 8 for CLIP; a video with fewer gives
@@ -49,19 +54,19 @@ def encoder(extractor, weights: Weights, device: str = "cpu") -> Callable[[Seque
             while batch := list(islice(numbered, batch_size or BATCH)):
                 read = {i: clip(item, decoders) for i, item in batch}
                 yield from ((i, error) for i, error in read.items() if isinstance(error, str))
-                if good := [i for i, x in read.items() if not isinstance(x, str)]:
-                    rows = run(torch.stack([read[i] for i in good]).to(device))  # (B, T, 3, H, W) to (B, d)
+                if good := {i: x for i, x in read.items() if not isinstance(x, str)}:
+                    rows = run(torch.stack(list(good.values())).to(device))  # (B, T, 3, H, W) to (B, d)
                     yield from zip(good, rows.float().cpu().numpy(), strict=True)
 
     return encode
 
 
-def _cnn3d(extractor, weights: Weights, device: str):
+def _cnn3d(extractor: Extractor, weights: Weights, device: str) -> Network:
     network = cnn3d.seeded(SEED)
     if weights.path is not None:
         from safetensors.torch import load_file
 
-        with told(extractor.name, weights.path):
+        with checkpoint_errors(extractor.name, weights.path):
             tensors = load_file(weights.path)
         try:
             network.load_state_dict(tensors)
@@ -77,7 +82,7 @@ def _cnn3d(extractor, weights: Weights, device: str):
     return cnn3d.FRAMES, prepare, lambda clips: network(clips.transpose(1, 2))
 
 
-def _clip(extractor, weights: Weights, device: str):
+def _clip(extractor: Extractor, weights: Weights, device: str) -> Network:
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
     if weights.path is None:
@@ -98,7 +103,7 @@ def _clip(extractor, weights: Weights, device: str):
     return CLIP_FRAMES, prepare, _averaged(lambda x: model(pixel_values=x).image_embeds)
 
 
-def _open_clip(extractor, weights: Weights, device: str):
+def _open_clip(extractor: Extractor, weights: Weights, device: str) -> Network:
     import open_clip
 
     if weights.path is None:
@@ -150,6 +155,6 @@ def _tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)
 
 
-def _check_width(extractor, weights: Weights, width: int) -> None:
+def _check_width(extractor: Extractor, weights: Weights, width: int) -> None:
     if width != extractor.width:
         raise LmamError(f"{weights.path} is {width} wide; {extractor.name} is {extractor.width} wide.")

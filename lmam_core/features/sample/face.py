@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ def draw(emotion: str, speaker: int, jaw: float, strength: float = 1.0, sway: fl
     return np.asarray(image.reduce(2))
 
 
-def _lips(at, smile: float, jaw: float) -> list[tuple[float, float]]:
+def _lips(at: Callable[[float, float], tuple[float, float]], smile: float, jaw: float) -> list[tuple[float, float]]:
     """The outline of the mouth: a parabola with its corners lifted by `smile`, opened by `jaw` in the middle."""
     x = np.linspace(-1, 1, 25)
     middle = -0.55 + smile * (x**2 - 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,12 @@ VOICED, HISSING = "bdgjlmnrvwz", "cfhkpqstx"
 PAUSE = 40.0
 
 
-def letters(text: str) -> list[tuple[tuple[int, int, int], float, float, float]]:
-    """The sounds of a text, one per letter: formants in Hz, ms, voice and noise in 0..1; other signs are pauses."""
+Sound = tuple[tuple[int, int, int], float, float, float]
+"""Formants in Hz, ms, voice and noise in 0..1."""
+
+
+def letters(text: str) -> list[Sound]:
+    """The sounds of a text, one per letter; other signs are pauses."""
     sounds = []
     for sign, following in zip(text.lower(), text.lower()[1:] + " ", strict=True):
         if sign in VOWELS:
@@ -81,7 +86,7 @@ def speak(text: str, emotion: str, f0: float, rng: np.random.Generator) -> np.nd
     return np.tanh(np.concatenate([edge, sound, edge])).astype(np.float32)
 
 
-def _pitch(sounds, counts: list[int], p: Prosody, f0: float, rng: np.random.Generator) -> np.ndarray:
+def _pitch(sounds: Sequence[Sound], counts: list[int], p: Prosody, f0: float, rng: np.random.Generator) -> np.ndarray:
     """f0 in Hz of each frame: it falls by a few semitones, and every other vowel or so has an accent."""
     frames = sum(counts)
     at = np.arange(frames)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 
@@ -37,7 +38,7 @@ class BcLstm(Backbone):
     ) -> None:
         super().__init__()
         self.hidden, self.dropout, self.faithful = hidden, dropout, faithful
-        self.context = nn.ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
+        self.context = ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
         self.d_out = {m: context.d_out for m, context in self.context.items()}
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:
@@ -56,8 +57,16 @@ class BcLstmAttention(BcLstm):
 
     title = "bc-LSTM+Att"
 
-    def __init__(self, widths: Mapping[str, int], speakers: int = 2, **options: float) -> None:
-        super().__init__(widths, speakers, **options)
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        speakers: int = 2,
+        *,
+        hidden: int = 100,
+        dropout: float = 0.25,
+        faithful: bool = False,
+    ) -> None:
+        super().__init__(widths, speakers, hidden=hidden, dropout=dropout, faithful=faithful)
         self.attention = nn.ModuleDict({m: MatchingSelfAttention(d) for m, d in self.d_out.items()})
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.contracts.backbone import Backbone, register
-from lmam_core.models.kernels.windows import Line, arriving, in_places, line_up, relational
+from lmam_core.models.contracts.parts import ModuleDict
+from lmam_core.models.kernels.windows import Blocks, in_blocks, out_of_blocks, relational, summed_edges
 from lmam_core.models.layers.context import Classifier, Context, MatchingSelfAttention
 
 
@@ -43,10 +44,10 @@ class SpeakerGraph(nn.Module):
         self.own = nn.Linear(hidden, hidden)
         self.others = nn.Linear(hidden, hidden, bias=False)
 
-    def forward(self, h: Tensor, line: Line) -> Tensor:
-        u = relational(h, line, self.query, self.bases, self.shares, self.root, self.bias)  # (K, c, hidden)
-        g = self.own(u) + self.others(arriving(u, line))  # (K, c, hidden)
-        return in_places(g, line, h.shape[:2])
+    def forward(self, h: Tensor, blocks: Blocks) -> Tensor:
+        u = relational(h, blocks, self.query, self.bases, self.shares, self.root, self.bias)  # (K, c, hidden)
+        g = self.own(u) + self.others(summed_edges(u, blocks))  # (K, c, hidden)
+        return out_of_blocks(g, blocks, h.shape[:2])
 
     def reference(self, h: Tensor, turns: Turns, window: tuple[int, int]) -> Tensor:
         """The equations edge by edge, (B, L, d) to (B, L, hidden)."""
@@ -76,17 +77,10 @@ class DialogueGcn(Backbone):
     0.5 is its model's default, the command in its README sets 0.4. With one 100-wide stream, two speakers and six
     classes it has 1,186,646 parameters; the original counts 161,400 more in three attentions that it never calls.
 
-    Decisions of ours: in the late way every stream has its own LSTM, graph and attention. Nodal attention, whose result
-    alone is classified, has no tanh around its scores unless `tanh`: scores between -1 and 1 leave an utterance at most
-    e^2 / (e^2 + L - 1) of its own result, a seventh in a conversation of 48, and what is classified is close to the
-    conversation's mean. Of the original there are three forms: its code has tanh, and beside it, commented out, the
-    line without; as recollected, not checked, the paper's equation has none; nor has the second implementation that its
-    repository carries (mianzhang/dialogue_gcn, dc0f9b3). A conversation of more than
-    `longest` utterances is refused, for the edge attention has no query for them (the original fails on an index); an
-    experiment takes the longest of its dataset where that is more. The
-    original divides the edge weights by their sum plus 1e-10 of the softmax outside of the window; we, `faithful` or
-    not, by their sum alone: a weight changes by more than 1e-4 of itself only where less than a millionth of the
-    softmax falls into the window. `faithful` runs the LSTMs over padding.
+    In the late way every stream has its own LSTM, graph and attention. Nodal attention has no tanh around its scores
+    unless `tanh`. A conversation of more than `longest` utterances is refused, for the edge attention has no query for
+    them; an experiment takes the longest of its dataset where that is more. `faithful` runs the LSTMs over padding.
+    Why, and where it differs from the original: `book/paper-vs-code.md`.
     """
 
     title = "DialogueGCN"
@@ -114,8 +108,8 @@ class DialogueGcn(Backbone):
         super().__init__()
         self.hidden, self.dropout, self.speakers, self.faithful = hidden, dropout, speakers, faithful
         self.window, self.longest = window, longest
-        self.context = nn.ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
-        self.graph = nn.ModuleDict(
+        self.context = ModuleDict({m: Context(d, hidden, dropout, faithful=faithful) for m, d in widths.items()})
+        self.graph = ModuleDict(
             {m: SpeakerGraph(context.d_out, hidden, speakers, longest, bases) for m, context in self.context.items()}
         )
         self.d_out = {m: context.d_out + hidden for m, context in self.context.items()}
@@ -127,12 +121,12 @@ class DialogueGcn(Backbone):
                 f"DialogueGCN learns one edge query for each of {self.longest} positions; the batch has a conversation "
                 f"of {last} utterances. Raise `longest`."
             )
-        line, out = line_up(turns, self.window, self.speakers), {}
+        blocks, out = in_blocks(turns, self.window, self.speakers), {}
         for m, x in streams.items():
             if self.faithful:
                 x = x * turns.mask[..., None]  # the original pads with zeros
             h = self.context[m](x, turns)  # (B, L, 2 hidden)
-            h = torch.cat([h, self.graph[m](h, line)], -1)  # (B, L, 3 hidden)
+            h = torch.cat([h, self.graph[m](h, blocks)], -1)  # (B, L, 3 hidden)
             out[m] = self.attention[m](h, turns.mask)  # (B, L, 3 hidden)
         return out
 

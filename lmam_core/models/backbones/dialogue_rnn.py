@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
-from lmam_core.models.kernels.party_loop import PartyLoop
-from lmam_core.models.kernels.recurrence import GruLoop, time_major
+from lmam_core.models.contracts.parts import ModuleDict, ModuleList
+from lmam_core.models.kernels.party_loop import party_loop
+from lmam_core.models.kernels.recurrence import gru_loop, time_major
 from lmam_core.models.layers.context import Classifier, MatchingSelfAttention
-from lmam_core.models.layers.dropout import kept
+from lmam_core.models.layers.dropout import keep_mask
 
 
 class Direction(nn.Module):
@@ -43,7 +44,8 @@ class Direction(nn.Module):
         """
         q = u.new_zeros(parties, self.p_cell.hidden_size)  # (S, P)
         g, e = u.new_zeros(self.g_cell.hidden_size), u.new_zeros(self.e_cell.hidden_size)  # (G,), (E,)
-        history, emotions = u.new_zeros(0, len(g)), []  # g_1 .. g_{t-1}, (t - 1, G)
+        history = u.new_zeros(0, len(g))  # g_1 .. g_{t-1}, (t - 1, G)
+        emotions: list[Tensor] = []
         for t, s in enumerate(speaker):
             g = self.g_cell(torch.cat([u[t], q[s]]), g)  # (G,)
             alpha = torch.softmax(history @ self.attention(u[t]), 0)  # (t - 1,)
@@ -55,7 +57,8 @@ class Direction(nn.Module):
             e = self.e_cell(mine, e)  # (E,)
             if drop is not None:
                 e = e * drop[2][t]
-            history, emotions = torch.cat([history, g[None]]), [*emotions, e]
+            history = torch.cat([history, g[None]])
+            emotions.append(e)
         return torch.stack(emotions)
 
 
@@ -68,7 +71,7 @@ class DialogueRnnStream(nn.Module):
 
     def __init__(self, width: int, d_global: int, d_party: int, d_emotion: int, rate: float, speakers: int) -> None:
         super().__init__()
-        self.directions = nn.ModuleList(Direction(width, d_global, d_party, d_emotion) for _ in range(2))
+        self.directions = ModuleList(Direction(width, d_global, d_party, d_emotion) for _ in range(2))
         self.match = MatchingSelfAttention(2 * d_emotion, tanh=False)
         self.width, self.rate, self.speakers = width, rate, speakers
         self.d_out = 2 * d_emotion
@@ -100,7 +103,7 @@ class DialogueRnnStream(nn.Module):
         G, P = W_g.shape[-1], W_q.shape[-1]
         i_g, i_p, keys = gates.split([3 * G, 3 * P, G], -1)
         drop_g, drop_q = self._drop(i_g, G), self._drop(i_g, P)
-        spoken = PartyLoop.apply(
+        spoken = party_loop(
             i_g, i_p, keys, W_q, W_g, W_c, b_g, b_p, drop_g, drop_q, speaker, self.speakers, counts
         )  # (2, N, P)
         cells = [direction.e_cell for direction in self.directions]
@@ -108,7 +111,7 @@ class DialogueRnnStream(nn.Module):
             torch.stack([getattr(c, name) for c in cells]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         i_e = torch.baddbmm(b_i[:, None], spoken, W_i.transpose(1, 2))  # (2, N, 3 E)
-        e = GruLoop.apply(i_e, W_h, b_h, self._drop(i_e, W_h.shape[-1]), counts)  # (2, N, E)
+        e = gru_loop(i_e, W_h, b_h, self._drop(i_e, W_h.shape[-1]), counts)  # (2, N, E)
         # Both directions write their own half of every utterance that there is; padding stays zero.
         out = e.new_zeros(B * L, 2, e.shape[-1])
         side = torch.arange(2, device=x.device)[:, None].expand_as(places)
@@ -116,7 +119,7 @@ class DialogueRnnStream(nn.Module):
 
     def _weights(self, k: int) -> tuple[Tensor, ...]:
         """The weights of a direction as `PartyLoop` takes them: what multiplies u, q, g and c, and the biases."""
-        one, d = self.directions[k], self.width
+        one, d = list(self.directions)[k], self.width
         g, p = one.g_cell, one.p_cell
         into = torch.cat([g.weight_ih[:, :d], p.weight_ih[:, :d], one.attention.weight])
         bias = torch.cat([g.bias_ih, p.bias_ih, g.bias_ih.new_zeros(len(one.attention.weight))])
@@ -127,13 +130,12 @@ class DialogueRnnStream(nn.Module):
         """A mask of dropout for every utterance and direction, (2, N, width); None outside of training."""
         if not self.training or self.rate == 0:
             return None
-        return kept(like, (2, like.shape[1], width), self.rate)
+        return keep_mask(like, (2, like.shape[1], width), self.rate)
 
 
 @register("dialogue_rnn")
 class DialogueRnn(Backbone):
-    """DialogueRNN: global, party and emotion states in both directions, attention over them, then Linear, ReLU,
-    dropout, Linear.
+    """DialogueRNN: global, party and emotion states in both directions, attention over them, and a classifier.
 
     widths: d_m per stream; in the late way each stream has its own states. Global and party states 500 wide, emotion
     states and half of the classifier 300, dropout 0.1, as in the original's IEMOCAP script. With one 100-wide stream
@@ -158,7 +160,7 @@ class DialogueRnn(Backbone):
     ) -> None:
         super().__init__()
         self.d_hidden, self.dropout = d_hidden, dropout
-        self.streams = nn.ModuleDict(
+        self.streams = ModuleDict(
             {m: DialogueRnnStream(d, d_global, d_party, d_emotion, dropout, speakers) for m, d in widths.items()}
         )
         self.d_out = {m: stream.d_out for m, stream in self.streams.items()}

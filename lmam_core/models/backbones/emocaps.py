@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
 from lmam_core.models.layers.context import Classifier, Context
-from lmam_core.models.layers.start import he, unit
+from lmam_core.models.layers.initialisation import he, unit_gain
 from lmam_core.models.layers.transformer import Encoder, Places
 
 
@@ -39,7 +39,7 @@ class Emoformer(nn.Module):
         self.input = nn.Linear(features, width)
         self.encoders = nn.ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders))
         hidden = [layer for _ in range(mapping - 1) for layer in (he(nn.Linear(width, width)), nn.ReLU())]
-        self.mapping = nn.Sequential(*hidden, unit(nn.Linear(width, vector)))
+        self.mapping = nn.Sequential(*hidden, unit_gain(nn.Linear(width, vector)))
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         u = h = self.input(x)  # (N, width)
@@ -67,20 +67,8 @@ class EmoCaps(Backbone):
     widths: d_m per modality. The output of text is its emotion vector followed by its features, the sentence vector, so
     that the outputs side by side are the capsule and any fusion can stand in the place of that concatenation.
 
-    From the authors' software: the context model, 100 per direction and 100 in its classifier, dropout 0.25. As
-    recollected: encoders of attention, feed-forward layer and residuals, the mapping network of five linear maps, the
-    residual around the encoders (a third-party class called Emoformer has these last two as well). Decided by us:
-
-    * attention runs over the utterances of the conversation: an utterance is one feature vector here, so that there is
-      nothing else to attend to; their positions are not encoded, the LSTM knows the order;
-    * a linear map first takes every modality to `width`, which the heads divide;
-    * one post-norm encoder of width 512 with 8 heads; keys have no bias, which softmax would take out again;
-    * dropout 0.25 as in the context model, on the output of attention and of the feed-forward layer, not inside them,
-      and none in the linear maps before and after the encoder; ReLU between the maps of the mapping, not after them;
-    * emotion vectors of 100 (456, the software's capsule, may be 100 + 100 + 256; it does not say);
-    * without text there is no sentence vector, and the capsule is the emotion vectors alone;
-    * `ffn` 1700 is chosen by the LMAM paper's count: with streams of 100, 100 and 512, concatenation and six classes
-      the model has 12,721,274 parameters, and with `ffn=1706` 12,739,724, its 12.74 M (Table VI). Other sizes do too.
+    With streams of 100, 100 and 512, concatenation and six classes it has 12,721,274 parameters, and with `ffn=1706`
+    12,739,724, Table VI's 12.74 M. What is the authors', what is recollected and what is ours: `book/paper-vs-code.md`.
     """
 
     title = "EmoCaps"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.contracts.backbone import Backbone, register
+from lmam_core.models.contracts.parts import ModuleDict, ModuleList
 from lmam_core.models.layers.context import Classifier
 from lmam_core.models.layers.transformer import Attention, Encoder, Places
 
@@ -41,24 +42,10 @@ class FusionAttention(nn.Module):
 class M2FNet(Backbone):
     """M2FNet: Transformer encoders per modality, then fusion attention modules that carry the others into text.
 
-    widths: d_m per modality. From the M2FNet paper: attention over the utterances of the conversation, with no word of
-    an encoding of their positions; a skip around each encoder, h + Encoder(h); fusion with text as query and value and
-    the others as keys, text going into its linear map as well; at the end, the fused text beside the other modalities'
-    encodings, and two linear maps; 5 encoders (on IEMOCAP; 1 on MELD), 5 fusion modules, dropout 0.4 (0.4 to 0.5
-    there). Decided by us, where that paper is silent or we are not sure of it:
-
-    * a linear map first takes every modality to `width`. The paper's encoders keep the width of the features, which
-      heads need not divide, and its fusion works in that of text;
-    * no skip around all encoders: as recollected, not checked, that paper speaks of local and global skips, and a
-      community's code (iosonopersia/Multimodal-Emotion-Recognition) has one around its stack;
-    * an encoder is one post-norm layer with ReLU and 4 heads, with dropout where Vaswani et al. have it: on the output
-      of attention and of the feed-forward layer, not inside them, which also halves the time of a step; keys have no
-      bias, which softmax would take out again;
-    * the fusion module's fully connected layer has no nonlinearity, since none is named, and dropout after it; between
-      the two of the classifier stand ReLU and dropout, without which they would be one;
-    * where text is missing the first modality stands for it; a single modality has no fusion modules;
-    * `width` 200, `ffn` 600 and `hidden` 150 are chosen by the LMAM paper's count: with streams of 100, 100 and 512,
-      late concatenation and six classes they make 8,474,056 parameters, its 8.47 M (Table VI). Other sizes do so too.
+    widths: d_m per modality. From the M2FNet paper: attention over the utterances of the conversation, a skip around
+    each encoder, h + Encoder(h); fusion with text as query and value and the others as keys, text going into its linear
+    map as well; 5 encoders, 5 fusion modules, dropout 0.4. With streams of 100, 100 and 512, late concatenation and six
+    classes it has 8,474,056 parameters. What that paper leaves open is decided in `book/paper-vs-code.md`.
     """
 
     title = "M2FNet"
@@ -81,8 +68,8 @@ class M2FNet(Backbone):
         super().__init__()
         self.hidden, self.dropout = hidden, dropout
         self.input = nn.ModuleDict({m: nn.Linear(d, width) for m, d in widths.items()})
-        self.encoders = nn.ModuleDict(
-            {m: nn.ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders)) for m in widths}
+        self.encoders = ModuleDict(
+            {m: ModuleList(Encoder(width, heads, ffn, dropout) for _ in range(encoders)) for m in widths}
         )
         self.text = "text" if "text" in widths else next(iter(widths))
         self.others = [m for m in widths if m != self.text]

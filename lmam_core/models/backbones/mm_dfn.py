@@ -58,8 +58,11 @@ class Parties(nn.Module):
 
 
 class Graph(NamedTuple):
-    """The edges of B conversations: inside each modality (B, M, L, L), and across to the modality k places on for
-    k = 1 .. M - 1, (M - 1, B, M, L), where an utterance meets itself alone."""
+    """The edges of B conversations, inside each modality and across.
+
+    `inside` is (B, M, L, L); `across` (M - 1, B, M, L) leads to the modality k places on, k = 1 .. M - 1, where an
+    utterance meets itself alone.
+    """
 
     inside: Tensor
     across: Tensor
@@ -131,7 +134,8 @@ class GatedGraph(nn.Module):
         theta = torch.log(self.lamda / layer + 1)[:, None, None]
         same = torch.eye(hidden, dtype=self.weight.dtype, device=self.weight.device)
         mixed = torch.cat([(1 - self.alpha) * same, self.alpha * same])  # (2 hidden, hidden)
-        return (theta * self.weight + (1 - theta) * mixed).chunk(2, 1)
+        of_p, of_h = (theta * self.weight + (1 - theta) * mixed).chunk(2, 1)
+        return of_p, of_h
 
     def forward(self, x: Tensor, graph: Graph, maps: tuple[Tensor, Tensor]) -> Tensor:
         h = torch.relu(self.start(x))  # (B, M, L, hidden)
@@ -156,7 +160,7 @@ class GatedGraph(nn.Module):
         return q
 
 
-def alike(lengths: Iterable[int]) -> list[int]:
+def group_sizes(lengths: Iterable[int]) -> list[int]:
     """The sizes of the groups into which conversations are cut that come longest first."""
     sizes: list[int] = []
     longest = 0
@@ -233,7 +237,7 @@ class MmDfn(Backbone):
         # GPU rather for every launch.
         order = lengths.argsort(descending=True)
         ordered = lengths[order].tolist()
-        sizes = [len(ordered)] if turns.mask.is_cuda else alike(ordered)
+        sizes = [len(ordered)] if turns.mask.is_cuda else group_sizes(ordered)
         order = order.to(turns.mask.device, non_blocking=True)
         x = torch.stack(list(nodes.values()), 1)[order]  # (B, M, L, d)
         there = (torch.arange(L) < lengths[:, None]).to(order.device, non_blocking=True)[order]  # (B, L)
@@ -257,8 +261,10 @@ class MmDfn(Backbone):
             nodes = []
             for m, x in streams.items() if n else ():
                 projected = self.linear[m](x[b, :n])  # (n, d)
-                node = self.context.rnn(projected)[0] if m == "text" else projected  # (n, d)
-                if m in self.party_weights:
+                node = projected  # (n, d)
+                if self.context is not None and m == "text":
+                    node = self.context.rnn(projected)[0]
+                if self.parties is not None and m in self.party_weights:
                     own = torch.zeros_like(projected)
                     for s in turns.speaker[b, :n].unique():
                         places = (turns.speaker[b, :n] == s).nonzero()[:, 0]

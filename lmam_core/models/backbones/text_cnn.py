@@ -18,7 +18,7 @@ from lmam_core.models.layers.context import Classifier
 
 @register("text_cnn")
 class TextCnn(Backbone):
-    """TextCNN: one convolution over the conversation a stream, then Linear, ReLU, dropout, Linear.
+    """TextCNN: one convolution over the conversation per stream, then Linear, ReLU, dropout, Linear.
 
     widths: d_m per stream. Decided by us, since the paper gives no size:
 

@@ -40,6 +40,7 @@ class AuxFormer(Packed):
     """
 
     d_auxiliary = WIDTH
+    others: Tensor
 
     def __init__(self, widths: Mapping[str, int], dropout: float = 0.1) -> None:
         M = len(widths)

@@ -38,6 +38,8 @@ class CmcfSrnet(Packed):
     """
 
     knows_speakers = True
+    query: Tensor
+    source: Tensor
 
     def __init__(self, widths: Mapping[str, int], width: int = 100, heads: int = 4, dropout: float = 0.1) -> None:
         super().__init__(widths, width)

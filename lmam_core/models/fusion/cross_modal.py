@@ -25,6 +25,9 @@ class CrossModal(Packed):
     paper; its training script hides what follows unless told otherwise. A single modality attends to itself.
     """
 
+    query: Tensor
+    source: Tensor
+
     def __init__(
         self, widths: Mapping[str, int], width: int = 30, heads: int = 5, layers: int = 5, dropout: float = 0.1
     ) -> None:

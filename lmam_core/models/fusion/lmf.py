@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.contracts.fusion import register
+from lmam_core.models.contracts.parts import ModuleDict
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import HIDDEN, SubNet, subnets
 from lmam_core.models.layers.transformer import Places
@@ -38,7 +39,7 @@ class LowRankProduct(nn.Module):
             raise LmamError(f"The rank of a low-rank fusion must be a whole number from 1; got {rank!r}.")
         self.rank, self.out = rank, out
         # The bias of a linear map is the factor's row that meets the 1.
-        self.factors = nn.ModuleDict({m: nn.Linear(d, rank * out) for m, d in widths.items()})
+        self.factors = ModuleDict({m: nn.Linear(d, rank * out) for m, d in widths.items()})
         for m, factor in self.factors.items():
             for p in factor.parameters():
                 nn.init.normal_(p, std=(1 + widths[m]) ** -0.5)
@@ -62,7 +63,7 @@ class LowRankProduct(nn.Module):
     @torch.no_grad()
     def tensor(self) -> Tensor:
         """The weight tensor that the factors stand for, (1 + d_1, ..., 1 + d_M, out)."""
-        full = self.share[:, None]  # (rank, out), then one axis a modality before the last
+        full = self.share[:, None]  # (rank, out), then one axis per modality before the last
         for factor in self.factors.values():
             rows = torch.cat([factor.bias[None], factor.weight.T]).unflatten(1, (self.rank, self.out))  # (1+d, r, out)
             full = full[..., None, :] * rows.permute(1, 0, 2).view(self.rank, *[1] * (full.dim() - 2), len(rows), -1)

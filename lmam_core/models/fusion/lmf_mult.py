@@ -12,7 +12,7 @@ from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.lmf import LowRankProduct
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import normalised
-from lmam_core.models.layers.start import unit
+from lmam_core.models.layers.initialisation import unit_gain
 from lmam_core.models.layers.transformer import Places, Stacks
 
 
@@ -41,7 +41,7 @@ class LmfMult(Packed):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(widths, 2 * len(widths) * width)
-        self.project = nn.ModuleDict({m: unit(nn.Linear(d, width, bias=False)) for m, d in widths.items()})
+        self.project = nn.ModuleDict({m: unit_gain(nn.Linear(d, width, bias=False)) for m, d in widths.items()})
         self.product = LowRankProduct(dict.fromkeys(widths, width), rank, width)
         self.cross = Stacks(2 * len(widths), width, heads, layers, dropout)
 

@@ -16,7 +16,7 @@ from lmam_core.models.layers.transformer import Places
 
 @register("self_attention", title="self-attention")
 class SelfAttention(Packed):
-    """softmax(Q K^T / √d_m) V a modality, side by side, (B, L, Σ d_m); Q, K and V are square maps with a bias.
+    """softmax(Q K^T / √d_m) V per modality, side by side, (B, L, Σ d_m); Q, K and V are square maps with a bias.
 
     One head and no output map: nine times |W^Q| for three modalities, as Fig. 1b counts. Σ_m 3 (d_m^2 + d_m)
     parameters, of which a key's bias changes nothing (softmax takes it out again).

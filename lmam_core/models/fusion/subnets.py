@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmam_core.models.layers.start import he
+from lmam_core.models.layers.initialisation import he
 
 HIDDEN = {"text": 64, "audio": 16, "video": 16, "nonverbal": 16}
 """Widths of the sub-networks in the public code of TFN and LMF."""
@@ -39,7 +39,10 @@ class SubNet(nn.Sequential):
         return sum((d + 1) * hidden[m] + 2 * (hidden[m] + 1) * hidden[m] for m, d in widths.items())
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(normalised(x) if self.normalise else x)
+        x = normalised(x) if self.normalise else x
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def normalised(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from lmam_core.batch import Turns
 from lmam_core.models.contracts.fusion import register
 from lmam_core.models.fusion.packed import Packed
 from lmam_core.models.fusion.subnets import HIDDEN, SubNet, subnets
-from lmam_core.models.layers.start import he
+from lmam_core.models.layers.initialisation import he
 from lmam_core.models.layers.transformer import Places
 
 

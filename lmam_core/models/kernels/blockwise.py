@@ -40,7 +40,12 @@ COLUMNS = 128
 
 def is_long(L: int, device: torch.device) -> bool:
     """Whether conversations of L utterances are matched in blocks on this device; not within an exported program."""
-    return not torch.jit.is_tracing() and not torch.compiler.is_exporting() and shortest(device) <= L
+    return not is_traced() and not torch.compiler.is_exporting() and shortest(device) <= L
+
+
+def is_traced() -> bool:
+    """Whether `torch.jit.trace` is at work, in whose programs no value decides anything."""
+    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
 
 
 def shortest(device: torch.device) -> int:
@@ -68,7 +73,7 @@ def matched(
             return (_flex(q, k, v, keep) * mask[..., None]).to(dtype)  # (B, L, d)
         queries, lengths = mask.sum(1).tolist(), keep.sum(1).tolist()
         each = zip(q[mask].split(queries), k[keep].split(lengths), v[keep].split(lengths), strict=True)
-        O = torch.cat([_Blocked.apply(*one) for one in each])  # (all utterances, d)
+        O = torch.cat([_blocked(*one) for one in each])  # (all utterances, d)
         return v.new_zeros(*mask.shape, v.shape[2]).masked_scatter(mask[..., None], O).to(dtype)  # (B, L, d)
 
 
@@ -122,6 +127,9 @@ class _Blocked(torch.autograd.Function):
                 dq_t.addmm_(dX, k_s, alpha=4)
                 dk_s.addmm_(dX.T, q_t, alpha=4)
         return dq, dk, dv
+
+
+_blocked: Callable[[Tensor, Tensor, Tensor], Tensor] = _Blocked.apply
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -6,6 +6,7 @@ direction, 1 the backward one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -86,13 +87,13 @@ class PartyLoop(Function):
                 i_g[:, here] + from_q[..., : 3 * G], torch.baddbmm(b_g[:, None], g, W_g.transpose(1, 2)), g
             )
             new, *saved_p = cell(i_p_t, from_q[..., 3 * G :] + b_p[:, None], mine)
-            if drop_g is not None:
+            if drop_g is not None and drop_q is not None:
                 g, new = g * drop_g[:, here], new * drop_q[:, here]
             history[:n, :, t] = g.transpose(0, 1)
             q[place] = new
             spoken[:, here] = new
-            for k, (one, other) in enumerate(zip(saved_g, saved_p, strict=True)):
-                gates_g[k, :, here], gates_p[k, :, here] = one, other
+            for gate, (one, other) in enumerate(zip(saved_g, saved_p, strict=True)):
+                gates_g[gate, :, here], gates_p[gate, :, here] = one, other
             start += n
         ctx.save_for_backward(
             W_q, W_g, W_c, drop_g, drop_q, speaker, history, alpha, K, before_q, before_g, context, gates_g, gates_p
@@ -163,3 +164,6 @@ class PartyLoop(Function):
         d_W_g = torch.bmm(d_h_g.transpose(1, 2), before_g)
         d_W_c = torch.bmm(d_i_p.transpose(1, 2), context)
         return d_i_g, d_i_p, d_keys, d_W_q, d_W_g, d_W_c, d_h_g.sum(1), d_h_p.sum(1), *[None] * 5
+
+
+party_loop: Callable[..., Tensor] = PartyLoop.apply

@@ -73,25 +73,25 @@ def bidirectional(rnn: nn.RNNBase, x: Tensor, lengths: Tensor, dropout: float) -
     for layer in range(rnn.num_layers):
         if layer and dropout:
             h = F.dropout(h, dropout)
-        weights = (
+        W, U, b, c = (
             torch.stack([getattr(rnn, f"{name}_l{layer}{way}") for way in ("", "_reverse")])
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        both = loop(torch.stack([h, h.index_select(0, mirror)]), *weights, counts)  # (2, N, hidden)
+        both = loop(torch.stack([h, h.index_select(0, mirror)]), W, U, b, c, counts)  # (2, N, hidden)
         h = torch.cat([both[0], both[1].index_select(0, mirror)], -1)  # (N, 2 hidden)
     return h.new_zeros(B * L, h.shape[-1]).index_copy(0, place, h).view(B, L, -1)
 
 
 def _gru(x: Tensor, W: Tensor, U: Tensor, b: Tensor, c: Tensor, counts: list[int]) -> Tensor:
     """A GRU layer in both directions, (2, N, width) to (2, N, hidden)."""
-    return GruLoop.apply(torch.baddbmm(b[:, None], x, W.transpose(1, 2)), U, c, None, counts)
+    return gru_loop(torch.baddbmm(b[:, None], x, W.transpose(1, 2)), U, c, None, counts)
 
 
 def _lstm(x: Tensor, W: Tensor, U: Tensor, b: Tensor, c: Tensor, counts: list[int]) -> Tensor:
     """An LSTM layer in both directions, (2, N, width) to (2, N, hidden)."""
     # torch stacks the gates i, f, g, o; the loop takes g first.
     W, U, b = (w.unflatten(1, (4, -1))[:, [2, 0, 1, 3]].flatten(1, 2) for w in (W, U, b + c))
-    return LstmLoop.apply(torch.baddbmm(b[:, None], x, W.transpose(1, 2)), U, counts)
+    return lstm_loop(torch.baddbmm(b[:, None], x, W.transpose(1, 2)), U, counts)
 
 
 class LstmLoop(Function):
@@ -142,6 +142,9 @@ class LstmLoop(Function):
             torch.mul(d_cell, keep_t, out=d_c[:, :n])
             torch.bmm(d_i_t, W, out=d_h[:, :n])
         return d_i, torch.bmm(d_i.transpose(1, 2), _before(states, counts)), None
+
+
+lstm_loop: Callable[[Tensor, Tensor, list[int]], Tensor] = LstmLoop.apply
 
 
 def _steps(counts: list[int], *arrays: Tensor) -> list[tuple[Tensor, ...]]:
@@ -227,3 +230,6 @@ class GruLoop(Function):
             torch.baddbmm(d_t * z_t, hidden_t, W, out=carried[:, :n])
         d_i = torch.cat([d_hidden[..., : 2 * D], d * slope_n], -1)
         return d_i, torch.bmm(d_hidden.transpose(1, 2), before), d_hidden.sum(1), None, None
+
+
+gru_loop: Callable[[Tensor, Tensor, Tensor, Tensor | None, list[int]], Tensor] = GruLoop.apply

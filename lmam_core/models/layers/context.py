@@ -10,11 +10,16 @@ from lmam_core.batch import Turns
 from lmam_core.models.kernels.recurrence import bidirectional
 
 
-class PerUtterance(nn.Sequential):
-    """A stack of layers that looks at one utterance at a time, (B, L, width) to (B, L, outputs)."""
+class PerUtterance(nn.ModuleList):
+    """Layers, one after the other, that look at one utterance at a time, (B, L, width) to (B, L, outputs)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(layers)
 
     def forward(self, x: Tensor, turns: Turns) -> Tensor:
-        return super().forward(x)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 class Classifier(PerUtterance):
@@ -33,7 +38,7 @@ class Context(nn.Module):
     """
 
     def __init__(
-        self, width: int, hidden: int, dropout: float, cell: type[nn.RNNBase] = nn.LSTM, faithful: bool = False
+        self, width: int, hidden: int, dropout: float, cell: type[nn.LSTM | nn.GRU] = nn.LSTM, faithful: bool = False
     ) -> None:
         super().__init__()
         self.rnn = cell(width, hidden, num_layers=2, bidirectional=True, dropout=dropout, batch_first=True)

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+def keep_mask(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     """A mask of dropout: 0 with probability p, else 1 / (1 - p), of a shape and in the type and place of `like`.
 
-    On a CPU from 16 random bits a value, so that p is met to 1 in 131,072; torch's own takes 64 bits and more there,
+    On a CPU from 16 random bits per value, so that p is met to 1 in 131,072; torch's own takes 64 bits and more there,
     which was a fifth of the time of encoders of 30 columns.
     """
     gone = round(p * 2**16)
@@ -22,9 +22,9 @@ def kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` by `kept`."""
+    """`nn.Dropout` by `keep_mask`."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not self.training or self.p == 0:
             return super().forward(x)
-        return x * kept(x, tuple(x.shape), self.p)
+        return x * keep_mask(x, tuple(x.shape), self.p)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmam_core.batch import Turns
+from lmam_core.models.contracts.parts import ModuleList
 from lmam_core.models.layers.dropout import Dropout
 
 
@@ -86,6 +87,37 @@ class Encoder(nn.Module):
         return self.norm2(x + self.dropout(self.ffn(x)))  # (N, d)
 
 
+class _Layer(nn.Module):
+    """The weights of one layer of K encoders: maps (K, rows, columns), norms and biases (K, 1, columns)."""
+
+    query: Tensor
+    query_bias: Tensor
+    pair: Tensor
+    pair_bias: Tensor
+    output: Tensor
+    output_bias: Tensor
+    wide: Tensor
+    wide_bias: Tensor
+    narrow: Tensor
+    narrow_bias: Tensor
+    norm1: Tensor
+    norm1_bias: Tensor
+    norm2: Tensor
+    norm2_bias: Tensor
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        shapes = {"query": (width, width), "pair": (width, 2 * width), "output": (width, width)}
+        shapes |= {"wide": (width, 4 * width), "narrow": (4 * width, width)}
+        for name, (rows, columns) in shapes.items():
+            bound = rows**-0.5
+            setattr(self, name, nn.Parameter(torch.empty(count, rows, columns).uniform_(-bound, bound)))
+            setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(count, 1, columns)))
+        for name in ("norm1", "norm2"):
+            setattr(self, name, nn.Parameter(torch.ones(count, 1, width)))
+            setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(count, 1, width)))
+
+
 class Stacks(nn.Module):
     """K Transformer encoders of the same shape side by side, each on its own queries: packed (K, N, d) to (K, N, d).
 
@@ -100,18 +132,7 @@ class Stacks(nn.Module):
     def __init__(self, count: int, width: int, heads: int, layers: int, dropout: float, positions: bool = True) -> None:
         super().__init__()
         self.heads, self.dropout, self.positions = heads, Dropout(dropout), positions
-        shapes = {"query": (width, width), "pair": (width, 2 * width), "output": (width, width)}
-        shapes |= {"wide": (width, 4 * width), "narrow": (4 * width, width)}
-        self.layers = nn.ModuleList()
-        for _ in range(layers):
-            layer = nn.ParameterDict()
-            for name, (rows, columns) in shapes.items():
-                bound = rows**-0.5
-                layer[name] = torch.empty(count, rows, columns).uniform_(-bound, bound)
-                layer[f"{name}_bias"] = torch.zeros(count, 1, columns)
-            for name in ("norm1", "norm2"):
-                layer[name], layer[f"{name}_bias"] = torch.ones(count, 1, width), torch.zeros(count, 1, width)
-            self.layers.append(layer)
+        self.layers = ModuleList(_Layer(count, width) for _ in range(layers))
         self.norm, self.norm_bias = (nn.Parameter(make(count, 1, width)) for make in (torch.ones, torch.zeros))
 
     @staticmethod
@@ -131,20 +152,20 @@ class Stacks(nn.Module):
             seen = seen & near | torch.eye(L, dtype=torch.bool, device=near.device)  # (B, 1, L, L)
         seen = seen.repeat(K, 1, 1, n)  # (K B, 1, 1 or L, n L)
         for layer in self.layers:
-            h = _norm(z, layer["norm1"], layer["norm1_bias"])  # (K, N, d)
-            q = torch.baddbmm(layer["query_bias"], h, layer["query"])
+            h = _norm(z, layer.norm1, layer.norm1_bias)  # (K, N, d)
+            q = torch.baddbmm(layer.query_bias, h, layer.query)
             if y is not None:
-                h = _norm(y, layer["norm1"][:, None], layer["norm1_bias"][:, None]).flatten(1, 2)  # (K, n N, d)
-            kv = torch.baddbmm(layer["pair_bias"], h, layer["pair"]).view(K, n, N, 2 * d)
+                h = _norm(y, layer.norm1[:, None], layer.norm1_bias[:, None]).flatten(1, 2)  # (K, n N, d)
+            kv = torch.baddbmm(layer.pair_bias, h, layer.pair).view(K, n, N, 2 * d)
             q = places.pad(q).view(K * B, L, self.heads, -1).transpose(1, 2)  # (K B, heads, L, d / heads)
             kv = places.pad(kv).transpose(1, 2).reshape(K * B, n * L, 2, self.heads, -1)
             k, v = kv.permute(2, 0, 3, 1, 4)  # (K B, heads, n L, d / heads)
             h = attend(q, k, v, seen).transpose(1, 2).reshape(K, B, L, d)
-            h = torch.baddbmm(layer["output_bias"], places.pack(h), layer["output"])
+            h = torch.baddbmm(layer.output_bias, places.pack(h), layer.output)
             z = z + self.dropout(h)
-            h = _norm(z, layer["norm2"], layer["norm2_bias"])
-            h = torch.relu_(torch.baddbmm(layer["wide_bias"], h, layer["wide"]))  # (K, N, 4 d)
-            h = torch.baddbmm(layer["narrow_bias"], self.dropout(h), layer["narrow"])
+            h = _norm(z, layer.norm2, layer.norm2_bias)
+            h = torch.relu_(torch.baddbmm(layer.wide_bias, h, layer.wide))  # (K, N, 4 d)
+            h = torch.baddbmm(layer.narrow_bias, self.dropout(h), layer.narrow)
             z = z + self.dropout(h)
         return _norm(z, self.norm, self.norm_bias)
 

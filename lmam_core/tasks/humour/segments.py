@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmam_core import doors
+from lmam_core import file_errors
 from lmam_core.batch import MODALITIES, Turns
 from lmam_core.data import catalogue
 from lmam_core.data.files import ur_funny
@@ -227,7 +227,7 @@ def load(name: str) -> Segments:
         stored, sha256 = catalogue.arrays(name)
         return checked(name, mustard.words(stored), mustard.CLASSES, sha256)
     folder = catalogue.folder(name)
-    with doors.door(folder, "UR-FUNNY's six files"):
+    with file_errors.explained(folder, "UR-FUNNY's six files"):
         words, sha256, notes = ur_funny.words(folder)
     segments = checked(name, words, ur_funny.CLASSES, sha256)
     return replace(segments, notes=[*condensed(notes), *segments.notes])

@@ -83,8 +83,10 @@ _propagation = cast("Callable[[Tensor, Tensor, int, Tensor], tuple[Tensor, ...]]
 
 
 class SessionAttention(nn.Module):
-    """Eq. 5 and 6: a session's clicks (B, L, d), the last one first, to one vector (B, d); 200 d + 4 d^2 + 3 d
-    parameters."""
+    """Eq. 5 and 6: a session's clicks (B, L, d), the last one first, to one vector (B, d).
+
+    200 d + 4 d^2 + 3 d parameters.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def test_the_weights_of_a_run_before_after_and_cut(tables: Store, monkeypatch: p
 
 
 def test_only_arms_that_are_tuned_are_asked_for(store: Store) -> None:
-    assert spectra.asked(store) == []
+    assert spectra.experiments(store) == []
 
 
 def test_a_cut_leaves_the_model_as_it_was() -> None:

@@ -19,9 +19,11 @@ from lmam_book import build as book
 from lmam_book.build import manifest, verify
 from lmam_book.build.pages import check_pages
 from lmam_book.build.serve import watch_sources
+from lmam_book.cli import main as lmam
 from lmam_core.errors import LmamError
 from lmam_core.runs.store import Store
 
+REPOSITORY = book.ROOT
 PARAMETERS = 'profile: str = "quick"  # quick or full'
 COUNT = (
     "from pathlib import Path\n\nwith Path('runs.txt').open('a') as runs:\n    runs.write('{name} ')\nprint(profile)"
@@ -40,6 +42,7 @@ def write_notebook(path: Path, *sources: str) -> None:
 def root(tmp_path, monkeypatch):
     """A book of one page and the chapters `a` and `b`, each of which notes its run in `runs.txt`."""
     monkeypatch.delenv("LMAM_DATA", raising=False)
+    monkeypatch.setattr(book, "ROOT", tmp_path)
     for folder in ("book/_static", "book/other", "notebooks", "lmam_core", "data/results", "data/paper"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_config.yml").write_text(
@@ -268,7 +271,7 @@ def test_runs_with_the_chapters_own_parameters_and_this_interpreter(root):
 
 def test_a_failing_cell_is_named_and_the_others_finish(root, capsys):
     write_notebook(root / "notebooks" / "a.ipynb", "x = 1", "# a note\nraise ArithmeticError(f'no {x}')", "print(1)")
-    assert book.main([], root) == 2
+    assert lmam(["book"]) == 2
     said, error = capsys.readouterr()
     block = said[said.index("FAILED") :].splitlines()
     assert block[0] == "FAILED  notebooks/a.ipynb"
@@ -282,7 +285,7 @@ def test_a_failing_cell_is_named_and_the_others_finish(root, capsys):
 def test_an_error_of_ours_is_one_sentence(root, capsys):
     code = "from lmam_core.errors import LmamError\n\nraise LmamError('rank is 0: give at least 1.')"
     write_notebook(root / "notebooks" / "a.ipynb", code)
-    assert book.main(["--jobs", "1"], root) == 2
+    assert lmam(["book", "--jobs", "1"]) == 2
     assert "Traceback" not in capsys.readouterr().out
 
 
@@ -311,7 +314,7 @@ def test_a_cell_that_cannot_go_on_is_one_sentence_and_leaves_no_process(root, ca
     note = f"from pathlib import Path\nimport os\n\nPath({str(root / 'pid')!r}).write_text(str(os.getpid()))"
     write_notebook(root / "notebooks" / "a.ipynb", note, code)
     limit = ["--minutes", "0.3" if "sleep(600)" in code else "5"]
-    assert book.main(limit, root) == 2
+    assert lmam(["book", *limit]) == 2
     block = capsys.readouterr().out.split("FAILED")[1].split("\n\n")[0].splitlines()
     if "sleep(600)" not in code:  # on a busy machine the time is over before it comes to that
         assert block[1].split(maxsplit=1) == ["at", f"cell 4 of 4: {code.splitlines()[0]}"]
@@ -340,14 +343,14 @@ def test_a_long_cell_gives_signs_of_life(root, capsys, monkeypatch):
 
 
 def test_builds_the_pages_and_then_only_what_changed(root, capsys):
-    assert book.main([], root) == 0
+    assert lmam(["book"]) == 0
     assert "[2/2]" in capsys.readouterr().out
     html = root / "_build" / "html"
     page = html / "notebooks" / "a.html"
     assert "quick" in page.read_text()
 
     begun = time.monotonic()
-    assert book.main([], root) == 0
+    assert lmam(["book"]) == 0
     assert "up to date" in capsys.readouterr().out
     assert time.monotonic() - begun < 2
 
@@ -360,7 +363,7 @@ def test_builds_the_pages_and_then_only_what_changed(root, capsys):
     notebook.cells.insert(2, nbformat.v4.new_markdown_cell("A sentence more."))
     nbformat.write(notebook, source)
     os.replace(html, html.with_name("html.former"))  # as a build leaves it that is killed as it swaps the two
-    assert book.main([], root) == 0
+    assert lmam(["book"]) == 0
     assert "started (" not in capsys.readouterr().out
     assert "0 added, 2 changed, 0 removed" in (root / "_build" / "logs" / "jupyter-book.log").read_text()
     assert "Small" in (html / "book" / "index.html").read_text()
@@ -375,7 +378,7 @@ def test_builds_the_pages_and_then_only_what_changed(root, capsys):
     assert sentence.startswith(
         "_build/html/notebooks/a.html, _build/html/notebooks/more.html: not as the build left it"
     )
-    assert book.main([], root) == 0
+    assert lmam(["book"]) == 0
     assert page.read_text() == whole
     assert not (html / "notebooks" / "more.html").exists()
     assert list(verify.built_book_is_fresh(Store(root / "data" / "results"), root)) == []
@@ -386,11 +389,11 @@ def test_builds_the_pages_and_then_only_what_changed(root, capsys):
 
 def test_a_page_with_a_mistake_fails_every_time_and_leaves_the_last_good_book(root, capsys):
     """Also when it is built again as it is: Sphinx says of a page that it does not read again nothing."""
-    assert book.main([], root) == 0
+    assert lmam(["book"]) == 0
     page = root / "_build" / "html" / "notebooks" / "a.html"
     (root / "book" / "index.md").write_text("# Small\n\n```{nonsense}\n```\n\nSee {doc}`../notebooks/c`.\n")
     for _ in range(2):
-        assert book.main([], root) == 2
+        assert lmam(["book"]) == 2
         said, error = capsys.readouterr()
         assert "unknown document" in said
         assert "Unknown directive type" in said
@@ -457,7 +460,7 @@ def test_a_killed_build_goes_on_where_it_stopped(root):
     wait = "import os\nimport time\n\nPath('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
     write_notebook(root / "notebooks" / "b.ipynb", COUNT.format(name="b"), wait)
     code = "import sys, pathlib; from lmam_book import build as book; book.build(pathlib.Path(sys.argv[1]), jobs=1)"
-    build = subprocess.Popen([sys.executable, "-c", code, root], cwd=book.ROOT, stdout=subprocess.DEVNULL)
+    build = subprocess.Popen([sys.executable, "-c", code, root], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     pid = root / "notebooks" / "pid"
     wait_until(lambda: pid.exists() and pid.read_text())
     build.send_signal(signal.SIGKILL)
@@ -528,8 +531,9 @@ def fetch(port: str, page: str) -> str:
 
 
 def test_serves_the_book_and_builds_it_again_on_a_change(root):
-    code = "import sys, pathlib; from lmam_book import build; build.main(['--serve', '0'], pathlib.Path(sys.argv[1]))"
-    server = subprocess.Popen([sys.executable, "-c", code, root], cwd=book.ROOT, stdout=subprocess.PIPE, text=True)
+    code = "import sys, pathlib; from lmam_book import build; build.ROOT = pathlib.Path(sys.argv[1])"
+    code += "\nfrom lmam_book import cli; cli.main(['book', '--serve', '0'])"
+    server = subprocess.Popen([sys.executable, "-c", code, root], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     try:
         line = next(line for line in server.stdout if line.startswith("Serving"))
         port = line.split("localhost:")[1].split(";")[0]

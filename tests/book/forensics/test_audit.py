@@ -8,7 +8,7 @@ from lmam_book.forensics import audit
 from lmam_book.forensics.averages import best_weights, largest_difference, near_supports
 from lmam_book.forensics.completion import completed
 from lmam_book.forensics.counts import READINGS
-from lmam_book.forensics.examination import examination
+from lmam_book.forensics.error_rates import error_rates
 from lmam_book.forensics.simulated import chance, plant, simulated, table
 from lmam_book.paper.printed import TEST_SUPPORT
 
@@ -146,7 +146,7 @@ def test_a_missing_number_is_not_made_up():
     found = audit(made, IEMOCAP)
     assert found.fits[0].named
     assert completed(found, 0) is None
-    assert found.whole(0) is None
+    assert found.row_matrices(0) is None
 
 
 def test_a_shifted_average_disagrees():
@@ -183,8 +183,8 @@ def test_simulated_correct_rows_are_within_rounding():
     assert (found["implied"] - 1).abs().max() < 1e-3
 
 
-def test_the_examination_reports_no_false_alarm_and_no_miss():
-    found = examination(SMALL, rows=12, tables=2, planted=3)
+def test_error_rates_of_the_audit_count_no_false_alarm_and_no_miss():
+    found = error_rates(SMALL, rows=12, tables=2, planted=3)
     assert list(found["Acc. is"]) == ["recall", "precision"]
     assert (found["false_alarms"] == 0).all()
     assert (found[["reading_found", "found", "accuracy_found", "supports_found"]] == 1).all(axis=None)

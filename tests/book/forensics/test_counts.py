@@ -1,4 +1,4 @@
-"""Whole numbers behind one pair: against every pair of counts tried out with fractions."""
+"""RowMatrices numbers behind one pair: against every pair of counts tried out with fractions."""
 
 from fractions import Fraction
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from lmam_book.plans import plans, search, studies
+from lmam_book.plans.arms import STARRED, methods
 from lmam_book.plans.search import TRIALS, Trial, needed, tuned
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
@@ -109,6 +111,8 @@ def test_studies_compare_arms_that_differ_in_the_fusion_alone() -> None:
     for name in studies.STUDIES:
         arms = studies.study(name)
         assert len(set(arms)) == len(arms)
+        if name.startswith(("attention", "subsets", "rank", "widened", "ways")):  # beside the headline's arms
+            continue
         for dataset in {a.dataset for a in arms}:
             mine = [a for a in arms if a.dataset == dataset]
             assert len({tuple(getattr(a, field) for field in kept) for a in mine}) == 1
@@ -139,3 +143,68 @@ def test_a_study_goes_breadth_first_and_says_what_is_left(tmp_path: Path, monkey
     after = studies.cost(["headline_bc_lstm"], store, seeds=10)
     assert after.updates.item() == after.core_hours.item() == 0
     assert len(studies.stored_runs("headline_bc_lstm", store)) == 20
+
+
+def test_the_studies_hold_everything_that_is_to_be_measured() -> None:
+    """Each backbone on each dataset in each reading; two more readings of three; Tables V, IX, X, XI and Fig. 5."""
+    arms = {arm for name in studies.STUDIES for arm in studies.study(name)}
+
+    def some(**fields: object) -> bool:
+        return any(all(getattr(arm, k) == v for k, v in fields.items()) for arm in arms)
+
+    for backbone, dataset in itertools.product(STARRED, studies.DATASETS):
+        place = {"backbone": backbone, "dataset": dataset, "modalities": ("text", "audio")}
+        for readings in ("", "keys=others"):
+            assert some(**place, fusion="lmam", embedding=STARRED[backbone], variant="paper", readings=readings)
+        assert some(**place, fusion="lmam", embedding=STARRED[backbone], variant="released")
+        if backbone in ("bc_lstm", "text_cnn", "emocaps"):
+            assert some(**place, fusion="lmam", readings="keys=all")
+            assert some(**place, fusion="lmam", readings="keys=concatenated", embedding=STARRED[backbone])
+    fused = [("bc_lstm", dataset) for dataset in studies.DATASETS] + [("emocaps", d) for d in studies.TABLES]
+    for (backbone, dataset), method in itertools.product(fused, methods()):
+        assert some(backbone=backbone, dataset=dataset, embedding="late", fusion=method)
+    for backbone, dataset in itertools.product(("bc_lstm", "mm_dfn", "m2fnet", "emocaps"), studies.TABLES):
+        assert some(backbone=backbone, dataset=dataset, width=studies.WIDENED[backbone][dataset])
+        for way in ("early", "early_residual", "late"):
+            assert some(backbone=backbone, dataset=dataset, fusion="lmam", embedding=way, variant="paper")
+    for dataset in studies.DATASETS:
+        assert some(backbone="bc_lstm_att", dataset=dataset, embedding="late")
+    for dataset, m in itertools.product(studies.TABLES, ("text", "audio")):
+        assert some(backbone="emocaps", dataset=dataset, fusion="lmam", modalities=(m,))
+
+
+def test_the_later_studies_wait_until_the_others_have_every_seed(tmp_path: Path, monkeypatch) -> None:
+    store, asked = Store(tmp_path), []
+    later = dataclasses.replace(ARM, fusion="add").resolved()
+    monkeypatch.setitem(studies.STUDIES, "headline_bc_lstm", lambda: [ARM])
+    monkeypatch.setitem(studies.STUDIES, "ways_bc_lstm", lambda: [ARM, later])
+
+    def pretend(experiments: list[Experiment], store: Store, *_: object) -> list[str]:
+        for e in (e for e in experiments if e not in store):
+            asked.append(e)
+            store.add(made(e, 50.0 + e.learning_rate * (e.learning_rate < 3e-3)))
+        return []
+
+    monkeypatch.setattr(studies, "sweep", pretend)
+    studies.carry_out(["ways_bc_lstm", "headline_bc_lstm"], store)
+    assert [e.fusion for e in asked if e.protocol == "honest"] == ["concat"] * 10 + ["add"] * 10
+
+
+def test_an_arm_of_two_studies_costs_once_and_epochs_of_the_first_protocol_are_a_measure(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = ["first_mm_dfn", "headline_mm_dfn"]
+    once, again = (studies.cost(part, store).set_index(["study", "dataset"]) for part in ([names[0]], names))
+    assert np.isnan(again.core_hours.iloc[0])
+    shared = again.loc[("first_mm_dfn", "iemocap")], again.loc[("headline_mm_dfn", "iemocap")]
+    assert [row.arms for row in shared] == [3, 4]
+    assert shared[1].updates * 3 == shared[0].updates == once.updates.iloc[0]
+    # An epoch of the first protocol took 6 seconds; one of 8 conversations has 12 updates there.
+    first = dataclasses.replace(studies.base("iemocap", "mm_dfn"), protocol="protocol1").resolved()
+    slow = Training(1, 50.0, [1.0], [50.0], 6.0)
+    store.add(dataclasses.replace(made(first, 50.0), training=slow))
+    other = studies.base("iemocap", "bc_lstm").resolved()
+    store.add(dataclasses.replace(made(other, 50.0), training=Training(1, 50.0, [1.0], [50.0], 1.0, 12)))
+    timed = studies.cost(names, store).set_index(["study", "dataset"])
+    seconds = studies.SLOWER * 6 / 12
+    assert timed.core_hours.iloc[0] == pytest.approx(once.updates.iloc[0] * seconds / 3600, abs=0.01)
+    assert np.isnan(timed.loc[("first_mm_dfn", "mosi")].core_hours)

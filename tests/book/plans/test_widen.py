@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from lmam_book.plans import studies
 from lmam_book.plans.arms import IEMOCAP, MOSI, WIDENED, plugged
 from lmam_book.plans.widen import matching, parameters
 from lmam_core.data import catalogue
@@ -48,3 +49,11 @@ def test_what_cannot_be_matched_is_told_in_a_sentence() -> None:
 def test_the_widths_of_the_plans_are_those_that_are_found(backbone: str, base: Experiment) -> None:
     plain, with_lmam = (e for e in plugged(backbone)() if e.dataset == base.dataset)
     assert matching(plain, with_lmam).width == WIDENED[backbone][base.dataset]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("backbone", studies.WIDENED)
+@pytest.mark.parametrize("dataset", studies.TABLES)
+def test_the_widths_of_the_studies_are_those_that_are_found(backbone: str, dataset: str) -> None:
+    plain, with_lmam = (arm.resolved() for arm in studies.headline(backbone, [dataset], ["own"]))
+    assert matching(plain, with_lmam).width == studies.WIDENED[backbone][dataset]

@@ -9,7 +9,7 @@ import pytest
 from lmam_book.plans import plans
 from lmam_book.verdicts import backbones as compared
 from lmam_core.runs.store import Store
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 
 
 @pytest.fixture

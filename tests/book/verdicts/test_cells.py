@@ -12,7 +12,7 @@ import pytest
 from lmam_book.pages import cells_page, live_runs
 from lmam_book.pages.figures import common as figures
 from lmam_book.plans import plans
-from lmam_book.verdicts import beside_print as plugin
+from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts import cells as comparison
 from lmam_book.verdicts import paper_tables as tables
 from lmam_book.verdicts.cells import Cells
@@ -25,7 +25,7 @@ from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.run import Run
 from lmam_core.runs.store import Store
 from lmam_core.runs.training import Training
-from tests.book.verdicts.test_beside_print import made
+from tests.book.verdicts.test_beside_paper import made
 
 OF = (np.mean, np.median)
 RIGHT = {"concat": 0.5, "tfn": 0.5, "lmf": 0.4, "lmam": 0.6}
@@ -100,7 +100,7 @@ def test_accuracy_stands_beside_the_papers_where_it_prints_one(cells: Cells) -> 
     number = printed(9, "TFN", "iemocap", "accuracy")
     row = re.search(r"<td>.*?TFN.*?</tr>", said, re.S)[0]
     assert f"<td>{number}</td>" in row
-    assert f"<td>{plugin.spread(ours, 1)}</td>" in row
+    assert f"<td>{beside_paper.spread(ours, 1)}</td>" in row
     assert cells_page.accuracy([cells], "mosi").data == ""
 
 
@@ -131,11 +131,13 @@ def test_a_run_that_collapsed_moves_the_mean_and_not_the_median_and_the_limit_is
 
 def test_columns_without_anything_in_them_are_left_out(cells: Cells) -> None:
     rows = cells.beside("iemocap")
-    assert set(rows) - set(comparison.trimmed(rows)) == {"one class"}
-    bare = comparison.trimmed(rows.assign(paper="–", **{"starred row": "–"}))
+    assert set(rows) - set(comparison.without_empty_columns(rows)) == {"one class"}
+    bare = comparison.without_empty_columns(rows.assign(paper="–", **{"starred row": "–"}))
     assert set(rows) - set(bare) == {"one class", "paper"}
     assert "starred row" not in bare
-    kept = comparison.trimmed(rows.assign(**{"starred row": ["–", "–", "60.29", "–"], "one class": [0, 2, "–", 0]}))
+    kept = comparison.without_empty_columns(
+        rows.assign(**{"starred row": ["–", "–", "60.29", "–"], "one class": [0, 2, "–", 0]})
+    )
     assert {"paper", "starred row", "one class"} <= set(kept)
 
 
@@ -177,38 +179,38 @@ def test_verdicts_follow_the_runs(cells: Cells) -> None:
     for path in cells.store.root.glob("iemocap/bc_lstm/lmam.late*.honest.*"):
         path.unlink()
     again = dataclasses.replace(cells)
-    assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"not testable"}
+    assert set(again.verdicts("LMAM", ["iemocap"]).verdict) == {"too few runs"}
 
 
 def test_gains_over_other_runs_wait_for_five_seeds_and_leave_variants_out(cells: Cells) -> None:
     alone = cells.of("TFN", "iemocap")
     assert len(alone) == 6
-    gains = comparison.over(cells, alone, "iemocap")
+    gains = comparison.gains_over(cells, alone, "iemocap")
     assert list(gains) == ["Concatenate", "LMAM", "TFN", "LFM"]
     assert gains["TFN"].mean == 0
     assert gains["LFM"].high < 0 < gains["LMAM"].low
-    assert comparison.over(cells, alone[:4], "iemocap") == {}
+    assert comparison.gains_over(cells, alone[:4], "iemocap") == {}
     varied = dataclasses.replace(cells, label=lambda e: f"{name}, again" if (name := cells.label(e)) == "LFM" else name)
-    assert "LFM, again" not in comparison.over(varied, alone, "iemocap")
+    assert "LFM, again" not in comparison.gains_over(varied, alone, "iemocap")
 
 
 def test_how_much_larger_a_gain_is_here_is_the_difference_of_the_gains(cells: Cells) -> None:
     concat, lmam, tfn, lfm = (cells.of(arm, "iemocap") for arm in ("Concatenate", "LMAM", "TFN", "LFM"))
-    more = comparison.more((concat, lmam), (tfn, lfm), "weighted_f1")
+    more = comparison.gain_difference((concat, lmam), (tfn, lfm), "weighted_f1")
     here, there = effect(concat, lmam, "weighted_f1"), effect(tfn, lfm, "weighted_f1")
     assert more.mean == pytest.approx(here.mean - there.mean)
     assert more.values == pytest.approx(np.subtract(here.values, there.values))
     assert more.of_seeds == pytest.approx(np.std(more.values, ddof=1) / len(more.values) ** 0.5)
-    again = comparison.more((concat, lmam), (concat, lmam), "weighted_f1")
+    again = comparison.gain_difference((concat, lmam), (concat, lmam), "weighted_f1")
     assert again.mean == pytest.approx(0)
     assert again.of_conversations == pytest.approx(0, abs=1e-9)
-    assert comparison.more((concat, lmam), (tfn, lfm[:1]), "weighted_f1") is None
+    assert comparison.gain_difference((concat, lmam), (tfn, lfm[:1]), "weighted_f1") is None
 
 
 def test_claims_stand_in_one_row_with_both_gains_and_the_word(cells: Cells) -> None:
     said = cells_page.claims(cells, "LMAM", "iemocap").data
     row = re.search(r"<td>.*?Concatenate.*?</tr>", said, re.S)[0]
-    gain = plugin.signed(cells.gain("LMAM", "iemocap", "weighted_f1", "Concatenate"))
+    gain = beside_paper.signed(cells.gain("LMAM", "iemocap", "weighted_f1", "Concatenate"))
     assert gain in row
     assert "+4.90" in row
     assert "reproduced" in row
@@ -223,7 +225,7 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     assert names[0].startswith("LMAM")  # the best first
     beside = cells_page.seeds(cells, "iemocap", "weighted F1 %", cells.of("TFN", "iemocap"))
     assert beside.axes[0].get_yticklabels()[0].get_text() == "text alone (n=6)"
-    low = np.array([plugin.values(cells.frame, "iemocap", "weighted_f1")["LFM"][seed] for seed in range(6)])
+    low = np.array([beside_paper.values(cells.frame, "iemocap", "weighted_f1")["LFM"][seed] for seed in range(6)])
     assert 0 <= figure.axes[0].get_xlim()[0] < low.min()
     drawn = cells_page.trade(cells, "iemocap", cells.parameters("iemocap"), "parameters").data
     assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 8  # wide, and for a phone

@@ -45,12 +45,12 @@ def test_the_plans_are_the_cells_of_table_xiv() -> None:
     for plan, extra in (("humour", 2), ("humour_full", 0)):
         arms = tasks.PLANS[plan]()
         assert len(arms) == 30 + extra
-        assert len({e.key for e in tasks.asked(plan)}) == 5 * len(arms)
+        assert len({e.key for e in tasks.experiments(plan)}) == 5 * len(arms)
         for name, e in list(arms.items())[:30]:
             row, subset = name.split(", ")
             assert (e.setting, e.modalities) == (tasks.CMFN[row.rstrip("*")], tasks.SUBSETS[subset])
             assert (e.fusion == "lmam") == row.endswith("*")
-    assert {e.dataset for e in tasks.asked("humour_text")} == {"mustard"}
+    assert {e.dataset for e in tasks.experiments("humour_text")} == {"mustard"}
 
 
 def test_runs_on_generated_segments_decide_nothing_about_ur_funny(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_model_below_a_linear_probe_decides_nothing_and_few_seeds_have_no_word
     compared = compare(Linear, NEAR.name, store=tmp_path, **untrained)
     assert compared.word == rule.NOT_WORKING
     assert compared.baseline.score < compared.baseline.bar
-    assert compare(Linear, NEAR.name, store=tmp_path, seeds=[3, 4], **untrained).word == rule.NOT_TESTABLE
+    assert compare(Linear, NEAR.name, store=tmp_path, seeds=[3, 4], **untrained).word == rule.TOO_FEW
     assert {r.experiment.seed for r in Store(tmp_path)} == {0, 1, 2, 3, 4}
 
 

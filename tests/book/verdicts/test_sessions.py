@@ -51,7 +51,7 @@ def fill(store: Store, rates: dict[str, float], seeds: int = 5) -> None:
     ],
 )
 def test_the_better_reading_decides(store: Store, rates: tuple[float, ...], word: str) -> None:
-    assert claim(Evidence(store), "P@20").verdict == "not testable"
+    assert claim(Evidence(store), "P@20").verdict == "too few runs"
     fill(store, dict(zip((tasks.BASE, *sessions.READINGS), rates, strict=True)))
     found = sessions.decide(store)
     assert found.word == word
@@ -65,7 +65,7 @@ def test_the_better_reading_decides(store: Store, rates: tuple[float, ...], word
 
 def test_few_seeds_decide_nothing(store: Store) -> None:
     fill(store, {tasks.BASE: 0.2, "LMAM, channels": 0.4}, seeds=3)
-    assert sessions.decide(store).word == "not testable"
+    assert sessions.decide(store).word == "too few runs"
 
 
 def test_an_effect_of_sessions_is_the_difference_of_their_metrics() -> None:
@@ -79,7 +79,7 @@ def test_an_effect_of_sessions_is_the_difference_of_their_metrics() -> None:
 
 def test_plans_are_whole() -> None:
     assert [c.arguments for c in read() if c.rule == "sessions"] == [{"metric": "P@20"}]
-    assert len({e.key for name in ("sessions", "sessions_full") for e in tasks.asked(name)}) == 5 * (
+    assert len({e.key for name in ("sessions", "sessions_full") for e in tasks.experiments(name)}) == 5 * (
         len(tasks.SESSIONS) + 3
     )
-    assert {e.fraction for e in tasks.asked("sessions_full")} == {1}
+    assert {e.fraction for e in tasks.experiments("sessions_full")} == {1}

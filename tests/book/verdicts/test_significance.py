@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from lmam_book.plans.arms import bc_lstm
 from lmam_book.verdicts import significance
 from lmam_book.verdicts.resampling import draws, resampled
-from lmam_book.verdicts.significance import class_tests, corrected, flip, holm, paired, pairs, settings
+from lmam_book.verdicts.significance import class_tests, corrected, holm, paired, pairs, settings, sign_flip_p
 from lmam_core.errors import LmamError
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -101,7 +101,7 @@ def test_a_metric_that_cannot_be_resampled_is_named(metric: str) -> None:
 def test_flipping_signs_counts_the_patterns_that_are_as_far_from_0(d: list[float]) -> None:
     signs = np.array(np.meshgrid(*[[-1, 1]] * len(d))).reshape(len(d), -1)
     means = np.abs((signs * np.array(d)[:, None]).mean(0))
-    assert flip(np.array(d)) == pytest.approx((means >= abs(np.mean(d)) - 1e-9).mean())
+    assert sign_flip_p(np.array(d)) == pytest.approx((means >= abs(np.mean(d)) - 1e-9).mean())
 
 
 def test_a_pair_is_tested_over_shared_seeds() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from lmam_book.bench import trait_probes
 from lmam_book.plans import search, studies
-from lmam_book.verdicts import beside_print, traits
+from lmam_book.verdicts import beside_paper, traits
 from lmam_book.verdicts.claims import Evidence
 from lmam_book.verdicts.claims.measured import plugged
 from lmam_book.verdicts.headline import reported_gain
-from lmam_book.verdicts.rule import EXCLUDED, NOT_TESTABLE, NOT_WORKING, REPRODUCED
+from lmam_book.verdicts.rule import EXCLUDED, NOT_WORKING, REPRODUCED, TOO_FEW, UNDECIDED
 from lmam_core.data.sources.pom import TRAITS
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -33,11 +33,11 @@ def made(e: Experiment, spread: float) -> Run:
     return Run(e, summarise(sum(scored.values()), None), scored, None, training, 1, 1, 1.0, 1.0)
 
 
-def filled(store: Store, spreads: dict[str, float], name: str = "traits_bc_lstm") -> Store:
-    """A store with the whole search and five seeds of a study's arms, off by `spreads[fusion]`."""
+def filled(store: Store, spreads: dict[str, float], name: str = "traits_bc_lstm", best: float = 1.4e-3) -> Store:
+    """A store with the whole search, won by a rate, and five seeds of a study's arms, off by `spreads[fusion]`."""
     for arm in studies.study(name):
         for e in search.needed(arm, store):
-            store.add(made(e, e.learning_rate))
+            store.add(made(e, abs(e.learning_rate - best)))
         for e in studies.measured(arm, store, range(5)):
             store.add(made(e, spreads[arm.fusion]))
     return store
@@ -72,19 +72,26 @@ def test_the_word_follows_from_the_runs(store: Store, spreads: dict[str, float],
     assert "POM's text cannot be had" in claim.reason
 
 
+def test_a_rate_at_the_edge_of_three_excludes_less(store: Store) -> None:
+    filled(store, {"concat": 0.6, "lmam": 0.6}, best=3.5e-3)
+    claim = plugged(Evidence(store), "bc_lstm", "pom")
+    assert claim.verdict == UNDECIDED
+    assert " The learning rates of the baseline and the model with it are the smallest or largest" in claim.reason
+
+
 def test_without_runs_the_claim_names_the_command(store: Store) -> None:
     for backbone, baseline, name in (
         ("m2fnet", "concatenation", "m2fnet"),
         ("bc_lstm", "self-attention", "bc_lstm_att"),
     ):
         claim = plugged(Evidence(store), backbone, "pom", baseline)
-        assert claim.verdict == NOT_TESTABLE
+        assert claim.verdict == TOO_FEW
         assert f"`lmam sweep traits_{name} --store {store.root}`" in claim.reason
 
 
 def test_sixteen_traits_are_all_but_sentiment(store: Store) -> None:
     filled(store, {"concat": 0.6, "lmam": 0.4})
-    cell, sixteen = (of(store)["bc_lstm"] for of in (traits.whole, traits.cells))
+    cell, sixteen = (of(store)["bc_lstm"] for of in (traits.all_traits, traits.cells))
     k = TRAITS.index("sentiment")
     for whole, cut in zip(cell.runs["own"], sixteen.runs["own"], strict=True):
         by_trait = traits.by_trait([whole])
@@ -95,8 +102,10 @@ def test_sixteen_traits_are_all_but_sentiment(store: Store) -> None:
 
 def test_more_seeds_narrow_the_interval_down_to_what_videos_vary(store: Store) -> None:
     gain = traits.decide(traits.cells(filled(store, {"concat": 0.6, "lmam": 0.5}))["bc_lstm"], "mae").gain
-    assert traits.at(gain, 5) == pytest.approx(gain.half)
-    assert gain.half > traits.at(gain, 10) > traits.at(gain, 10**6) > 1.9 * gain.of_conversations
+    assert traits.half_width_with(gain, 5) == pytest.approx(gain.half)
+    assert (
+        gain.half > traits.half_width_with(gain, 10) > traits.half_width_with(gain, 10**6) > 1.9 * gain.of_conversations
+    )
 
 
 def test_reported_gains_are_positive_for_better() -> None:
@@ -110,6 +119,6 @@ def test_probes_beat_the_mean_and_the_bar_is_chosen_on_validation() -> None:
     assert found.mae["audio+video"] < found.mae["mean"] < found.mae["most frequent"]
     assert found.accuracy_16["most frequent"] == found.accuracy_16.max()
     median = found.loc["median"]
-    reported = [beside_print.printed("text_cnn", "concatenation", "pom", m) for m in ("mae", "accuracy")]
+    reported = [beside_paper.printed("text_cnn", "concatenation", "pom", m) for m in ("mae", "accuracy")]
     assert [round(median.mae_16, 2), round(median.accuracy_16, 1)] == reported, "the chapter says so"
-    assert trait_probes.bar("mae") == found.mae_16[found.validation_mae.idxmin()]
+    assert trait_probes.probe_score("mae") == found.mae_16[found.validation_mae.idxmin()]

@@ -85,7 +85,7 @@ def test_layer_file(tmp_path, sample):
 
 
 def test_layer_files_that_do_not_fit(tmp_path):
-    from lmam_core.features.encoders.layer import linear
+    from lmam_core.features.encoders.audio import linear
 
     path = tmp_path / "layer.safetensors"
     for tensors, sentence in (
@@ -105,7 +105,7 @@ def test_layer_files_that_do_not_fit(tmp_path):
 
 
 def test_random_layer_is_a_projection_that_keeps_distances():
-    from lmam_core.features.encoders.layer import linear
+    from lmam_core.features.encoders.audio import linear
 
     layer = linear(weights.Weights("", None, ""), 6125, 100)
     x = np.random.default_rng(1).standard_normal((2, 6125))

@@ -24,7 +24,7 @@ WIDTHS = {"text": 6, "audio": 6, "video": 6}
 READ = [
     {"variant": variant, "keys": keys, "scale": scale, "weight": weight, "combine": combine}
     for variant in ("paper", "algorithm1")
-    for keys in ("own", "others", "all", "text")
+    for keys in ("own", "others", "all", "text", "concatenated")
     for scale, weight, combine in (
         ("length", "factors", "concat"),
         ("width", "full", "sum"),
@@ -75,10 +75,14 @@ def naive(module: LMAM, features: dict[str, Tensor], mask: Tensor) -> Tensor:
     out = torch.zeros(*mask.shape, module.d_out, dtype=torch.float64)
     for c in range(len(mask)):
         n = int(mask[c].sum())
-        x = {m: module.project[m](features[m][c, :n]) for m in ms}
+        x = {m: features[m][c, :n] for m in ms}
+        if module.keys == "concatenated":  # Sec. IV-D: one stream, then as printed
+            x = {"concatenated": torch.cat([x[m] for m in ms], 1)}
+        x = {m: module.project[m](stream) for m, stream in x.items()}
         parts = []
-        for i in ms:
-            matched = {"own": [i], "others": [m for m in ms if m != i] or [i], "all": ms, "text": ms[:1]}[module.keys]
+        for i in x:
+            others = [m for m in ms if m != i] or [i]
+            matched = {"others": others, "all": ms, "text": ms[:1]}.get(module.keys, [i])
             W, b = full_weight(module.weights[i])
             d_k = {"length": n, "width": x[i].shape[1], "none": 1}[module.scale]
             rows = []
@@ -121,6 +125,30 @@ def test_unequal_widths_are_projected_to_the_widest_for_matching_across_modaliti
     assert all(isinstance(p, torch.nn.Identity) for p in LMAM(widths, rank=3).project.values())
 
 
+@pytest.mark.parametrize("width", [None, 5])
+def test_the_concatenated_stream_is_one_modality_as_printed(width: int | None) -> None:
+    """Sec. IV-D: the same numbers as the printed equations on the concatenated features, and modalities do meet."""
+    widths = {"text": 6, "audio": 4, "video": 9}
+    torch.manual_seed(0)
+    module = LMAM(widths, rank=3, keys="concatenated", width=width).double()
+    one = LMAM({"concatenated": 19}, rank=3, width=width).double()
+    one.load_state_dict(module.state_dict())
+    features, mask = batch(widths)
+    out = module(features, mask)
+    assert out.shape[-1] == module.d_out == 19
+    torch.testing.assert_close(out, naive(module, features, mask), rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(out, one({"concatenated": torch.cat(list(features.values()), -1)}, mask))
+    louder = module(features | {"audio": 2 * features["audio"]}, mask)
+    assert (louder - out)[mask].abs().max() > 1e-3
+    silent = mask.clone()
+    silent[0, 2] = False  # an utterance without video
+    masks = {"text": mask, "audio": mask, "video": silent}
+    zeros = features | {"video": features["video"].masked_fill(~silent[..., None], 0)}
+    torch.testing.assert_close(module(features, masks), module(zeros, mask))
+    with pytest.raises(LmamError, match="share their time steps; here they have text 5, audio 4, video 5"):
+        module(features | {"audio": features["audio"][:, :4]}, masks | {"audio": mask[:, :4]})
+
+
 def test_released_variant_equals_its_loop_over_time() -> None:
     torch.manual_seed(0)
     module = LMAM({"text": 5, "audio": 4, "video": 3}, variant="released", width=6).double()
@@ -160,19 +188,19 @@ def test_a_conversation_without_utterances_gives_zeros_and_finite_gradients() ->
     assert all(p.grad.isfinite().all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("keys", ["own", "others", "all", "text"])
+@pytest.mark.parametrize("keys", ["own", "others", "all", "text", "concatenated"])
 def test_rank_d_built_from_factors_equals_the_full_layer(keys: str) -> None:
     torch.manual_seed(0)
     full = LMAM(WIDTHS, weight="full", keys=keys).double()
-    low = LMAM(WIDTHS, rank=6, keys=keys).double()
+    low = LMAM(WIDTHS, rank=min(full.width.values()), keys=keys).double()
     low.load_state_dict({k: v for k, v in full.state_dict().items() if "weights" not in k}, strict=False)
-    for m in WIDTHS:
+    for m in full.weights:
         low.weights[m].load_full(full.weights[m])
     features, mask = batch()
     torch.testing.assert_close(low(features, mask), full(features, mask), rtol=1e-9, atol=1e-10)
     poor = LMAM(WIDTHS, rank=2, keys=keys).double()
     poor.load_state_dict({k: v for k, v in full.state_dict().items() if "weights" not in k}, strict=False)
-    for m in WIDTHS:
+    for m in full.weights:
         poor.weights[m].load_full(full.weights[m])
     assert (poor(features, mask) - full(features, mask)).abs().max() > 1e-4
 
@@ -211,7 +239,7 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(lambda t, a: module({"text": t, "audio": a}, mask), features)
 
 
-@pytest.mark.parametrize("keys", ["own", "others", "all", "text"])
+@pytest.mark.parametrize("keys", ["own", "others", "all", "text", "concatenated"])
 def test_attention_sums_to_one_and_stays_under_the_tanh_bound(keys: str) -> None:
     torch.manual_seed(0)
     module = LMAM(WIDTHS, rank=3, keys=keys, scale="none").double()
@@ -219,7 +247,7 @@ def test_attention_sums_to_one_and_stays_under_the_tanh_bound(keys: str) -> None
         p.data *= 100  # scores far into the saturation of tanh
     features, mask = batch()
     attention = module.attention(features, mask)
-    for i in WIDTHS:
+    for i in module.streams:
         rows = torch.cat([a for (query, _), a in attention.items() if query == i], -1)
         torch.testing.assert_close(rows.sum(-1), mask.double())
         n = mask.sum(1)[:, None, None].double() * (rows.shape[-1] // mask.shape[1])
@@ -403,7 +431,7 @@ class Positional(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("keys", ["own", "others"])
+@pytest.mark.parametrize("keys", ["own", "others", "concatenated"])
 @pytest.mark.parametrize("how", ["export", "trace"])
 def test_a_program_made_at_one_length_runs_at_another(keys: str, how: str) -> None:
     torch.manual_seed(0)

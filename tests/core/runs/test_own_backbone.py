@@ -16,7 +16,7 @@ from lmam_core.errors import LmamError
 from lmam_core.models.backbones import BACKBONES
 from lmam_core.models.embedded import EMBEDDINGS, embed
 from lmam_core.models.fusion import build
-from lmam_core.runs.own_backbone import enter
+from lmam_core.runs.own_backbone import register_own
 from tests.planted import GAIN, Graph
 
 
@@ -54,19 +54,19 @@ def edited(how: str) -> Callable[[int, int], nn.Module]:
 
 
 def test_an_edited_model_has_another_name_and_the_same_one_keeps_its(data: Dataset) -> None:
-    names = [enter(edited(how), data, "early") for how in ("", "forward", "dropout", "in use")]
+    names = [register_own(edited(how), data, "early") for how in ("", "forward", "dropout", "in use")]
     assert len(set(names)) == 4
     torch.manual_seed(7)
     state = torch.get_rng_state()
-    assert enter(edited(""), data, "early") == names[0]
+    assert register_own(edited(""), data, "early") == names[0]
     assert torch.equal(torch.get_rng_state(), state)
-    assert enter(edited(""), data, "late", 6) != enter(edited(""), data, "late", 7)
+    assert register_own(edited(""), data, "late", 6) != register_own(edited(""), data, "late", 7)
     assert all(name.startswith("make-") for name in names)
 
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 def test_in_every_way_of_embedding_all_of_it_learns(data: Dataset, embedding: str) -> None:
-    made = BACKBONES[enter(Graph, data, "late" if embedding == "late" else "early")]
+    made = BACKBONES[register_own(Graph, data, "late" if embedding == "late" else "early")]
     model = embed(data.widths, data.outputs, made, lambda w: build("lmam", w, rank=3), embedding, seed=0)
     batch = next(data.batches("train", 4))
     out = model(batch)
@@ -125,16 +125,16 @@ def random_start(width: int, outputs: int) -> nn.Module:
 )
 def test_what_does_not_fit_is_told(data: Dataset, make: object, sentence: str | None) -> None:
     if sentence is None:  # what a model puts where no utterance stands is nobody's business, infinity included
-        enter(make, data, "early")
+        register_own(make, data, "early")
         return
     with pytest.raises(LmamError, match=sentence):
-        enter(make, data, "early")
+        register_own(make, data, "early")
     assert not [name for name, of in BACKBONES.items() if of.__module__.endswith("own_backbone")]
 
 
 def test_a_failure_within_the_model_is_shown_as_it_is(data: Dataset) -> None:
     with pytest.raises(ZeroDivisionError):
-        enter(wrong(linear, lambda self, x, mask: 1 / 0), data, "early")
+        register_own(wrong(linear, lambda self, x, mask: 1 / 0), data, "early")
 
 
 def test_a_transformers_encoder_keeps_padding_out(data: Dataset) -> None:
@@ -153,4 +153,4 @@ def test_a_transformers_encoder_keeps_padding_out(data: Dataset) -> None:
         def forward(self, x: Tensor, mask: Tensor) -> Tensor:
             return self.leave(self.bert(inputs_embeds=self.enter(x), attention_mask=mask.long()).last_hidden_state)
 
-    assert enter(Encoder, data, "early") == enter(Encoder, data, "early")
+    assert register_own(Encoder, data, "early") == register_own(Encoder, data, "early")

@@ -17,9 +17,9 @@ from lmam_core.errors import LmamError
 from lmam_core.models import fusion
 from lmam_core.runs.run import run
 from lmam_core.runs.store import Store
-from lmam_core.tasks.humour import asked, segments
-from lmam_core.tasks.humour.asked import Humour, build, evaluate, fit, prepared
+from lmam_core.tasks.humour import experiment, segments
 from lmam_core.tasks.humour.cmfn import CMFN, EMBEDDINGS, SETTINGS
+from lmam_core.tasks.humour.experiment import Humour, build, evaluate, fit, prepared
 from lmam_core.tasks.humour.reference import reference
 from lmam_core.tasks.humour.segments import Segments, checked
 
@@ -258,7 +258,7 @@ def test_a_rank_that_is_too_wide_says_so() -> None:
 def test_a_question_has_one_key_and_a_run_goes_into_the_store_and_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(asked, "load", lambda name: small())
+    monkeypatch.setattr(experiment, "load", lambda name: small())
     every = Humour(fusion="lmam", epochs=1)
     named = Humour(fusion="lmam", epochs=1, modalities=("video", "text", "audio"), embedding="late", rank=4)
     assert every.key == named.key != dataclasses.replace(every, setting="context").key

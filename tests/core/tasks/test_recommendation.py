@@ -18,9 +18,9 @@ from lmam_core.runs.metrics import total
 from lmam_core.runs.record import TASKS, record
 from lmam_core.runs.run import run
 from lmam_core.runs.store import Store
-from lmam_core.tasks.recommendation import asked, ranking, sessions
-from lmam_core.tasks.recommendation.asked import BestOnTest, Recommendation, evaluate, fit
+from lmam_core.tasks.recommendation import experiment, ranking, sessions
 from lmam_core.tasks.recommendation.dhcn import DHCN, line_graph
+from lmam_core.tasks.recommendation.experiment import BestOnTest, Recommendation, evaluate, fit
 from lmam_core.tasks.recommendation.sessions import LONGEST, UNSEEN, beginnings, clicks, continued, prepare
 from tests.peers import fill, probe
 from tests.peers.recommendation import BATCH, ITEMS, SESSIONS, small
@@ -35,7 +35,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> sessions.Sessions:
     rng = np.random.default_rng(0)
     ring = [[int(i) % 12 for i in range(a, a + n)] for a, n in rng.integers((0, 2), (12, 7), (60, 2))]
     found = prepare(clicks(ring[:45]), beginnings(*clicks(ring[45:])), 1, True, 0, "ring")
-    monkeypatch.setattr(asked, "load", lambda *_: found)
+    monkeypatch.setattr(experiment, "load", lambda *_: found)
     monkeypatch.setattr("lmam_core.paths.CACHE", tmp_path / "cache")
     return found
 

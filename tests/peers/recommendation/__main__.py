@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lmam_core.runs.provenance import code_version
-from lmam_core.tasks.recommendation.asked import Recommendation, build, prepared, step
+from lmam_core.tasks.recommendation.experiment import Recommendation, build, prepared, step
 from tests.peers import fill, keep, probe, ratio
 from tests.peers.recommendation import (
     BATCH,

@@ -2,7 +2,7 @@
 
 Python imports a module of this name, if the path has one, at the start of every process: `runner.run_one` puts this
 folder on the path of a chapter's kernel, so that the processes which a chapter starts are covered as well.
-`LMAM_TRACE` names the file of notes, one path a line relative to `LMAM_TRACE_ROOT`; a folder whose names were listed
+`LMAM_TRACE` names the file of notes, one path per line, relative to `LMAM_TRACE_ROOT`; a folder whose names were listed
 ends with a slash. Noted are the files that were opened to be read, modules among them, and those in `data` that were
 asked for and not there. What only a library in C opens (sqlite, a decoder of media) is not seen.
 """
@@ -10,6 +10,7 @@ asked for and not there. What only a library in C opens (sqlite, a decoder of me
 import os
 import sys
 from importlib.util import source_from_cache
+from typing import Any
 
 IMPORTS = ("<frozen importlib", os.path.join(os.path.dirname(os.__file__), "importlib", ""))
 """Where the code of the import system lies. It lists every folder of the path to find one module or one package."""
@@ -21,10 +22,11 @@ made by, and that stays true; what the page was made of are the modules that it 
 def trace(notes: str, root: str) -> None:
     """Begin to note; every note is one short write to the end of the file, which the processes of a run share."""
     out = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    inside, noted, plain_stat = root.rstrip(os.sep) + os.sep, set(), os.stat
+    inside, plain_stat = root.rstrip(os.sep) + os.sep, os.stat
+    noted: set[str] = set()
     data = os.path.join(inside, "data", "")
 
-    def note(path, ending="") -> None:
+    def note(path: Any, ending: str = "") -> None:
         if isinstance(path, int):  # a file that is open already
             return
         path = os.path.abspath(os.fsdecode("." if path is None else path)) + ending
@@ -37,7 +39,7 @@ def trace(notes: str, root: str) -> None:
             noted.add(path)
             os.write(out, f"{real[len(inside) :].replace(os.sep, '/')}\n".encode())
 
-    def hook(event: str, arguments: tuple) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
             if not flags & (os.O_WRONLY | os.O_TRUNC):
@@ -45,7 +47,7 @@ def trace(notes: str, root: str) -> None:
         elif event in ("os.listdir", "os.scandir") and not _importing():
             note(arguments[0], ending="/")
 
-    def stat(path, *arguments, **options):
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
         try:
             return plain_stat(path, *arguments, **options)
         except (FileNotFoundError, NotADirectoryError):
@@ -65,7 +67,7 @@ def _importing() -> bool:
     return sys._getframe(2).f_code.co_filename.startswith(IMPORTS)
 
 
-def _source(path):
+def _source(path: Any) -> Any:
     """The source of a compiled module, and any other path as it is."""
     if isinstance(path, str) and path.endswith(".pyc"):
         try:
@@ -76,11 +78,12 @@ def _source(path):
 
 
 def _for_code_version() -> bool:
-    frame = sys._getframe()
-    while frame := frame.f_back:
+    frame = sys._getframe().f_back
+    while frame is not None:
         code = frame.f_code
         if (os.path.basename(code.co_filename), code.co_name) == CODE_VERSION:
             return True
+        frame = frame.f_back
     return False
 
 

@@ -16,8 +16,9 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
 from lmam_book.pages.narrow import SMALLEST, WIDTH
 from lmam_book.pages.style import COLOURS, INK, untex
@@ -194,6 +195,7 @@ def _traded(
     ax.set(xlabel="\n".join(textwrap.fill(line, int(12 * size[0])) for line in axis.splitlines()), ylabel=score)
     ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
     ax.locator_params(axis="x", nbins=int(size[0] + 2))
+    figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
     _name_dots(ax, points, letters)
     drawn = io.StringIO()
     # Words as words: a quarter of the size, and search finds them. Two figures of a page share no name of a part.
@@ -205,27 +207,28 @@ def _traded(
         amount = f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}"
         lines = [name, f"{score}: {mean}", f"{axis.splitlines()[0]}: {amount}"]
         group = f'<g id="point-{k}">'
-        place = re.search(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)
-        svg = svg.replace(group, _dot([html.escape(line) for line in lines], *map(float, place.groups())))
+        place = re.findall(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)[0]
+        svg = svg.replace(group, _dot([html.escape(line) for line in lines], *map(float, place)))
     opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
     return re.sub(r' id="[a-z]+_\d+"', "", svg[svg.index("<svg") :].replace("<svg", opened, 1))
 
 
 def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]], letters: float) -> None:
     """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
-    ax.figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # or a line to a name would move the axes under the others
     costs, scores = [cost for cost, _ in points.values()], [mean.mean for _, mean in points.values()]
     bars = [(cost, mean) for cost, mean in points.values() if mean.n > 1]
     *_, lines = textalloc.allocate(
-        ax, costs, scores, list(points), x_scatter=costs, y_scatter=scores, scatter_sizes=[52] * len(points),
-        x_lines=[[cost, cost] for cost, _ in bars] or None, y_lines=[[m.low, m.high] for _, m in bars] or None,
+        ax, costs, scores, list(points), x_scatter=costs, y_scatter=scores, scatter_sizes=[52] * len(points),  # type: ignore[list-item]
+        x_lines=[[cost, cost] for cost, _ in bars] or None,  # type: ignore[arg-type]
+        y_lines=[[m.low, m.high] for _, m in bars] or None,  # type: ignore[arg-type]
         textsize=letters, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.5, margin=0.004,
         nbr_candidates=1000, priority_strategy="largest", avoid_crossing_label_lines=True,
         avoid_label_lines_overlap=True,
     )  # fmt: skip
-    for line in filter(None, lines):
-        line.set_linestyle(":")  # not to be taken for a bar
+    for line in lines:
+        if isinstance(line, Line2D):
+            line.set_linestyle(":")  # not to be taken for a bar
 
 
 def _dot(lines: Sequence[str], x: float, y: float) -> str:
@@ -255,7 +258,7 @@ def growth(rows: Mapping[str, Mapping[str, Mapping[str, Mapping[float, float]]]]
                 ax.text(0.02 + 0.2 * k, 1.01, power, color=colour, fontsize=9, transform=ax.transAxes)
             ax.set(xscale="log", yscale="log")
             ax.set_xticks(ticks := list(curve)[::2], labels=[f"{v:g}" for v in ticks])
-            ax.xaxis.set_minor_locator(plt.NullLocator())
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.tick_params(labelsize=7)
             ax.tick_params(which="minor", labelsize=5)
             if ax in axes[-1]:
@@ -298,7 +301,7 @@ def over(
     others = "".join(f", {name}: {n}" for name, n in counts.items() if n != most)
     ax.set(xscale="log", xlabel=f"{axis} (n = {most}{others})", ylabel=score)
     ax.set_xticks([x for x, _ in places.values()], labels=list(places), fontsize=7)
-    ax.xaxis.set_minor_locator(plt.NullLocator())
+    ax.xaxis.set_minor_locator(NullLocator())
     return figure
 
 

@@ -82,14 +82,14 @@ def planes(features: Mapping[str, Extracted], labels: Sequence[str]) -> Figure:
     A modality's utterances without features are left out.
     """
     figure, axes = plt.subplots(1, len(features), figsize=(2.6 * len(features), 2.9), squeeze=False)
-    labels = np.array(labels)
+    emotions = np.array(labels)
     for ax, (title, x) in zip(axes[0], features.items(), strict=True):
         good = np.isfinite(x.values).all(1)
         values = x.values[good]
         values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-8)
         u, s, _ = np.linalg.svd(values, full_matrices=False)
         for emotion, colour in EMOTIONS.items():
-            ax.scatter(*(u * s)[labels[good] == emotion, :2].T, s=9, color=COLOURS[colour], label=emotion)
+            ax.scatter(*(u * s)[emotions[good] == emotion, :2].T, s=9, color=COLOURS[colour], label=emotion)
         ax.set(title=title, xticks=[], yticks=[], xlabel="1st component")
     axes[0][0].set_ylabel("2nd component")
     axes[0][-1].legend(fontsize=7, handletextpad=0.1, loc="best")

@@ -63,9 +63,7 @@ def heat(cells: pd.DataFrame, title: str = "") -> Figure:
 
 
 def overview(cells: pd.DataFrame, names: tuple[str, ...]) -> Figure:
-    """The share of cells of each table with each verdict, the number of cells beside the bar; `names` are the
-    tables'.
-    """
+    """The share of cells of each table, called as in `names`, with each verdict, their number beside the bar."""
     counts = cells.groupby(["table", "verdict"]).size().unstack(fill_value=0).reindex(columns=list(WORDS), fill_value=0)
     share = counts.div(counts.sum(1), axis=0)
     figure, ax = plt.subplots(figsize=(7, 0.6 + 0.24 * len(share)))

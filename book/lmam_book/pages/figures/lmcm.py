@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +21,7 @@ Place = tuple[float, float]
 
 def architectures() -> Figure:
     """The four models of the comparison, each with its name."""
-    drawn = {
+    drawn: dict[str, dict[str, Any]] = {
         "LMCM": {},
         "LMCM, one branch": {"branches": 1},
         "LMCM, no residual": {"residual": False},
@@ -82,5 +84,5 @@ def _arrow(axes: Axes, start: Place, end: Place, colour: str = INK, label: str =
     if label:
         x, y = start[0] + 0.3 * (end[0] - start[0]), start[1] + 0.3 * (end[1] - start[1])
         level = start[1] == end[1]
-        place = {"ha": "center", "va": "bottom"} if level else {"ha": "left", "va": "center"}
-        axes.text(x + (0 if level else 0.06), y + (0.03 if level else 0), label, fontsize=7, **place)
+        x, y, ha, va = (x, y + 0.03, "center", "bottom") if level else (x + 0.06, y, "left", "center")
+        axes.text(x, y, label, fontsize=7, ha=ha, va=va)

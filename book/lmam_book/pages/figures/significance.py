@@ -26,8 +26,7 @@ def forest(effects: Mapping[str, Effect], printed: Mapping[str, float], axis: st
         parts = (replace(gain, of_conversations=0.0), replace(gain, of_seeds=0.0), gain)
         for part, place, colour in zip(parts, (-0.1, 0.08, 0.26), _PARTS.values(), strict=True):
             ax.plot((part.low, part.high), (row + place,) * 2, color=COLOURS[colour], lw=2.4, solid_capstyle="round")
-        style = {"marker": "D", "s": 32, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.3}
-        ax.scatter(printed[name], row, **style)
+        ax.scatter(printed[name], row, 32, marker="D", facecolor="none", edgecolor=COLOURS["paper"], lw=1.3)
     for label, colour in _PARTS.items():
         ax.plot([], [], color=COLOURS[colour], lw=2.4, label=f"over {label}")
     ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="the paper reports")
@@ -51,11 +50,15 @@ def spreads(implied: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     rows = list(dict.fromkeys(implied.row))
     figure, ax = plt.subplots(figsize=(7, 0.42 * len(rows) + 1.3))
     floor = implied.spread[implied.spread > 0].min() / 2
-    shift = lambda k: 0.13 * np.sin(2.4 * np.arange(k))  # noqa: E731  apart, and the same on every build
+
+    def shift(k: int) -> np.ndarray:
+        """Apart, and the same on every build."""
+        return 0.13 * np.sin(2.4 * np.arange(k))
+
     for y, row in enumerate(rows):
         x = np.maximum(implied.spread[implied.row == row], floor)
-        style = {"marker": "D", "s": 22, "facecolor": "none", "edgecolor": COLOURS["paper"], "lw": 1.1}
-        ax.scatter(x, y - 0.17 + shift(len(x)), **style)
+        place = y - 0.17 + shift(len(x))
+        ax.scatter(x, place, 22, marker="D", facecolor="none", edgecolor=COLOURS["paper"], lw=1.1)
         x = measured.deviation[measured.row == row]
         ax.scatter(x, y + 0.17 + shift(len(x)), s=18, color=COLOURS["lmam"], alpha=0.65, lw=0)
     ax.scatter(

@@ -11,8 +11,9 @@ Claims are of three kinds, which are never added up: `measured` in trained model
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from lmam_book.plans import studies
 from lmam_book.plans.plans import stored_runs
 from lmam_book.verdicts import traits
 from lmam_book.verdicts.cells import Cells
-from lmam_book.verdicts.headline import Cell, cells
-from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, WORDS
+from lmam_book.verdicts.headline import Cell, cells, reported_gain
+from lmam_book.verdicts.rule import COUNTED, NOT_TESTABLE, TOO_FEW, WORDS
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.run import Run
@@ -87,9 +88,24 @@ class Evidence:
         """The measured runs of a study of protocol 2."""
         return self._once(("study", name), lambda: studies.stored_runs(name, self.store))
 
-    def cells(self, comparison: Callable[..., Cells], *arguments: str) -> Cells:
-        """A comparison of `lmam_book.verdicts.paper_tables` on this store."""
-        return self._once((comparison.__name__, *arguments), lambda: comparison(*arguments, store=self.store))
+    def cells(self, comparison: Callable[..., Cells], *arguments: str, dataset: str, arms: Iterable[str]) -> Cells:
+        """A comparison of `lmam_book.verdicts.paper_tables` on this store.
+
+        Of protocol 2 where each of these arms has five seeds there, or where the first protocol has no such runs.
+        """
+        first, second = (
+            self._once((comparison.__name__, *arguments, p), partial(comparison, *arguments, self.store, p))
+            for p in (1, 2)
+        )
+        return second if dataset == "meld" or second.ready(dataset, arms) else first
+
+    def attention(self, dataset: str) -> Cell:
+        """bc-LSTM with LMAM beside bc-LSTM with self-attention, which has the same LSTMs, under protocol 2."""
+        lmam = self.headline("bc_lstm", dataset)
+        assert lmam is not None
+        runs = {run.experiment.seed: run for run in self.study("attention_bc_lstm") if run.dataset == dataset}
+        reported = reported_gain("bc_lstm", dataset, "self-attention")
+        return replace(lmam, runs={**lmam.runs, "concatenation": list(runs.values())}, reported=reported, alone={})
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
@@ -120,6 +136,11 @@ def rule(kind: str) -> Callable[[Rule], Rule]:
 def untestable(reason: str, printed: str = "–") -> Finding:
     """The finding where there is nothing to decide with."""
     return Finding(NOT_TESTABLE, printed, "–", 0, reason)
+
+
+def too_few(reason: str, printed: str = "–") -> Finding:
+    """The finding that waits for runs, which the reason names."""
+    return Finding(TOO_FEW, printed, "–", 0, reason)
 
 
 @rule(MEASURED)

@@ -65,7 +65,8 @@ def told_alike(evidence: Evidence, places: str) -> Finding:
 def best_in_table(evidence: Evidence, table: str, row: str) -> Finding:
     """A row has the highest printed number in every column of its table; a tie: in part."""
     cells = paper.table(int(table))
-    tied, beaten = [], []
+    tied: list[str] = []
+    beaten: list[str] = []
     for (dataset, _, metric), group in cells.groupby(["dataset", "column", "metric"], sort=False):
         mine = group[group.row == row].number.item()
         others = group[group.row != row].number.max()

@@ -6,12 +6,14 @@ The additional file comes out of SpeechCueLLM's table of measures.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, flat, pick, unpickled
+from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, flat, pick, recorded, unpickled
 from lmam_core.data.fetching.recipes import glove, praat8
+from lmam_core.data.sources.base import public_files
 from lmam_core.data.sources.iemocap import RECORD
 
 LIBROSA = ("sig_mean", "sig_std", "rmse_mean", "rmse_std", "silence", "harmonic", "auto_corr_max", "auto_corr_std")
@@ -96,7 +98,7 @@ def _nonverbal(originals: Originals, recordings: list[str]) -> dict[str, np.ndar
     return dict(zip(order, np.concatenate(tables, axis=1), strict=True))
 
 
-def _rows(table: dict, utterances: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(table: Mapping[str, Sequence[float] | np.ndarray], utterances: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Rows (N, d) float32 of the utterances, zeros where there is none, and the mask (N,) of those there."""
     empty = np.zeros(len(next(iter(table.values()))))
     there = np.array([u in table for u in utterances])
@@ -110,37 +112,18 @@ NOTICE = (
 
 EXTRA = Recipe(
     name="iemocap_extra",
-    bytes={
-        "IEMOCAP_features_raw_6way.pkl": 708_892,
-        "iemocap_audio_features.csv": 2_284_108,
-    },
-    files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *RECORD.extra.sources),
+    files=(*pick(RECORD.sources, "IEMOCAP_features_raw_6way.pkl"), *public_files("iemocap_extra")),
     licences={
         "zeroQiaoba/GCNet": UNSTATED,
         "zehuiwu/SpeechCueLLM": UNSTATED,
     },
     arrays=extra,
-    sha256={
-        "utt_id": "4a720a3eabe2f9d09b953c296f93e26fcf820b35f1f98f5f0c1444fd544143f5",
-        "utt_split": "c8e2472f31a5668c5da45a8f7206095618a3d9a31bcd5ffb90b0d2eeaa00f5f5",
-        "audio_praat8": "a2d3ec4b61c40c9723836e61520d9cca3e1805e58a1c5602172361c42d05d034",
-        "audio_praat8_mask": "10caad424727d1c72fabedbccda67dd80cb6c2aa623a66fa9a9b279db83bc4a5",
-    },
+    sha256=recorded("iemocap_extra"),
     notice=NOTICE,
 )
 
 RECIPE = Recipe(
     name="iemocap",
-    bytes={
-        "IEMOCAP_features_raw_6way.pkl": 708_892,
-        "feat_ws_3.npy": 3_774_792,
-        "df_iemocap.csv": 528_393,
-        "audio_features.csv": 1_525_147,
-        "vocab.pkl": 56_645,
-        "saved_200d_word_embeddings.pkl": 2_796_961,
-        "IEMOCAP_GP.csv": 269_236,
-        "IEMOCAP_exDN.csv": 206_649,
-    },
     files=pick(
         RECORD.sources,
         "IEMOCAP_features_raw_6way.pkl",
@@ -158,28 +141,7 @@ RECIPE = Recipe(
         "tianleimin/Thesis-EmotionRecognition": UNSTATED,
     },
     arrays=arrays,
-    sha256={
-        "dialogue_id": "8fa17ccbedb21886e82c23814921e9adf4e2cdb9c297db299f45231b2e526051",
-        "dialogue_split": "0aebf01d0e69a5e3b8b57f7b7724b759b10e972c332038f35bee039e7a9eafe0",
-        "dialogue_start": "1790259e5450e53e6dacc6f952fbf8efdbb72949090e6fb55b79ca89754acd71",
-        "dialogue_len": "c5cd39ae02a2f574f0b0aa2ab97e0e200dc65f0f7e6b7f1778b8dcea28be48aa",
-        "utt_id": "4a720a3eabe2f9d09b953c296f93e26fcf820b35f1f98f5f0c1444fd544143f5",
-        "utt_dialogue": "3c9a17450145c5651f4f3752ceb0e12e5a53beaa4e79b0606dcab29fe4b224eb",
-        "utt_split": "c8e2472f31a5668c5da45a8f7206095618a3d9a31bcd5ffb90b0d2eeaa00f5f5",
-        "label": "f840be08bd9a9b269264e25201185e61d02a4c674d625dc051d36abf0b4ebe11",
-        "speaker_dyad": "76da73b11abbf37c4326b9980c781b619d9c3700ae4763f6ceff9a85b0a5a241",
-        "speaker_actor": "d3eb2a510d86b307217647a907ed81f36e4bfcaf73525f9c19aa8a1b614c08b0",
-        "start_time": "1f2f6d703062c35f1ee6bcd0f501a457179b73d5b53930fa6559a80f71ad7a04",
-        "end_time": "a9aa32fb084fe405811e36a6b1f291707afbb5bc8ed2c614011eeb36749d0182",
-        "audio_gemaps47": "52a5a5b8744c73835ede4af1b4f47bedb8ed85dcac9fbfa9afc1486690fadf37",
-        "audio_librosa8": "851bc887068cc52b12abe920a813c8d50b9dfb06e25864ee3c4c010591ee6128",
-        "audio_librosa8_mask": "9d3012813eb72b117039739288c993f421b6ea68ae889f666a72457d7a755de0",
-        "nonverbal11": "d4543933245f9aa91597c6e687a60f74e3593b7f5103c60d5be12871189b8dab",
-        "nonverbal11_mask": "9f99e2283bee4f82d3fc7ebb7b67d2ecec64fee8730b08dc53cbf2f120742700",
-        "text_glove200_mean": "d7b1a3b4da082861716dc040c6a6c77b4e14c349b02455a3e5fddb923fc3814e",
-        "text_glove200_coverage": "1ecbb2d137667b31c9cb14c15e370fa4c3a95e7affc27ada59b8f68f9e5e48e6",
-        "text_minilm384": "45309b2e6dc061680d098da8c307cad3626007116d58b0a81e5022c7d0ad6156",
-    },
+    sha256=recorded("iemocap"),
     texts=texts,
     sample=(
         (0.0059, -0.0339, -0.0268, -0.0202),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, unpickled
+from lmam_core.data.fetching.recipe import UNSTATED, Arrays, Originals, Recipe, recorded, unpickled
 from lmam_core.data.sources.mosi import RECORD
 
 STREAMS = {"text": "text100", "audio": "audio73", "video": "video100"}
@@ -19,12 +19,13 @@ def arrays(originals: Originals) -> Arrays:
     Row k of `audio_train0.csv` is the utterance whose row in `transcripts.csv` is the first column of row k of
     `text_train.csv`; its last column is the two-way label. Real-valued labels and the SDK's split are GCNet's.
     """
-    rows, streams = [], {m: [] for m in STREAMS}
+    rows: list[tuple[int, str, str]] = []
+    streams: dict[str, list[np.ndarray]] = {m: [] for m in STREAMS}
     spoken = _transcripts(originals)
-    for split, part in enumerate(("train", "test")):
+    for code, part in enumerate(("train", "test")):
         index = _table(originals[f"text_{part}.csv"])[:, 0].astype(int)  # (N,)
         order = sorted(range(len(index)), key=lambda k: _place(spoken[index[k]][0]))
-        rows += [(split, *spoken[index[k]]) for k in order]
+        rows += [(code, *spoken[index[k]]) for k in order]
         for m in STREAMS:
             streams[m].append(_table(originals[f"{m}_{part}0.csv"])[order])
     split, utterance, transcript = zip(*rows, strict=True)
@@ -72,40 +73,13 @@ def _table(path: Path) -> np.ndarray:
 
 RECIPE = Recipe(
     name="mosi",
-    bytes={
-        "transcripts.csv": 201_361,
-        "text_train.csv": 1_689_050,
-        "text_test.csv": 889_325,
-        "text_train0.csv": 2_993_906,
-        "text_test0.csv": 1_551_145,
-        "audio_train0.csv": 1_343_911,
-        "audio_test0.csv": 699_228,
-        "video_train0.csv": 1_055_454,
-        "video_test0.csv": 557_378,
-        "CMUMOSI_features_raw_2way.pkl": 1_683_235,
-    },
     files=RECORD.sources,
     licences={
         "soujanyaporia/contextual-multimodal-fusion": "MIT",
         "zeroQiaoba/GCNet": UNSTATED,
     },
     arrays=arrays,
-    sha256={
-        "video_id": "f638d0748f6ce4da12372473d82da765fd59b28a220ea7e57e3910fe5ed54d49",
-        "video_split": "67ceb2f807401c26645054421fdf02860fdc0c53804837ad1e48df8dd1972727",
-        "video_standard_split": "c4515f9c5f8cd70205b8a9b171f80952660d91bc46e88ee79ca9ce095f1808db",
-        "utt_id": "d01dc448a1972b2d88a20cc0c27206a41d2059e1f480937851871b004891fd87",
-        "utt_video": "ee81731017ce08b70c805266e7bd8aad8984172c758f9c13a418bc669252d93b",
-        "segment": "d8def3275d88bcf79f5abaad1de8b1b93fe94ff7e6e246eac2dd8fc6fe945323",
-        "utt_split": "ce9d01d0295c55f9f292533f0e4511c7e969565622f0a51704d7f8fd493e2f25",
-        "label": "7afbc03d5d152884d13b27055b876e3c6772d14858bac4acd327b637dd0766de",
-        "label_binary": "5868da442f1b4454bb94ddaa5370836b91de6dcd694a0d8485e27cc1e24e5789",
-        "transcript": "0f2e3b1b38e585dc2e1fb0fb061ea5ddf49494be0032e0974ab1f4d1eb47d317",
-        "text100": "fb66d6872136cff3cb90afe1a413ce70e47d43691918f1858199c99aedec7c0c",
-        "audio73": "091efcac704adc98528e5f4e9c659b576381997d5f1c46022ca4cb552f26be34",
-        "video100": "efa2a6107e1a1e949ba0f21cfb160a1a90a09fdc12fd12a22393589ad558a457",
-        "text_minilm384": "0c0217a0a1dcb294f59ecfd8eff33c0cd7535c3755b9c376d43db6dc4ce81080",
-    },
+    sha256=recorded("mosi"),
     texts=texts,
     sample=(
         (-0.1170, -0.0328, 0.0285, -0.0652),

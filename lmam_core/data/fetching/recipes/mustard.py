@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lmam_core.data.fetching.recipe import Arrays, Originals, Recipe, flat, unpickled
+from lmam_core.data.fetching.recipe import Arrays, Originals, Recipe, flat, recorded, unpickled
 from lmam_core.data.sources.mustard import RECORD
 
 _WORD = re.compile(r"[a-z]+|'[a-z]+|[?!.,]")
@@ -55,25 +55,10 @@ def _offsets(rows: Sequence[Sequence[object]]) -> np.ndarray:
 
 RECIPE = Recipe(
     name="mustard",
-    bytes={
-        "sarcasm_data.json": 374_629,
-        "split_indices.p": 28_128,
-        "glove_dict_3.p": 4_179_778,
-        "glove_dict_4.p": 4_132_805,
-    },
     files=RECORD.sources,
     licences={
         "soujanyaporia/MUStARD": "MIT; its GloVe vectors are Stanford's, in the public domain (PDDL).",
     },
     arrays=arrays,
-    sha256={
-        "label": "c14a716c6a1898fb6f4ee6afac84a12f26f7977a82d8dff56450c67965b33125",
-        "fold": "a59e59a8ef6b38a1f7d9814ce9761ef608fed054ee76a80132c341f63c4634f8",
-        "show": "b11c2c4865b55132054207a7dd3bee0da4191e27302eae9bc526bc3b0fa062d8",
-        "segment_offsets": "e9e2f987a293e7bab0f54551ad270529e256e9f4e55d7c7f10b2c145ad34d521",
-        "sentence_offsets": "340e5bbbcfa7d5ca5a5903faf6cfab78a5184acd5f3281c721ee594063a90d39",
-        "word": "b89cdd8772bed11ba3ad32a1eb369fc3cb92051e59bd1188eebdc45a6e052da8",
-        "words": "8036bbf95b69ee26cbfef84e49b7d6b2c8095d79ef26fa1465ec6479afd4f358",
-        "text_glove300": "856fd3242b40fc17f02131544f7a5decf8fecb557774f202035b560e1f575de0",
-    },
+    sha256=recorded("mustard"),
 )

@@ -41,13 +41,12 @@ ARRAYS = {"numbers": np.arange(5000, dtype=np.int32), "name": np.array(["toy"])}
 RECIPE = Recipe(
     name="toy",
     files=tuple(
-        PublicFile("https://github.com/owner/toy", COMMIT, f"data/{name}", hashlib.sha256(content).hexdigest())
+        PublicFile("owner/toy", COMMIT, f"data/{name}", len(content), hashlib.sha256(content).hexdigest())
         for name, content in CONTENT.items()
     ),
     licences={"owner/toy": "MIT"},
     arrays=toy_arrays,
     sha256={name: content_sha256(array) for name, array in ARRAYS.items()},
-    bytes={name: len(content) for name, content in CONTENT.items()},
     notice="The toys themselves belong to the children.",
 )
 
@@ -381,8 +380,7 @@ def test_a_part_that_is_too_long_is_none(server, tmp_path):
 def test_every_recipe_knows_the_size_of_each_of_its_files():
     for recipe in gather.RECIPES.values():
         for one in filter(None, (recipe, recipe.extra)):
-            assert {Path(file.path).name for file in one.files} == set(one.bytes)
-            assert all(0 < size < 5_000_000 for name, size in one.bytes.items() if name not in CONTENT)
+            assert all(0 < file.bytes < 5_000_000 for file in one.files)
 
 
 def test_offline_is_said_after_the_licence(monkeypatch, tmp_path, capsys):

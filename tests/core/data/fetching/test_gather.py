@@ -305,7 +305,7 @@ def test_npz_is_the_same_bytes_each_time(tmp_path):
 def test_every_recipe_is_complete(name):
     recipe = ALL[name]
     assert len({Path(f.path).name for f in recipe.files}) == len(recipe.files)
-    assert {f.repository.removeprefix("https://github.com/") for f in recipe.files} == set(recipe.licences)
+    assert {f.repository for f in recipe.files} == set(recipe.licences)
     assert (EMBEDDING in recipe.sha256) == (recipe.texts is not None) == (len(recipe.sample) == 4)
 
 

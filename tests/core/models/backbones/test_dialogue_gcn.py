@@ -9,7 +9,7 @@ from torch import Tensor
 from lmam_core.batch import Turns
 from lmam_core.errors import LmamError
 from lmam_core.models.backbones.dialogue_gcn import DialogueGcn, SpeakerGraph
-from lmam_core.models.kernels.windows import beside, gather, line_up
+from lmam_core.models.kernels.windows import gather, in_blocks, with_neighbours
 from tests.core.models.backbones.cases import equals_its_reference
 
 LENGTHS = (13, 1, 6, 9)
@@ -67,7 +67,7 @@ def test_sizes_are_the_originals_without_what_it_never_calls(
 def test_graph_equals_its_loop_over_edges(speakers: int, window: tuple[int, int]) -> None:
     made, who = graph(speakers), turns(speakers=speakers)
     h = stream(who)
-    got = made(h, line_up(who, window, speakers))
+    got = made(h, in_blocks(who, window, speakers))
     expected = made.reference(h, who, window)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     ours = torch.autograd.grad(got.square().sum(), made.parameters())
@@ -88,40 +88,40 @@ def test_bases_and_relations_give_the_same_messages(speakers: int) -> None:
     with torch.no_grad():
         for p, q in zip(many.parameters(), few.parameters(), strict=True):
             p.zero_()[tuple(slice(n) for n in q.shape)] = q  # the bases beyond the fourth have no share
-    h, line = stream(who), line_up(who, (2, 2), speakers)
-    torch.testing.assert_close(many(h, line), few(h, line), rtol=0, atol=1e-12)
+    h, blocks = stream(who), in_blocks(who, (2, 2), speakers)
+    torch.testing.assert_close(many(h, blocks), few(h, blocks), rtol=0, atol=1e-12)
 
 
 def test_relations_follow_the_speakers() -> None:
     made, who, order = graph(3), turns(speakers=3), torch.tensor([2, 0, 1])
     h = stream(who)
     renamed = Turns(order[who.speaker] * who.mask, who.mask, who.lengths)
-    plain, other = made(h, line_up(who, (3, 3), 3)), made(h, line_up(renamed, (3, 3), 3))
+    plain, other = made(h, in_blocks(who, (3, 3), 3)), made(h, in_blocks(renamed, (3, 3), 3))
     assert (plain - other)[who.mask].abs().amax(-1).min() > 1e-3
     with torch.no_grad():
         old = made.shares.view(3, 3, 2, -1).clone()
         made.shares.view(3, 3, 2, -1)[order[:, None], order[None]] = old
-    torch.testing.assert_close(made(h, line_up(renamed, (3, 3), 3)), plain, rtol=0, atol=1e-12)
+    torch.testing.assert_close(made(h, in_blocks(renamed, (3, 3), 3)), plain, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("window", [(10, 10), (4, 0), (1, 3), (0, 0), (40, 40)])
 def test_edges_end_at_the_window_and_at_the_conversation(window: tuple[int, int]) -> None:
     who = turns(pad=3)
-    line, L = line_up(who, window, 2), who.mask.shape[1]
-    c = line.edge.shape[1]
-    block, i, j = line.edge.nonzero().T
-    source, target = line.rows[block * c + i], line.rows[(block - 1) * c + j]
+    blocks, L = in_blocks(who, window, 2), who.mask.shape[1]
+    c = blocks.edge.shape[1]
+    block, i, j = blocks.edge.nonzero().T
+    source, target = blocks.rows[block * c + i], blocks.rows[(block - 1) * c + j]
     found = list(zip((source // L).tolist(), (source % L).tolist(), (target % L).tolist(), strict=True))
     assert len(found) == len(set(found))
     assert set(found) == edges(who, *window)
     assert (source // L == target // L).all()
-    assert (line.kind.sum(2) == line.edge).all()  # every edge is of one kind
+    assert (blocks.kind.sum(2) == blocks.edge).all()  # every edge is of one kind
 
 
 def test_gather_is_the_transpose_of_beside() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(4, 3, 2, generator=generator), torch.randn(4, 9, 2, generator=generator)
-    torch.testing.assert_close((beside(x) * y).sum(), (x * gather(y)).sum())
+    torch.testing.assert_close((with_neighbours(x) * y).sum(), (x * gather(y)).sum())
 
 
 def test_neither_padding_nor_company_changes_a_conversation() -> None:

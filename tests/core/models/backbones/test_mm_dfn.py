@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from lmam_core.batch import Turns
 from lmam_core.models.backbones import mm_dfn
-from lmam_core.models.backbones.mm_dfn import GatedGraph, Graph, MmDfn, Parties, alike, connect
+from lmam_core.models.backbones.mm_dfn import GatedGraph, Graph, MmDfn, Parties, connect, group_sizes
 from lmam_core.models.embedded import embed
 from lmam_core.models.fusion import build
-from lmam_core.models.kernels.recurrence import GruLoop
+from lmam_core.models.kernels import recurrence
 from tests.core.models.backbones.cases import equals_its_reference
 
 WIDTHS = {"text": 7, "audio": 5, "video": 9}
@@ -141,9 +141,9 @@ def test_padding_order_and_grouping_change_nothing(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(
         joined(made({m: s[order] for m, s in x.items()}, shuffled)), out[order], rtol=0, atol=1e-12
     )
-    assert alike([10, 9, 4, 4, 1, 1]) == [2, 2, 2]
+    assert group_sizes([10, 9, 4, 4, 1, 1]) == [2, 2, 2]
     monkeypatch.setattr(mm_dfn, "ALIKE", 0.0)
-    assert alike([10, 9, 4, 4, 1, 1]) == [6]
+    assert group_sizes([10, 9, 4, 4, 1, 1]) == [6]
     torch.testing.assert_close(joined(made(x, some)), out, rtol=0, atol=1e-12)
 
 
@@ -160,7 +160,7 @@ def test_the_ways_of_a_gpu_give_the_same(training: bool, monkeypatch: pytest.Mon
         with monkeypatch.context() as patch:
             patch.setattr(torch.Tensor, "is_cuda", on_gpu)
             if on_gpu:
-                patch.setattr(GruLoop, "apply", None)
+                patch.setattr(recurrence, "gru_loop", None)
             out = joined(made(x, some))
         found.append((out, *torch.autograd.grad(out.sin().sum(), [*x.values(), *made.parameters()])))
     for loop, fused in zip(*found, strict=True):

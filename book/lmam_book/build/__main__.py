@@ -1,7 +1,0 @@
-"""`python -m lmam_book.build`."""
-
-import sys
-
-from lmam_book.build import main
-
-sys.exit(main())
