@@ -158,12 +158,14 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     table = cells.beside("mosi").set_index("arm")
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
-    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
+    assert (
+        "0 of 4 cells on CMU-MOSI have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
+    )
     one, two = (f"<code>lmam sweep {name} --store {cells.store.root}</code>" for name in ("bc_lstm", "fusions_bc_lstm"))
     both = f"{one} and {two} go on."
     assert both in cells_page.missing(cells, "mosi").data
     six = cells_page.missing(cells, "iemocap").data
-    assert f"4 of 4 cells on iemocap have at least five seeds; {one} and" in six
+    assert f"4 of 4 cells on IEMOCAP have at least five seeds; {one} and" in six
     assert six.endswith("go on to 10.</p>")
     assert cells_page.table(cells, "mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells_page.table(cells, "iemocap").data.count("<tr") == 5
@@ -328,12 +330,12 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
     again = dataclasses.replace(cells)
     assert again.lacking("iemocap") == {"TFN": 1}
     said = cells_page.missing(again, "iemocap").data
-    assert "3 of 4 cells on iemocap have at least five seeds; " in said
+    assert "3 of 4 cells on IEMOCAP have at least five seeds; " in said
     assert "</p>" in said
     assert re.findall("<code>(.*?)</code>", said) == [f"lmam sweep fusions_bc_lstm --store {cells.store.root}"]
     full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)
     folded = cells_page.progress([again, full, full], ["iemocap"]).data
     assert folded.startswith("<details>")
     assert folded.count("<p>") == 2
-    assert "<p>At least five seeds in every cell: elsewhere on iemocap, elsewhere on iemocap.</p>" in folded
+    assert "<p>At least five seeds in every cell: elsewhere on IEMOCAP, elsewhere on IEMOCAP.</p>" in folded
     assert "every cell" not in cells_page.progress([again], ["iemocap"]).data

@@ -210,7 +210,7 @@ def _traded(
         place = re.findall(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)[0]
         svg = svg.replace(group, _dot([html.escape(line) for line in lines], *map(float, place)))
     opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
-    return re.sub(r' id="[a-z]+_\d+"', "", svg[svg.index("<svg") :].replace("<svg", opened, 1))
+    return re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :].replace("<svg", opened, 1))
 
 
 def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]], letters: float) -> None:
