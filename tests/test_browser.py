@@ -98,10 +98,19 @@ HAS_SIZE = """figure => {
 }"""
 
 
+OTHER_FORM = """figure => {
+    const form = figure.closest(".lmam-wide, .lmam-narrow");
+    return form !== null && getComputedStyle(form).display === "none";
+}"""
+"""Whether a figure is the one for screens of another width."""
+
+
 def blank_figures(page) -> list[str]:
     """Name the figures without a size or with hardly more than one colour."""
     blank = []
     for figure in page.locator(FIGURES).all():
+        if figure.evaluate(OTHER_FORM):
+            continue
         name = figure.get_attribute("src") or "inline svg"
         if not figure.evaluate(HAS_SIZE):
             blank.append(f"{name}: no size")
@@ -147,6 +156,8 @@ def test_page_is_whole(open_page, path):
                 "all => all.map(e => e.width / e.naturalWidth)"
             )
             assert [at for at in sizes if at < 0.96] == []
+            figures = page.locator(".cell_output:has(img, svg)")
+            assert figures.evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth + 2).length") == 0
     # Outputs are transparent and undimmed in the dark.
     style = "all => all.map(e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter].join())"
     found = set(page.locator(".cell_output img, .cell_output .text_html").evaluate_all(style))
@@ -268,6 +279,50 @@ def scrolling(page):
     page.get_by_role("button", name="Audit the table").click()
     page.locator("#lmam-audit[data-done]").wait_for(state="attached", timeout=120_000)
     return page.locator(".lmam-table-box:has(.lmam-audit)")
+
+
+def test_what_is_wider_than_its_box_fades_until_its_end(open_page):
+    page, _ = open_page("book/audit.html", "phone")
+    box = scrolling(page)
+    page.wait_for_function("document.querySelector('.lmam-table-box:has(.lmam-audit)').matches('.lmam-more')")
+    assert "gradient" in box.evaluate("box => getComputedStyle(box).maskImage")
+    box.evaluate("box => box.scrollLeft = box.scrollWidth")
+    page.wait_for_function("!document.querySelector('.lmam-table-box:has(.lmam-audit)').matches('.lmam-more')")
+
+
+WIDEST = """() => {
+    const range = document.createRange(), lines = [];
+    for (const paragraph of document.querySelectorAll(".bd-article section > p, .bd-article section > ul > li")) {
+        const text = document.createTreeWalker(paragraph, NodeFilter.SHOW_TEXT);
+        let bottom = -1;
+        while (text.nextNode()) for (let k = 0; k < text.currentNode.length; k++) {
+            range.setStart(text.currentNode, k);
+            range.setEnd(text.currentNode, k + 1);
+            const box = range.getBoundingClientRect();
+            if (!box.width) continue;
+            if (box.top > bottom) { lines.push(0); bottom = box.bottom; }
+            lines[lines.length - 1]++;
+        }
+    }
+    return lines.sort((a, b) => a - b);
+}"""
+
+
+@pytest.mark.parametrize("path", [PAGES[0], PAGES[1], "book/headline.html"])
+def test_lines_of_text_have_at_most_75_characters(open_page, path):
+    """But for a few, of narrow letters."""
+    page, _ = open_page(path, "desktop")
+    lines = page.evaluate(WIDEST)
+    assert len(lines) > 20
+    assert lines[int(0.9 * len(lines))] <= 75
+    assert lines[-1] <= 80
+
+
+@pytest.mark.parametrize("path", ["book/headline.html", "notebooks/10-backbones-compared.html"])
+def test_the_table_of_gains_fits_a_desktop(open_page, path):
+    page, _ = open_page(path, "desktop")
+    box = page.locator(".bd-article table").first.locator("..")
+    assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
 
 
 def test_wide_tables_scroll_by_key_and_keep_their_first_column(open_page):

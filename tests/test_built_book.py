@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -67,10 +68,61 @@ def test_the_answer_comes_soon(pages, source):
     assert len(words) < (60 if source == SOURCES[0] else 160)
 
 
+HIDDEN = "details, .cell_input, table, pre, figcaption, svg, script, style, .headerlink, .math, .sd-hide-link-text"
+
+
+def prose(page: BeautifulSoup) -> int:
+    """Words of running text: no code, tables, captions, figures, nor what is folded away."""
+    article = copy.copy(page.select_one("article"))
+    for part in article.select(HIDDEN):
+        part.decompose()
+    return len(article.get_text(" ").split())
+
+
+@pytest.mark.parametrize("source", [SOURCES[0], *CHAPTERS])
+def test_a_page_is_short(pages, source):
+    assert prose(pages[source]) <= (450 if source == SOURCES[0] else 1800)
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_an_answer_has_at_most_three_points_and_a_number(pages, source):
+    """From the question to the first heading below it; a chapter whose runs are missing has no number."""
+    title = pages[source].select_one("article h1")
+    parts = [part for part in title.find_all_next(["h2", "img", "table", "ul"]) if not part.find_parent("details")]
+    points = parts[0].find_all("li", recursive=False) if parts[0].name == "ul" else []
+    assert len(points) <= 3
+    end = next(part for part in parts if part.name != "ul")
+    text = " ".join(p.get_text() for p in end.find_all_previous(["p", "li"]) if title in p.find_all_previous("h1"))
+    assert re.search(r"\d", text) or "Not measured yet" in text
+
+
 @pytest.mark.parametrize("source", CHAPTERS)
 def test_pictures_have_words_for_those_who_cannot_see_them(pages, source):
     pictures = pages[source].select(".cell_output img")
     assert all(" " in picture["alt"] for picture in pictures)  # without words it is the file's name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_tables_and_figures_have_number_caption_and_anchor(pages, source):
+    article = pages[source].select_one("article")
+    assert all(head.get("scope") == "col" for head in article.select("thead th"))
+    if source not in CHAPTERS:
+        return
+    open_ = [table for table in article.select("table.lmam-table") if not table.find_parent(folding)]
+    assert [table.get_text(" ")[:80] for table in open_ if not table.caption] == []
+    numbers = [caption.em.get_text() for caption in article.select("table.lmam-table > caption")]
+    chapter = article.select_one("h1 .section-number").get_text().strip(". ")
+    assert numbers == [f"Table {chapter}.{k}" for k in range(1, len(numbers) + 1)]
+    anchors = [caption["id"] for caption in article.select("table.lmam-table > caption")]
+    assert len(set(anchors)) == len(anchors)
+    bare = [img for img in article.select(".cell_output img") if not img.find_parent("figure")]
+    assert all(img.find_next("figure") for img in bare)  # the last picture of a cell has the caption of all
+    assert all(figure.select_one("figcaption .caption-number") and figure["id"] for figure in article.select("figure"))
+
+
+def folding(tag):
+    """What names its tables itself: a fold by its summary, a tab by its label."""
+    return tag.name == "details" or "sd-tab-content" in tag.get("class", [])
 
 
 @pytest.mark.parametrize("source", CHAPTERS)

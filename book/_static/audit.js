@@ -81,7 +81,7 @@
       const tail = [named ? best.reading : "none", best ? `${best.count} of ${best.of}` : "–", best ? best.p < 1e-4 ? best.p.toExponential(0) : best.p.toFixed(3) : "–"];
       return make("tr", {}, make("th", { scope: "row", textContent: name }), ...cells, ...tail.map(t => make("td", { textContent: t })));
     });
-    const caption = make("caption", { textContent: "Acc. and F1 of each class; press a pair for its arithmetic" });
+    const caption = make("caption", {}, make("span", { textContent: "Acc. and F1 of each class; press a pair for its arithmetic" }));
     const legend = make("p", { className: "lmam-say", textContent: Object.entries(SIGNS).map(([word, sign]) => `${sign} ${word}: ${MEANING[word]}`).join("; ") + "." });
     const top = make("tr", {}, ...head.map(h => make("th", { scope: "col", textContent: h })));
     const table_ = make("table", { className: "lmam-audit" }, caption, make("thead", {}, top), make("tbody", {}, ...body));
@@ -98,7 +98,7 @@
   function simple(caption, head, rows) {
     const line = row => make("tr", {}, ...row.map((v, k) => make(k ? "td" : "th", k ? { textContent: v } : { scope: "row", textContent: v })));
     const top = make("tr", {}, ...head.map(h => make("th", { scope: "col", textContent: h })));
-    return scroller(caption, make("table", { className: "table" }, make("caption", { textContent: caption }), make("thead", {}, top), make("tbody", {}, ...rows.map(line))));
+    return scroller(caption, make("table", { className: "table" }, make("caption", {}, make("span", { textContent: caption })), make("thead", {}, top), make("tbody", {}, ...rows.map(line))));
   }
 
   // The counts behind a pair in one reading: those that print as it, else the nearest.

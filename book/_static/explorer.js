@@ -110,12 +110,12 @@
     const [low, high] = [d3.min(shown) - edge, d3.max(shown) + edge];
     const plot = Plot.plot({
       width, marginLeft: left, marginRight: 16, marginTop: narrow ? 30 : 20, marginBottom: 42, inset: 6,
-      height: 90 + arms.length * (narrow ? 38 : 24),
+      height: 90 + arms.length * (narrow ? 48 : 24),
       y: { domain: arms.map(a => a.label), label: null, tickSize: 0, axis: narrow ? null : "left", tickFormat: short },
       x: { label: title("metric", metric) + (metric === "mae" ? "" : " →"), grid: true, domain: [low, high] },
       style: { fontSize: "13px", background: "transparent", overflow: "visible" },
       marks: [
-        narrow ? Plot.text(arms, { y: "label", text: a => short(a.label), frameAnchor: "left", dy: -14, textAnchor: "start" }) : null,
+        narrow ? Plot.text(arms, { y: "label", text: a => short(a.label), frameAnchor: "left", dy: -20, textAnchor: "start" }) : null,
         Plot.ruleY(arms.filter(a => a.n > 1), { y: "label", x1: a => Math.max(low, a.mean - a.half), x2: a => Math.min(high, a.mean + a.half), stroke: colour, strokeWidth: 3, strokeOpacity: 0.45 }),
         Plot.tickX(arms, { y: "label", x: "mean", stroke: colour, strokeWidth: 3, inset: narrow ? 11 : 4 }),
         Plot.dot(runs, { x: "value", y: "label", r: 4, className: "runs", fill: r => r.ended ? "none" : colour(r), fillOpacity: 0.65, stroke: colour }),
@@ -137,7 +137,7 @@
     const rows = now.runs.map(r => [r.label, r.seed, r.value, r.size.toLocaleString("en"), r.rate]);
     const cells = (tag, values, scope) => values.map(v => make(tag, scope ? { scope, textContent: v } : { textContent: v }));
     const lines = rows.map((row, k) => make("tr", {}, ...cells("td", row), make("td", {}, make("a", { href: box.dataset.files + now.runs[k].file, textContent: now.runs[k].file.split("/").pop() }))));
-    const caption = make("caption", { textContent: summary.textContent });
+    const caption = make("caption", {}, make("span", { textContent: summary.textContent }));
     body.replaceChildren(make("table", { className: "table" }, caption, make("thead", {}, make("tr", {}, ...cells("th", head, "col"))), make("tbody", {}, ...lines)));
   }
 

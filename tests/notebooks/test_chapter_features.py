@@ -16,7 +16,7 @@ def test_the_chapter_needs_no_opensmile(monkeypatch: pytest.MonkeyPatch) -> None
     """As far as sound goes: what stands below trains on features."""
     monkeypatch.setitem(sys.modules, "opensmile", None)
     small_samples(monkeypatch, 6, 4)
-    text = execute(CHAPTER, {}, monkeypatch, slice(0, 21))
+    text = execute(CHAPTER, {}, monkeypatch, slice(0, 22))
     assert "mean pitch, semitones above 27.5 Hz" in text
     assert "openSMILE's mean pitch" not in text
     assert "audio acoustic96 24 x 96" in text
@@ -25,7 +25,7 @@ def test_the_chapter_needs_no_opensmile(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_with_opensmile_its_pitch_stands_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("opensmile")
-    text = execute(CHAPTER, {}, monkeypatch, slice(0, 13))
+    text = execute(CHAPTER, {}, monkeypatch, slice(0, 14))
     assert (
         "mean pitch asked for, semitones openSMILE's mean pitch, semitones mean pitch, semitones above 27.5 Hz" in text
     )

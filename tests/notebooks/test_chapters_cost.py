@@ -207,7 +207,7 @@ def test_the_rank_page_over_a_store_of_ones_own(measured: Store, monkeypatch: py
     claim = judge(measured, [c for c in read() if c.id == "best_rank"]).iloc[0]
     assert claim.verdict == "excluded"
     assert re.search(rf"Is rank 45 the best on IEMOCAP\? +{claim.verdict}", text)
-    assert re.search(r"cells on mosi have at least five seeds, \d+ have none yet", text)
+    assert re.search(r"cells on CMU-MOSI have at least five seeds, \d+ have none yet", text)
     found = r"([\d.]+) \[([\d.]+), ([\d.]+)\]"
     (ratio,) = re.findall(rf"iemocap text: above 45 {found} {found}", text)
     ratio = [float(v) for v in ratio]

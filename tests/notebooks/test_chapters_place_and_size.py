@@ -95,7 +95,7 @@ def imagined(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_runs_of_ones_own_decide_what_the_pages_say(imagined: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     text = execute(SIZE, {"store": str(imagined.root)}, monkeypatch)
     assert "a gain is shown for 4 of 4 backbones" in text
-    assert re.search(r"points; 0 of 4 intervals leave out 0", text)
+    assert re.search(r"points; 0 of 4 intervals exclude 0", text)
     assert "4 reproduced" in text
     text = execute(PLACE, {"store": str(imagined.root)}, monkeypatch)
     assert "is shown to be better for 4 of 4 backbones" in text

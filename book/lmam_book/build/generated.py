@@ -39,13 +39,13 @@ BLOCK = re.compile(f"({BEGIN}).*?({END})", re.S)
 
 
 def front(claims: pd.DataFrame, cells: Sequence[Cell], links: Sequence[Link], address: Callable[[str], str]) -> str:
-    """The front page's answer, figure, findings and tallies; `address` makes a page's path a link."""
+    """The front page's answer, figure, findings and what waits; `address` makes a page's path a link."""
     picture = f"![{alternative(cells)}]({address(FIGURE)})"
     parts = [headline.answer(cells), picture]
     if pooled := headline.pooled_sentences(cells):
         parts.append(pooled)
     parts.append("\n".join(f"- {_linked(link.text, address(link.page))}" for link in links))
-    parts.append(scoreboard.tallies(claims))
+    parts.append(scoreboard.untested(claims))
     return "\n\n".join(parts)
 
 
@@ -87,7 +87,7 @@ def generated_texts(store: Store) -> dict[Path, str]:
     """The text that each page and committed table should have."""
     root, claims, cells = paths.checkout(), judge(store), headline.cells(store)
     links = list(findings(store))
-    blocks = {FULL: scoreboard.details(claims)}
+    blocks = {FULL: f"{scoreboard.tallies(claims)}\n\n{scoreboard.details(claims)}"}
     blocks[HEADLINE] = headline.page(cells, headline.arms(store), headline.context_or_fusion(store))
     blocks |= {name: front(claims, cells, links, _address(name, root)) for name in FRONT}
     texts = {root / TABLE: scoreboard.csv(claims)}

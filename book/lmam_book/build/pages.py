@@ -1,5 +1,6 @@
 """Making the pages from the staging tree, and checking them."""
 
+import itertools
 import json
 import os
 import re
@@ -60,6 +61,7 @@ def build_html(root: Path) -> bool:
     if problems := check_pages(root, stage, new):
         raise LmamError("The pages are not whole: " + "; ".join(problems) + ".")
     narrowed(stage, new)
+    numbered(new)
     ink(new)
     pages = {name: file_hash(new / name) for name in files(new)}
     shutil.rmtree(former, ignore_errors=True)
@@ -206,6 +208,30 @@ def ink(html: Path) -> None:
         if any(colour in text for colour in TONES["light"]):
             opening = text.index(">", text.index("<svg")) + 1
             path.write_text(text[:opening] + style + text[opening:], encoding="utf-8")
+
+
+def numbered(html: Path) -> None:
+    """Give chapters' tables number, caption and anchor, as figures have them, and heads of all tables their scope."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        chapter = re.search(r'<h1><span class="section-number">(\d+)\.', text)
+        numbers = itertools.count(1)
+
+        def named(match: re.Match[str], of: str = chapter[1] if chapter else "", count: Iterator[int] = numbers) -> str:
+            number = f"{of}.{next(count)}" if of else ""
+            opened = f'<caption id="table-{number.replace(".", "-")}">' if number else "<caption>"
+            label = f"<em>Table {number}</em> " if number else ""
+            return f"{match[2]}{opened}<span>{label}{match[1]}</span></caption>"
+
+        new = HEAD.sub(lambda head: re.sub(r"<th(?=[ >])(?![^>]*scope=)", '<th scope="col"', head[0]), text)
+        new = CAPTION.sub(named, new)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+
+
+HEAD = re.compile(r"<thead>.*?</thead>", re.S)
+CAPTION = re.compile(r"<p class='lmam-caption'>(.*?)</p>\s*(<table[^>]*>)", re.S)
+"""A table's caption as `pages.style.table` writes it, which every notebook shows."""
 
 
 def missing_pages(root: Path, html: Path) -> list[str]:

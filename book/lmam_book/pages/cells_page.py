@@ -35,7 +35,9 @@ def accuracy(some: Iterable[Cells], dataset: str) -> HTML:
     frame = pd.DataFrame(rows)
     if frame.comparison.nunique() == 1:
         frame = frame.drop(columns="comparison")
-    shown = reporting.table(frame, f"{dataset}, {beside_paper.TITLES['accuracy']}, 95 % intervals of the mean")
+    shown = reporting.table(
+        frame, f"{beside_paper.PLACES[dataset][1]}, {beside_paper.TITLES['accuracy']}, 95 % intervals of the mean"
+    )
     return reporting.fold("Accuracy, which the paper's table prints as well", shown)
 
 
@@ -43,20 +45,22 @@ def progress(some: Iterable[Cells], datasets: Sequence[str]) -> HTML:
     """What comparisons still lack, folded away: `missing` of each that lacks seeds, one sentence for the rest."""
     every = [(cells, dataset) for cells in some for dataset in datasets]
     sentences = [missing(cells, dataset) for cells, dataset in every if cells.lacking(dataset)]
-    full = ", ".join(f"{cells.where} on {dataset}" for cells, dataset in every if not cells.lacking(dataset))
+    full = ", ".join(
+        f"{cells.where} on {beside_paper.PLACES[dataset][1]}" for cells, dataset in every if not cells.lacking(dataset)
+    )
     sentences += [HTML(f"<p>At least five seeds in every cell: {full}.</p>")] if full else []
     return reporting.fold("How far the runs are", *sentences)
 
 
 def missing(cells: Cells, dataset: str) -> HTML:
     """How many cells of a dataset have at least five seeds, and the command that makes what is missing."""
-    arms, lacking = cells.arms(dataset), cells.lacking(dataset)
-    text = f"{cells.title}: {len(arms) - len(lacking)} of {len(arms)} cells on {dataset} have at least five seeds"
+    arms, lacking, where = cells.arms(dataset), cells.lacking(dataset), beside_paper.PLACES[dataset][1]
+    text = f"{cells.title}: {len(arms) - len(lacking)} of {len(arms)} cells on {where} have at least five seeds"
     empty = list(lacking.values()).count(0)
     text += f", {empty} have none yet" if empty else ""
     few = lacking or cells.lacking(dataset, len(SEEDS))
     if not few:
-        return HTML(f"<p>{cells.title}: all {len(arms)} cells on {dataset} have {len(SEEDS)} seeds.</p>")
+        return HTML(f"<p>{cells.title}: all {len(arms)} cells on {where} have {len(SEEDS)} seeds.</p>")
     wanted = lambda e: e.dataset == dataset and cells.label(e) in few  # noqa: E731
     plans = [name for name in cells.plans if any(map(wanted, PLANS[name].arms()))]
     commands = " and ".join(str(Markup("<code>{}</code>").format(command(name, cells.store))) for name in plans)
@@ -70,8 +74,9 @@ def table(cells: Cells, dataset: str) -> HTML:
     beside = beside[(beside.n > 0) | (beside.paper != "–")]
     if beside.empty:
         return HTML("")
-    caption = f"{cells.title}, {dataset}: {beside_paper.TITLES[metric]}; ours is the mean over n seeds, "
-    caption += f"gains are over {cells.baseline}; at limit: runs that might have gone on when the epochs ran out"
+    caption = f"{cells.title}, {beside_paper.PLACES[dataset][1]}: {beside_paper.TITLES[metric]}; "
+    caption += f"ours is the mean over n seeds, gains are over {cells.baseline}; "
+    caption += "at limit: runs that might have gone on when the epochs ran out"
     beside = without_empty_columns(beside)
     if "one class" in beside:
         caption += "; one class: runs that give every utterance the same class"

@@ -8,13 +8,16 @@ import platform
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import yaml
 from IPython.display import HTML, Markdown
 from markupsafe import Markup, escape
 
 from lmam_book.verdicts.rule import slug
+from lmam_core import paths
 
 if TYPE_CHECKING:
     from lmam_core.data.dataset import Dataset
@@ -78,6 +81,7 @@ def look() -> dict[str, Any]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
+        "hatch.linewidth": 0.6,
         "axes.prop_cycle": cycler(color=[COLOURS[k] for k in ("text", "audio", "video", "lmam", "nonverbal")]),
         "svg.hashsalt": "lmam",  # the same figure gives the same bytes
         **dict.fromkeys(inked, INK),
@@ -85,8 +89,16 @@ def look() -> dict[str, Any]:
 
 
 def source(thing: Callable[..., Any] | type) -> Markdown:
-    """The package's own code of a function, class or method, as a code block: what a chapter shows is what runs."""
-    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
+    """The package's own code of a function, class or method, with a link to its file and line: what runs is shown."""
+    lines, first = inspect.getsourcelines(thing)
+    code = f"```python\n{textwrap.dedent(''.join(lines)).rstrip()}\n```"
+    path, root = Path(inspect.getsourcefile(thing) or ""), paths.CHECKOUT
+    if root is None or not path.is_relative_to(root):
+        return Markdown(code)
+    name = path.relative_to(root).as_posix()
+    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    address = f"{repository['url']}/blob/{repository['branch']}/{name}#L{first}"
+    return Markdown(f"{code}\n\n[`{name}`, line {first}]({address})")
 
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
@@ -107,7 +119,7 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 2) -> HTML:
         words = v == plain and " " in plain and not re.search(r"\d", plain)
         return Markup("<span class='lmam-words'>{}</span>").format(v) if words else escape(v)
 
-    shown = frame.map(cell).rename(columns=escape)
+    shown = frame.map(cell).rename(columns=lambda name: escape(str(name).replace("_f1", " F1")))
     body = shown.to_html(index=False, border=0, na_rep="–", escape=False, classes="lmam-table")
     title = Markup("<p class='lmam-caption'>{}</p>").format(caption) if caption else ""
     return HTML(f"<div class='lmam-table-box'>{title}{body}</div>")

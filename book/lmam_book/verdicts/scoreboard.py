@@ -7,7 +7,7 @@ import io
 import pandas as pd
 
 from lmam_book.verdicts.claims import KINDS, WORDS_OF
-from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, slug
+from lmam_book.verdicts.rule import DOES_NOT_HOLD, HOLDS, IN_PART, NOT_TESTABLE, TOO_FEW, slug
 
 PLURAL = {HOLDS: "hold", IN_PART: "hold in part", DOES_NOT_HOLD: "do not hold"}
 TITLES = {
@@ -36,6 +36,16 @@ def _tally(title: str, rows: pd.DataFrame, words: tuple[str, ...]) -> str:
     counts = {word: int((rows.verdict == word).sum()) for word in words}
     parts = (f"{n} {PLURAL.get(word, word) if n > 1 else word}" for word, n in counts.items() if n)
     return f"| {title} | {len(rows)} | {' · '.join(parts)} |"
+
+
+def untested(claims: pd.DataFrame) -> str:
+    """How many measured claims have no word that says anything, and why."""
+    words = claims[claims.kind == "measured"].verdict
+    few, none = ((words == word).sum() for word in (TOO_FEW, NOT_TESTABLE))
+    return (
+        f"Of {len(words)} measured claims {few} have too few runs yet, and {none} cannot be tested: data, code or a "
+        "number is missing."
+    )
 
 
 def details(claims: pd.DataFrame) -> str:

@@ -206,6 +206,9 @@ def test_drawings_show_every_cell(cells):
     (ax,) = figure.axes
     assert len(ax.patches) == len(part)
     assert {t.get_text() for t in ax.texts} == set(part["value"])
+    impossible = part.verdict.str.startswith("impossible")
+    assert [bool(patch.get_hatch()) for patch in ax.patches] == list(impossible)  # red is told from green by more
+    assert impossible.any()
     overview = drawing.overview(cells, paper.ROMAN)
     assert len(overview.axes[0].get_yticklabels()) == 14
     plt.close("all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from lmam_book.plans import arms, plans
 from lmam_book.verdicts import beside_paper
 from lmam_core.data import synthetic
 from lmam_core.errors import LmamError
+from lmam_core.paths import CHECKOUT
 from lmam_core.runs import names as run_names
 from lmam_core.runs.experiment import Experiment
 from lmam_core.runs.metrics import outcomes, summarise
@@ -232,6 +234,8 @@ def test_source_shows_the_code_that_runs() -> None:
     shown = reporting.source(beside_paper.sign).data
     assert shown.startswith("```python\ndef sign(metric: str) -> int:")
     assert "return -1 if metric ==" in shown
+    name, line = re.search(r"\[`([\w/.]+)`, line (\d+)\]\(https://[\w./-]+/blob/main/\1#L\2\)$", shown).groups()
+    assert (CHECKOUT / name).read_text().splitlines()[int(line) - 1].startswith("def sign(")
 
 
 def test_every_cell_gets_its_first_seeds_before_any_gets_the_rest(store: Store, monkeypatch) -> None:

@@ -162,12 +162,14 @@ def test_cells_that_were_not_run_show_dashes_and_are_counted(cells: Cells) -> No
     table = cells.beside("mosi").set_index("arm")
     assert (table.n == 0).all()
     assert (table.ours == "–").all()
-    assert "0 of 4 cells on mosi have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
+    assert (
+        "0 of 4 cells on CMU-MOSI have at least five seeds, 4 have none yet" in cells_page.missing(cells, "mosi").data
+    )
     one, two = (f"<code>lmam sweep {name} --store {cells.store.root}</code>" for name in ("bc_lstm", "fusions_bc_lstm"))
     both = f"{one} and {two} go on."
     assert both in cells_page.missing(cells, "mosi").data
     six = cells_page.missing(cells, "iemocap").data
-    assert f"4 of 4 cells on iemocap have at least five seeds; {one} and" in six
+    assert f"4 of 4 cells on IEMOCAP have at least five seeds; {one} and" in six
     assert six.endswith("go on to 10.</p>")
     assert cells_page.table(cells, "mosi").data == ""  # Table IX prints nothing for MOSI either
     assert cells_page.table(cells, "iemocap").data.count("<tr") == 5
@@ -249,12 +251,15 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
     low = np.array([beside_paper.values(cells.frame, "iemocap", "weighted_f1")["LFM"][seed] for seed in range(6)])
     assert 0 <= figure.axes[0].get_xlim()[0] < low.min()
     drawn = cells_page.trade(cells, "iemocap", cells.parameters("iemocap"), "parameters").data
-    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 4
+    assert drawn.count('<g class="lmam-dot" tabindex="0" role="img" aria-label="') == 8  # wide, and for a phone
+    ids = re.findall(r' id="([^"]*)"', drawn)
+    assert len(ids) == len(set(ids))
     by_arm = cells.frame[cells.frame.dataset == "iemocap"].groupby("arm").parameters.first()
     assert cells.parameters("iemocap") == by_arm.to_dict()
     assert cells_page.trade(cells, "iemocap", {"LFM": 7.0, "never run": 1.0}, "seconds") is None  # nothing to compare
     one = cells_page.trade(cells, "iemocap", {"LFM": 7.0, "TFN": 9.0, "never run": 1.0}, "seconds\nof a step").data
-    (dot,) = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
+    dot, again = re.findall(r'role="img" aria-label="(LFM[^"]*)"', one)
+    assert dot == again
     assert re.fullmatch(r"LFM; weighted F1 %: [\d.]+ \[.*\] \(n = 6\); seconds: 7", dot)
     # What is said is also drawn, where the dot is.
     one = one[one.index(dot) :]
@@ -280,7 +285,7 @@ def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> N
         assert not any(box.contains(*dot) for dot in dots)
     assert all(line.get_linestyle() == ":" for line in ax.lines[len(points) :])
     figures.trade({"alone": (321.0, interval([61.0, 62.0]))}, "ms", "weighted F1 %")
-    (ax,) = drawn[1].axes
+    (ax,) = drawn[2].axes
     assert ax.viewLim.width > 20  # as wide as the dot alone makes it
     assert ax.bbox.padded(2).contains(*ax.texts[0].get_window_extent().min)
 
@@ -346,12 +351,12 @@ def test_what_is_missing_names_the_plan_that_makes_it_and_full_comparisons_share
     again = dataclasses.replace(cells)
     assert again.lacking("iemocap") == {"TFN": 1}
     said = cells_page.missing(again, "iemocap").data
-    assert "3 of 4 cells on iemocap have at least five seeds; " in said
+    assert "3 of 4 cells on IEMOCAP have at least five seeds; " in said
     assert "</p>" in said
     assert re.findall("<code>(.*?)</code>", said) == [f"lmam sweep fusions_bc_lstm --store {cells.store.root}"]
     full = dataclasses.replace(cells, where="elsewhere", label=lambda e: cells.label(e) if e.fusion != "tfn" else None)
     folded = cells_page.progress([again, full, full], ["iemocap"]).data
     assert folded.startswith("<details>")
     assert folded.count("<p>") == 2
-    assert "<p>At least five seeds in every cell: elsewhere on iemocap, elsewhere on iemocap.</p>" in folded
+    assert "<p>At least five seeds in every cell: elsewhere on IEMOCAP, elsewhere on IEMOCAP.</p>" in folded
     assert "every cell" not in cells_page.progress([again], ["iemocap"]).data

@@ -226,7 +226,7 @@ def test_a_best_rank_with_worse_and_less_stable_ones_above(store: Store) -> None
     assert {f.verdict for f in found.values()} == {"reproduced"}
     assert {f.n for f in found.values()} == {6}
     assert found["best_rank"].ours == "rank 45"
-    assert "0 have a higher mean. Interval above 0: none; below 0: 1, 5" in found["best_rank"].reason
+    assert "0 have a higher mean. Reliably better: none; reliably worse: 1, 5" in found["best_rank"].reason
     assert "4 of 4 higher ranks" in found["worse_above_45"].reason
 
 
@@ -267,7 +267,7 @@ def test_ranks_that_no_run_tells_apart_show_no_best_one(store: Store) -> None:
     ranks(store, shares, dict.fromkeys(RANKS, 0.1))
     found = verdict_of(store, "best_rank")
     assert found.verdict == "undecided"
-    assert "8 other ranks 2 have a higher mean. Interval above 0: none; below 0: none." in found.reason
+    assert "8 other ranks, 2 have a higher mean. Reliably better: none; reliably worse: none." in found.reason
     found = verdict_of(store, "worse_above_45")
     assert found.verdict == "undecided"
     assert "3 of 4 higher ranks have a lower mean than rank 45" in found.reason
@@ -629,7 +629,7 @@ def copy(tmp_path, monkeypatch):
 def test_verify_names_what_the_runs_do_not_bear_out(copy) -> None:
     root, store, verify = copy
     page = root / "README.md"
-    page.write_text(page.read_text().replace("| Measured in trained models", "| Proven in trained models"))
+    page.write_text(page.read_text().replace("measured claims", "proven claims"))
     assert ["README.md" in s for s in verify(store)] == [True]
     for one, text in generated.generated_texts(store).items():
         one.write_text(text)

@@ -348,6 +348,10 @@ def test_every_arm_of_the_studies_has_a_name_of_its_own() -> None:
     assert len({(e.backbone, e.dataset, headline._arm(e)) for e in arms}) == len(arms)
 
 
+def test_without_runs_the_answer_says_so_and_no_more(tmp_path: Path) -> None:
+    assert headline.answer(headline.cells(Store(tmp_path))) == "**None of the 21 comparisons has been measured yet.**"
+
+
 def test_a_mean_at_the_border_is_decided_by_nothing() -> None:
     assert rule.would_decide(found(0.0, -1.0), 0.0) == "too near 0 for any test set to decide"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import EngFormatter, NullLocator
 
+from lmam_book.pages.narrow import SMALLEST, WIDTH
 from lmam_book.pages.style import COLOURS, INK, untex
 from lmam_book.verdicts.intervals import Interval, interval
 
@@ -159,9 +161,10 @@ DOT = """<style>
 .lmam-dot:is(:hover, :focus) text { display: inline; }
 .lmam-dots:has(.lmam-dot:hover) .lmam-dot:focus:not(:hover) text { display: none; }
 .lmam-dot:is(:hover, :focus) circle { stroke: currentColor; stroke-width: 1.5; }
-@media (max-width: 768px) { .lmam-dots svg { max-width: none !important; } }
+.lmam-dots .lmam-narrow { display: none; }
+@media (max-width: 768px) { .lmam-dots .lmam-wide { display: none; } .lmam-dots .lmam-narrow { display: block; } }
 </style>"""
-"""How a dot of `trade` shows what it says, in the colour of the page's own text."""
+"""How a dot of `trade` shows what it says, in the colour of the page's own text; which form a screen shows."""
 
 
 def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -> HTML:
@@ -170,19 +173,33 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
     The first line of `axis` names the cost. An SVG that needs no script: a dot that is pointed at, tapped or reached
     with the Tab key shows its numbers above the axes, and a screen reader is told them.
     """
-    figure, ax = plt.subplots(figsize=(7, 4.8))
+    forms = {
+        "wide": _traded(points, axis, score, (7, 4.8), 7),
+        "narrow": _traded(points, axis, score, (WIDTH, 6.2), SMALLEST),
+    }
+    shown = "".join(f"<div class='lmam-{form}'>{svg}</div>" for form, svg in forms.items())
+    return HTML(f"{DOT}<div class='lmam-dots'>{shown}</div>")
+
+
+def _traded(
+    points: Mapping[str, tuple[float, Interval]], axis: str, score: str, size: tuple[float, float], letters: float
+) -> str:
+    """`trade` as one SVG of a size in inches, with names of `letters` points."""
+    figure, ax = plt.subplots(figsize=size)
     ax.set_title("\n\n")  # keeps the three lines of a dot's text free
     for k, (name, (cost, mean)) in enumerate(points.items()):
         colour = COLOURS["lmam" if "LMAM" in name else "baseline"]
         if mean.n > 1:
             ax.plot([cost, cost], [mean.low, mean.high], color=colour, lw=1.2, alpha=0.6)
         ax.scatter(max(cost, 1e-9), mean.mean, s=52, color=colour, gid=f"point-{k}", zorder=3)
-    ax.set(xlabel=axis, ylabel=score)
+    ax.set(xlabel="\n".join(textwrap.fill(line, int(12 * size[0])) for line in axis.splitlines()), ylabel=score)
     ax.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+    ax.locator_params(axis="x", nbins=int(size[0] + 2))
     figure.draw_without_rendering()  # the layout comes first: names are placed in its pixels
-    _name_dots(ax, points)
+    _name_dots(ax, points, letters)
     drawn = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none"}):  # words as words: a quarter of the size, and search finds them
+    # Words as words: a quarter of the size, and search finds them. Two figures of a page share no name of a part.
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lmam {size[0]}"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     svg = drawn.getvalue()
@@ -193,10 +210,10 @@ def trade(points: Mapping[str, tuple[float, Interval]], axis: str, score: str) -
         place = re.findall(rf'{group}.*?<use [^>]*x="([^"]*)" y="([^"]*)"', svg, re.S)[0]
         svg = svg.replace(group, _dot([html.escape(line) for line in lines], *map(float, place)))
     opened = f'<svg role="group" aria-label="{html.escape(score)} by {html.escape(axis)}"'
-    return HTML(f"{DOT}<div class='lmam-dots'>{svg[svg.index('<svg') :].replace('<svg', opened, 1)}</div>")
+    return re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :].replace("<svg", opened, 1))
 
 
-def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
+def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]], letters: float) -> None:
     """Write the name of every dot of `trade` where it meets no other name, dot or bar; a thin line leads there."""
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # or a line to a name would move the axes under the others
     costs, scores = [cost for cost, _ in points.values()], [mean.mean for _, mean in points.values()]
@@ -205,8 +222,9 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
         ax, costs, scores, list(points), x_scatter=costs, y_scatter=scores, scatter_sizes=[52] * len(points),  # type: ignore[list-item]
         x_lines=[[cost, cost] for cost, _ in bars] or None,  # type: ignore[arg-type]
         y_lines=[[m.low, m.high] for _, m in bars] or None,  # type: ignore[arg-type]
-        textsize=7, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.3, margin=0.004, nbr_candidates=1000,
-        priority_strategy="largest", avoid_crossing_label_lines=True, avoid_label_lines_overlap=True,
+        textsize=letters, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.5, margin=0.004,
+        nbr_candidates=1000, priority_strategy="largest", avoid_crossing_label_lines=True,
+        avoid_label_lines_overlap=True,
     )  # fmt: skip
     for line in lines:
         if isinstance(line, Line2D):
@@ -215,11 +233,10 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
 
 def _dot(lines: Sequence[str], x: float, y: float) -> str:
     """What the group of a dot of `trade` at (x, y) opens with: its name for screen readers, a ring, its text on top."""
-    text = "".join(f'<tspan x="{x:.0f}" dy="11">{line}</tspan>' for line in lines)
-    anchor = "start" if x < 300 else "end"  # of 504, so that a line ends within
+    text = "".join(f'<tspan x="2" dy="11">{line}</tspan>' for line in lines)
     return (
         f'<g class="lmam-dot" tabindex="0" role="img" aria-label="{"; ".join(lines)}">'
-        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2" text-anchor="{anchor}">{text}</text>'
+        f'<circle cx="{x}" cy="{y}" r="6"/><text y="2">{text}</text>'
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -20,6 +23,8 @@ COLOUR = {
     "not checkable": "#8a93a0",
 }
 """One colour per verdict, mid-tones for both schemes."""
+HATCHED = {"impossible": "//", "impossible for means": "//"}
+"""What is red is also hatched: not everybody tells it from green."""
 FAINT = 0.28
 """How strongly cells are drawn that nothing decides."""
 
@@ -38,7 +43,7 @@ def heat(cells: pd.DataFrame, title: str = "") -> Figure:
     for c in cells.itertuples():
         x, y = heads.index((c.dataset, c.column, c.metric)), rows.index(c.row)
         faint = FAINT if c.verdict == "not checkable" else 0.9
-        ax.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, color=COLOUR[c.verdict], alpha=faint, lw=0))
+        ax.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, **_look(c.verdict)))
         ax.text(
             x + 0.5, y + 0.53, c.value, ha="center", va="center", fontsize=7.5, color=INK if faint < 0.5 else "white"
         )
@@ -66,8 +71,7 @@ def overview(cells: pd.DataFrame, names: tuple[str, ...]) -> Figure:
     figure, ax = plt.subplots(figsize=(7, 0.6 + 0.24 * len(share)))
     left = pd.Series(0.0, share.index)
     for word in WORDS:
-        faint = FAINT if word == "not checkable" else 0.9
-        ax.barh(range(len(share)), share[word], left=left, color=COLOUR[word], alpha=faint, height=0.75)
+        ax.barh(range(len(share)), share[word], left=left, height=0.75, **_look(word))
         left += share[word]
     ax.set_yticks(range(len(share)), [f"{names[t - 1]} ({counts.loc[t].sum()})" for t in share.index], fontsize=8)
     ax.invert_yaxis()
@@ -76,9 +80,16 @@ def overview(cells: pd.DataFrame, names: tuple[str, ...]) -> Figure:
     return figure
 
 
+def _look(word: str) -> dict[str, Any]:
+    """How what has a verdict is filled."""
+    alpha = FAINT if word == "not checkable" else 0.9
+    fill = to_rgba(COLOUR[word], alpha)
+    return {"facecolor": fill, "edgecolor": "#ffffff80", "linewidth": 0, "hatch": HATCHED.get(word)}
+
+
 def _legend(figure: Figure, cells: pd.DataFrame, title: str = "") -> None:
     words = [w for w in WORDS if (cells["verdict"] == w).any()]
-    handles = [Patch(color=COLOUR[w], alpha=FAINT if w == "not checkable" else 0.9, label=w) for w in words]
+    handles = [Patch(label=w, **_look(w)) for w in words]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(4, len(words)), fontsize=7, title=title or None
     )

@@ -47,8 +47,9 @@ def best_rank(evidence: Evidence, dataset: str) -> Finding:
     better, worse = ([r for r, gain in gains.items() if sure(gain)] for sure in (_above, _below))
     word = EXCLUDED if better else REPRODUCED if not higher and len(worse) == len(gains) else UNDECIDED
     top = max(gains, key=lambda r: gains[r].mean)
-    reason = f"Of {len(gains)} other ranks {len(higher)} have a higher mean. Interval above 0: {_named(better)}; below "
-    reason += f"0: {_named(worse)}.{SETTING}"
+    have = "has" if len(higher) == 1 else "have"
+    reason = f"Of {len(gains)} other ranks, {len(higher)} {have} a higher mean. Reliably better: {_named(better)}; "
+    reason += f"reliably worse: {_named(worse)}.{SETTING}"
     ours = f"rank {top}: {beside_paper.signed(gains[top])} over {BEST}" if higher else printed
     return Finding(
         word, printed, ours, min(gain.seeds for gain in gains.values()), reason, _cells(evidence, dataset).protocol
