@@ -397,7 +397,7 @@ class LMAM(Fusion):
             # A finite floor instead of -inf: it underflows to an exact 0, and a row without any key stays finite.
             floor = k.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(k.dtype).min)[:, None, :]  # (B, 1, L_j)
             score = torch.tanh_(Q @ k.transpose(1, 2))  # (B, L, L_j)
-            kept = score.requires_grad or torch.jit.is_tracing()  # a trace is made twice, with gradients and without
+            kept = score.requires_grad or blockwise.is_traced()  # a trace is made twice, with gradients and without
             scores.append(score + floor if kept else score.add_(floor))
         return torch.softmax(torch.cat(scores, -1) if len(scores) > 1 else scores[0], -1)
 
