@@ -126,9 +126,9 @@ def precision(store: Store) -> str:
         return sentence
     rows = forensics.fitting_rows()
     follow = int(rows.averages_follow_all.sum())
+    averages = "their averages" if follow == len(rows) else f"the averages of {follow} of them"
     return (
-        f"{sentence} {len(rows)} rows fit a test set without one of its dialogues, while the averages of {follow} of "
-        f"them follow the complete one."
+        f"{sentence} {len(rows)} rows fit the test set without one of its dialogues; {averages} fit the complete one."
     )
 
 
