@@ -30,6 +30,7 @@ The parts, each of which imports only those listed before it:
 
     errors         the exception that the user is meant to read
     limits         what a file, a server or a chapter may take
+    signals        how a process is told to end, as an interruption
     file_errors    what other libraries raise over a file, as sentences
     hashing        the digest by which a file is known
     paths          where the checkout, the data, the caches and the stores of runs lie

@@ -94,7 +94,7 @@ RECORDED = ("profile", "seed", "device", "store")
 ELSEWHERE = re.compile(
     r"paper|report|printed p|Table|Fig\.|measured|stored|protocol|original|released code|for instance|if |unless |"
     r"the first 100|papermill|IEMOCAP|CMU-MOSI|as it stands|quick profile|plain averaging|even a random|layer|"
-    r"means nothing|lmam sweep|inferred|where ",
+    r"means nothing|lmam sweep|inferred|where |a word needs",
     re.IGNORECASE,
 )
 """What a sentence says that is not about what was asked of the page."""

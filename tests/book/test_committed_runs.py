@@ -81,6 +81,7 @@ UNHASHED = {
     "paths.py": "where files lie",
     "hashing.py": "by what a file is known, which stands with the run",
     "data/__init__.py": "empty",
+    "data/notes.py": "collects what a reader of files remarks",
     "data/fetching/__init__.py": "empty",
     "data/fetching/gather.py": "make a dataset's file, whose sha256 stands with the run",
     "data/fetching/recipe.py": "make a dataset's file, whose sha256 stands with the run",

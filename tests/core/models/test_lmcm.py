@@ -360,9 +360,9 @@ def test_with_runs_the_chapter_says_what_they_show(store: Store, monkeypatch) ->
         store.add(made_up(e))
     text = said(store.root, monkeypatch)
     assert "nan" not in text
-    full = r"(\d+) of \1 cells on (?:mosi|iemocap) have at least five seeds; lmam sweep lmcm --store \S+ goes on to"
+    full = r"(\d+) of \1 cells on (?:CMU-MOSI|IEMOCAP) have at least five seeds; lmam sweep lmcm --store \S+ goes on to"
     assert len(re.findall(full, text)) == 2
-    for data, kinds, metric in (("mosi", "text and video", "MAE"), ("iemocap", "text and audio", "weighted F1")):
+    for data, kinds, metric in (("CMU-MOSI", "text and video", "MAE"), ("IEMOCAP", "text and audio", "weighted F1")):
         start = text.index(f"**{data}**, {kinds}, gain of LMCM in {metric}, first protocol: over concatenation +")
         for other in ("concatenation", "LMAM", "text alone"):
             assert re.search(rf"over {other} \+[\d.]+ \(\+[\d.]+ to \+[\d.]+\)", text[start : start + 250])

@@ -521,7 +521,7 @@ def test_time_grows_with_the_rows_alone(tmp_path):
     kept, classes = folder._classes(labelled, splits, notes)
     media = folder._media(tmp_path, kept.rows, columns, notes)
     assert len(classes) == 10_000
-    assert sum(f is not None for f in media["file"]) == 10_000
+    assert sum(f is not None for f in media.files) == 10_000
     assert time.process_time() - start < 6
 
 

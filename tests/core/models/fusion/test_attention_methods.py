@@ -34,7 +34,7 @@ def stack(made: Stacks, k: int, x: Tensor, sources: list[Tensor] | None = None, 
     start = lambda y: y * d**0.5 + (sinusoid(n, d) if made.positions else 0)  # noqa: E731
     z, y = start(x), None if sources is None else torch.cat([start(s) for s in sources])
     for layer in made.layers:
-        p = {name: value[k] for name, value in layer.items()}
+        p = {name: value[k] for name, value in layer.named_parameters()}
         norm = lambda v, name, p=p: F.layer_norm(v, (d,)) * p[name] + p[f"{name}_bias"]  # noqa: E731
         q = norm(z, "norm1") @ p["query"] + p["query_bias"]
         key, value = ((norm(z if y is None else y, "norm1")) @ p["pair"] + p["pair_bias"]).chunk(2, -1)
