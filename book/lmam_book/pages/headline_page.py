@@ -85,8 +85,8 @@ def _cause(row: Row) -> str:
     best, both = beside_paper.probe_score(row["dataset"]), beside_paper.probe_score(row["dataset"], "text+audio")
     if best > both:
         return (
-            f"On {where} audio costs the probe itself {min(best - both, lacks):.1f} of the {lacks:.1f} points that are "
-            f"missing: it has {best:.1f} on text alone and {both:.1f} with audio beside it."
+            f"On {where} audio costs the probe itself {best - both:.1f} points, from {best:.1f} on text alone to "
+            f"{both:.1f} with audio beside it; the model lacks {lacks:.1f}."
         )
     if row["concatenation"] + row["half"] >= best:
         return f"On {where} that is no more than seeds vary."
