@@ -165,7 +165,8 @@ def test_what_all_backbones_share_stands_once(stage: Path) -> None:
     for row in rows:
         gain = f"{row['gain']:+.1f}\xa0({row['low']:+.1f}\xa0to\xa0{row['high']:+.1f})"
         name = f"{run_names.title(row['backbone'])}, {headline.DATASETS[row['dataset']]}"
-        assert f"{name} | {row['word']} | {gain} | {row['reported gain']:+.1f} |" in text
+        assert f"{name} | {gain} | {row['reported gain']:+.1f} |" in text
+        assert f"| {row['seeds']} | {row['word']} |" in text
     for name in STARRED:
         (change,) = re.findall(rf"{re.escape(run_names.title(name))} (\d+e[+-]\d+) ", text)
         assert float(change) < 1e-5

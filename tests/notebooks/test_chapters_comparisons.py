@@ -182,7 +182,7 @@ def test_chapter_16_says_what_the_store_has_and_its_claims_are_the_scoreboards(s
     cells = {arm: tables.modality_sets(arm) for arm in ("concatenation, late", "LMAM late")}
     late, lmam = cells.values()
     gain = {s: effect(late.of(s, "iemocap"), lmam.of(s, "iemocap"), "weighted_f1") for s in ("T", "T+A")}
-    assert f"LMAM gains {beside_paper.signed(gain['T+A'])} over concatenation" in text
+    assert f"LMAM with both gains {beside_paper.signed(gain['T+A'])} over concatenation" in text
     assert f"a layer of context, it gains {beside_paper.signed(gain['T'])}" in text
     assert ("no gain to explain" in text) == (not gain["T+A"].low > 0)
     for name in ("text_over_audio_iemocap", "captures_both"):

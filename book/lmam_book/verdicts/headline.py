@@ -427,7 +427,7 @@ def answer(cells: Sequence[Cell]) -> str:
     if not n[TOO_FEW]:
         start = f"**Of {len(rows)} comparisons {reproduced}.**"
     parts = {
-        POSITIVE: ("shows a gain that may be", "show gains that may be", "less than half as large as reported"),
+        POSITIVE: ("shows a gain", "show gains", "of perhaps less than half the reported size"),
         UNDECIDED: ("is", "are", "undecided"),
         EXCLUDED: ("rules", "rule", "out even half of the reported gain"),
         NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is worse than a linear probe"),

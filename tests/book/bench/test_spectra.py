@@ -22,7 +22,7 @@ ARMS = [Experiment(rank=5, **SMALL).resolved(), Experiment(readings="weight=full
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> Store:
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr(spectra, "asked", lambda store: ARMS)
+    monkeypatch.setattr(spectra, "experiments", lambda store: ARMS)
     return store
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from lmam_book.pages import cells_page, live_runs
 from lmam_book.pages.figures import common as figures
+from lmam_book.pages.style import style
 from lmam_book.plans import plans
 from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts import cells as comparison
@@ -272,6 +273,7 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
 
 
 def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    style()
     drawn = []
     monkeypatch.setattr(figures.plt, "close", drawn.append)
     points = {f"method {k}": (100.0 + k % 2, interval([70 + k / 10, 70.4 + k / 10])) for k in range(6)}

@@ -222,7 +222,7 @@ def _name_dots(ax: Axes, points: Mapping[str, tuple[float, Interval]], letters: 
         ax, costs, scores, list(points), x_scatter=costs, y_scatter=scores, scatter_sizes=[52] * len(points),  # type: ignore[list-item]
         x_lines=[[cost, cost] for cost, _ in bars] or None,  # type: ignore[arg-type]
         y_lines=[[m.low, m.high] for _, m in bars] or None,  # type: ignore[arg-type]
-        textsize=letters, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.5, margin=0.004,
+        textsize=letters, textcolor=INK, linecolor=INK, linewidth=0.5, max_distance=0.5, margin=0.012,
         nbr_candidates=1000, priority_strategy="largest", avoid_crossing_label_lines=True,
         avoid_label_lines_overlap=True,
     )  # fmt: skip
