@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from lmam_core.runs.store import Store
 def _one_thread() -> None:
     """Small tensors gain nothing from threads, and several tests run beside each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _told_to_end() -> None:
+    """What a test starts listens to every signal, also where the tests themselves were started by nohup or with `&`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def text_alone(store: Store) -> str:
         f"reliably better than text alone**{': ' if named else ''}{named}; intervals corrected for {len(gains)}"
     )
     if strict < len(better):
-        text += f" (corrected for all {len(every)} that were run, {_count(range(strict))})"
+        text += f" (for all {len(every)} that were run, {_count(range(strict))})"
     return f"{text}. First protocol, {min(gain.seeds for gain in gains.values())} seeds."
 
 

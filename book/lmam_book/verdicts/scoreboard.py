@@ -43,7 +43,7 @@ def untested(claims: pd.DataFrame) -> str:
     words = claims[claims.kind == "measured"].verdict
     few, none = ((words == word).sum() for word in (TOO_FEW, NOT_TESTABLE))
     return (
-        f"Of {len(words)} measured claims {few} have too few runs yet, and {none} cannot be tested: data, code or a "
+        f"Of {len(words)} measured claims {few} wait for runs; {none} cannot be tested: data, code or a "
         "number is missing."
     )
 
