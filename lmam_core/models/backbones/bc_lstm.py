@@ -6,6 +6,7 @@ Original: declare-lab/conv-emotion, `bc-LSTM-pytorch`, commit 6128ca2 (MIT licen
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -57,16 +58,8 @@ class BcLstmAttention(BcLstm):
 
     title = "bc-LSTM+Att"
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        speakers: int = 2,
-        *,
-        hidden: int = 100,
-        dropout: float = 0.25,
-        faithful: bool = False,
-    ) -> None:
-        super().__init__(widths, speakers, hidden=hidden, dropout=dropout, faithful=faithful)
+    def __init__(self, widths: Mapping[str, int], speakers: int = 2, **options: Any) -> None:
+        super().__init__(widths, speakers, **options)
         self.attention = nn.ModuleDict({m: MatchingSelfAttention(d) for m, d in self.d_out.items()})
 
     def forward(self, streams: Mapping[str, Tensor], turns: Turns) -> dict[str, Tensor]:

@@ -122,18 +122,24 @@ def test_studies_compare_arms_that_differ_in_the_fusion_alone() -> None:
             assert late != {True} or all(a.embedding == "late" for a in mine)
 
 
-def test_a_study_goes_breadth_first_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, asked = Store(tmp_path), []
-    arms = [ARM, dataclasses.replace(ARM, fusion="lmam").resolved()]
-    monkeypatch.setitem(studies.STUDIES, "headline_bc_lstm", lambda: arms)
+def pretended(asked: list[Experiment]) -> Callable[..., list[str]]:
+    """A sweep that notes what it is asked for and makes it up: the best rate is the largest below 3e-3."""
 
-    def pretend(experiments: list[Experiment], store: Store, *_: object) -> list[str]:
+    def sweep(experiments: list[Experiment], store: Store, *_: object) -> list[str]:
         for e in (e for e in experiments if e not in store):
             asked.append(e)
             store.add(made(e, 50.0 + e.learning_rate * (e.learning_rate < 3e-3)))
         return []
 
-    monkeypatch.setattr(studies, "sweep", pretend)
+    return sweep
+
+
+def test_a_study_goes_breadth_first_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = Store(tmp_path), []
+    arms = [ARM, dataclasses.replace(ARM, fusion="lmam").resolved()]
+    monkeypatch.setitem(studies.STUDIES, "headline_bc_lstm", lambda: arms)
+
+    monkeypatch.setattr(studies, "sweep", pretended(asked))
     before = studies.cost(["headline_bc_lstm"], store)
     assert before.updates.item() == 2 * (9 * 300 + 6 * 600 + 5 * studies.TYPICAL)
     assert np.isnan(before.core_hours.item())
@@ -179,13 +185,7 @@ def test_the_later_studies_wait_until_the_others_have_every_seed(tmp_path: Path,
     monkeypatch.setitem(studies.STUDIES, "headline_bc_lstm", lambda: [ARM])
     monkeypatch.setitem(studies.STUDIES, "ways_bc_lstm", lambda: [ARM, later])
 
-    def pretend(experiments: list[Experiment], store: Store, *_: object) -> list[str]:
-        for e in (e for e in experiments if e not in store):
-            asked.append(e)
-            store.add(made(e, 50.0 + e.learning_rate * (e.learning_rate < 3e-3)))
-        return []
-
-    monkeypatch.setattr(studies, "sweep", pretend)
+    monkeypatch.setattr(studies, "sweep", pretended(asked))
     studies.carry_out(["ways_bc_lstm", "headline_bc_lstm"], store)
     assert [e.fusion for e in asked if e.protocol == "honest"] == ["concat"] * 10 + ["add"] * 10
 
