@@ -20,6 +20,7 @@ from lmam_book.verdicts import beside_paper, headline
 from lmam_book.verdicts.effects import Effect
 from lmam_book.verdicts.headline import DATASETS, UNITS, Cell
 from lmam_book.verdicts.intervals import Interval, interval
+from lmam_book.verdicts.rule import NOT_WORKING
 from lmam_core import paths
 from lmam_core.errors import LmamError
 from lmam_core.runs.metrics import per_class
@@ -44,7 +45,8 @@ def answer(cells: Sequence[Cell]) -> str:
     rows, by_dataset = _ready(cells).to_dict("records"), {cell.dataset: cell for cell in cells}
     lines = [_line(row, by_dataset[row["dataset"]]) for row in rows]
     below = [row for row in rows if row["margin over probe"] < 0]
-    return "\n".join(lines) + (f"\n\n{_below(below)}" if below else "")
+    weak = [_weak(row) for row in rows if row["word"] == NOT_WORKING and row not in below]
+    return "\n\n".join(["\n".join(lines), *([_below(below)] if below else []), *weak])
 
 
 def _ready(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -77,6 +79,12 @@ def _below(rows: Sequence[Row]) -> str:
         f"paper reports {' and '.join(f'{n:.1f}' for n in reported)} for it, with features that are not public. "
         + " ".join(_cause(row) for row in rows)
     )
+
+
+def _weak(row: Row) -> str:
+    """Why a baseline that reaches the probe decides nothing."""
+    why = f"of its runs {row['short']}" if row["short"] else f"it is below {row['bar of']}, which has {row['bar']:.1f}"
+    return f"The model without LMAM decides nothing on {DATASETS[row['dataset']]}: {why}."
 
 
 def _cause(row: Row) -> str:

@@ -165,6 +165,7 @@ def row(cell: Cell) -> dict[str, object]:
         "waiting": ", ".join(waiting),
         "short": "" if baseline.trained else beside_paper.short(cell.runs["concatenation"]),
         "bar": cell.bar,
+        "bar of": cell.bar_of,
         "half": base_interval.high - base_interval.mean,
         "LMAM": cell.mean(best, seeds),
         "gain": gain.mean,
@@ -426,11 +427,18 @@ def answer(cells: Sequence[Cell]) -> str:
     start = f"**Of {len(rows)} comparisons {run} {'is' if run == 1 else 'are'} measured so far; {reproduced}.**"
     if not n[TOO_FEW]:
         start = f"**Of {len(rows)} comparisons {reproduced}.**"
+    weak = rows[rows.word == NOT_WORKING]
+    probed = len(weak) and ((weak["bar of"] == PROBE) & (weak.short == "")).all()
+    too_weak = "worse than a linear probe" if probed else "too weak"
     parts = {
         POSITIVE: ("shows a gain", "show gains", "of perhaps less than half the reported size"),
         UNDECIDED: ("is", "are", "undecided"),
         EXCLUDED: ("rules", "rule", "out even half of the reported gain"),
-        NOT_WORKING: ("decides", "decide", "nothing, because the model without LMAM is worse than a linear probe"),
+        NOT_WORKING: (
+            "decides",
+            "decide",
+            f"nothing, because the model without LMAM is {too_weak}",
+        ),
     }
     clauses = [
         f"{n[word]} {one if n[word] == 1 else more} {rest}" for word, (one, more, rest) in parts.items() if n[word]

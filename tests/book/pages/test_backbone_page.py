@@ -10,10 +10,11 @@ import pytest
 
 from lmam_book.pages import backbone_page, headline_page
 from lmam_book.pages.backbone_page import Card
+from lmam_book.pages.figures import headline as front
 from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.plans import plans
 from lmam_book.plans.studies import headline as arms_of
-from lmam_book.verdicts import beside_paper
+from lmam_book.verdicts import beside_paper, headline
 from lmam_book.verdicts.headline import Cell, reading
 from lmam_book.verdicts.intervals import interval
 from lmam_core.errors import LmamError
@@ -88,6 +89,16 @@ def test_the_tables_of_a_backbone_say_what_its_answer_says() -> None:
     assert "Not measured yet" in headline_page.classes_table([cell("emocaps", {})]).data
     tabs = headline_page.tabs([measured, cell("emocaps", {})], headline_page.classes_table).data
     assert tabs.count("sd-tab-label") == 2
+
+
+def test_the_front_figure_draws_the_reading_that_the_table_names() -> None:
+    full = cell("text_cnn", {"concatenation": 0.6, "own": 0.7, "released": 0.9})
+    few = dataclasses.replace(full, runs={**full.runs, "released": full.runs["released"][:3]})
+    assert headline.row(few)["best reading"] == "own"
+    unrun = [dataclasses.replace(few, dataset=d, runs=dict.fromkeys(few.runs, ())) for d in ("mosi", "meld")]
+    drawn = front.forest([few, *unrun]).axes[0].collections
+    (points,) = [part.get_offsets() for part in drawn if part.get_zorder() == 3]
+    assert points[0][0] == pytest.approx(headline.row(few)["gain"])
 
 
 def test_figures_have_a_row_per_reading_and_a_dot_per_seed() -> None:

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
+from lmam_book.pages import headline_page
 from lmam_book.plans import search, studies
 from lmam_book.verdicts import effects, error_rates, findings, headline, resampling, rule
 from lmam_book.verdicts.effects import Effect, effect
@@ -330,6 +331,9 @@ def test_a_model_that_is_better_on_text_alone_is_no_baseline(store: Store) -> No
     assert headline.row(cell)["word"] == rule.NOT_WORKING
     assert cell.bar == pytest.approx(68, abs=3)
     assert cell.bar_of == "itself on text alone"
+    assert "because the model without LMAM is too weak" in headline.answer([cell])
+    said = headline_page.answer([cell])
+    assert f"decides nothing on IEMOCAP: it is below itself on text alone, which has {cell.bar:.1f}." in said
 
 
 def test_runs_that_ended_at_their_limit_decide_nothing(store: Store) -> None:
@@ -341,6 +345,7 @@ def test_runs_that_ended_at_their_limit_decide_nothing(store: Store) -> None:
             store.add(dataclasses.replace(run, training=going_on))
     row = headline.table(headline.cells(store)).set_index(["backbone", "dataset"]).loc[("text_cnn", "iemocap")]
     assert (row.word, row.short) == (rule.NOT_WORKING, "most ended at the limit of their budget while still improving")
+    assert "of its runs most ended at the limit" in headline_page.answer(headline.cells(store))
 
 
 def test_every_arm_of_the_studies_has_a_name_of_its_own() -> None:

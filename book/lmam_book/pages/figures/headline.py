@@ -31,7 +31,7 @@ def forest(cells: Sequence[Cell]) -> Figure:
             ax.axhspan(row - 0.5, row + 0.5, color="none", gid=f"cell-{cell.backbone}-{dataset}")
             ax.scatter(cell.reported, row, marker="D", s=34, facecolor="none", edgecolor=COLOURS["paper"], lw=1.4)
             if effects := cell.effects():
-                best = max(effects.values(), key=lambda e: e.mean)
+                best = effects[headline.best_of(effects)]
                 colour = COLOURS["baseline" if headline.row(cell)["word"] == NOT_WORKING else "lmam"]
                 ax.scatter(best.values, [row] * best.n, s=12, color=colour, alpha=0.45, lw=0)
                 ax.plot([best.low, best.high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
@@ -42,7 +42,7 @@ def forest(cells: Sequence[Cell]) -> Figure:
     panels[0].invert_yaxis()
     ax = panels[-1]
     ax.scatter([], [], s=44, color=COLOURS["lmam"], label="this book: mean, 95 % interval, seeds")
-    ax.scatter([], [], s=44, color=COLOURS["baseline"], label="the model without LMAM is below a linear probe")
+    ax.scatter([], [], s=44, color=COLOURS["baseline"], label="the model without LMAM is too weak to decide")
     ax.scatter([], [], marker="D", facecolor="none", edgecolor=COLOURS["paper"], label="reported by the paper")
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure
