@@ -14,7 +14,6 @@ from lmam_book.pages.figures.gains import Gain, forest
 from lmam_book.paper import printed as paper
 from lmam_book.plans import arms, plans
 from lmam_book.verdicts import beside_paper
-from lmam_core import paths
 from lmam_core.data import synthetic
 from lmam_core.errors import LmamError
 from lmam_core.paths import CHECKOUT
@@ -231,8 +230,7 @@ def test_a_page_says_which_data_is_generated() -> None:
     assert "synthetic-note" in reporting.note(data).data
 
 
-def test_source_shows_the_code_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "CHECKOUT", CHECKOUT)
+def test_source_shows_the_code_that_runs() -> None:
     shown = reporting.source(beside_paper.sign).data
     assert shown.startswith("```python\ndef sign(metric: str) -> int:")
     assert "return -1 if metric ==" in shown

@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections.abc import Callable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from lmam_book.pages import cells_page, live_runs
 from lmam_book.pages.figures import common as figures
-from lmam_book.pages.style import style
+from lmam_book.pages.style import look
 from lmam_book.plans import plans
 from lmam_book.verdicts import beside_paper
 from lmam_book.verdicts import cells as comparison
@@ -273,7 +274,12 @@ def test_figures_draw_every_arm(cells: Cells) -> None:
 
 
 def test_names_of_crowded_dots_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    style()
+    with plt.rc_context(look()):
+        crowd(monkeypatch)
+
+
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six methods close to each other, and one that has its axes for itself."""
     drawn = []
     monkeypatch.setattr(figures.plt, "close", drawn.append)
     points = {f"method {k}": (100.0 + k % 2, interval([70 + k / 10, 70.4 + k / 10])) for k in range(6)}
